@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+// Packages are resolved to their TypeScript sources (the "source" condition of each package.json), so tests need no build.
+export default defineConfig({
+  ssr: { resolve: { conditions: ['source', 'node', 'import', 'module', 'default'], externalConditions: ['node', 'import', 'default'] } },
+  resolve: { conditions: ['source', 'node', 'import', 'module', 'default'] },
+  test: {
+    include: ['{libs,services,deploy,perf,scripts}/**/*.test.ts'],
+    pool: 'forks',
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+});

@@ -1,1 +1,12 @@
-export {};
+export * from './client.js';
+export * from './gen/onepass/common/v1/common_pb.js';
+export * from './gen/onepass/encoder/v1/encoder_pb.js';
+export * as gatewayCatalog from './gen/onepass/gateway/v1/catalog_pb.js';
+export * from './gen/onepass/gateway/v1/event_pb.js';
+export * from './gen/onepass/gateway/v1/recommendation_pb.js';
+export * from './gen/onepass/ranking/v1/ranking_pb.js';
+export * as retrieval from './gen/onepass/retrieval/v1/retrieval_pb.js';
+export * from './health.js';
+export * from './role.js';
+export * from './server.js';
+export * from './status.js';

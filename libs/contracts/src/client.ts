@@ -1,0 +1,91 @@
+import {
+  create,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf';
+import type { GenService, GenServiceMethods } from '@bufbuild/protobuf/codegenv2';
+import * as grpc from '@grpc/grpc-js';
+import { OnepassError } from '@onepass/errors';
+import { asBuffer, DEFAULT_MESSAGE_BYTES, isUnary, methodPath } from './server.js';
+import { fromStatus } from './status.js';
+
+export interface CallOptions {
+  /** Cancels the call, also on the server. */
+  readonly signal?: AbortSignal;
+  /** Epoch ms; passed on the wire as grpc-timeout. */
+  readonly deadlineMs?: number;
+}
+
+export type ServiceClient<S extends GenService<GenServiceMethods>> = {
+  readonly [M in keyof S['method']]: (
+    request: MessageInitShape<S['method'][M]['input']>,
+    options?: CallOptions,
+  ) => Promise<MessageShape<S['method'][M]['output']>>;
+};
+
+/** A connection to one address, shared by the clients of its services. Made once: channels are not free. */
+export interface Connection {
+  client<S extends GenService<GenServiceMethods>>(service: S): ServiceClient<S>;
+  close(): void;
+}
+
+export function connectTo(address: string): Connection {
+  const channel = new grpc.Client(address, grpc.credentials.createInsecure(), {
+    'grpc.enable_channelz': 0,
+    'grpc.max_receive_message_length': 4 * DEFAULT_MESSAGE_BYTES,
+    // A backend that restarts is tried again soon: the callers' deadlines are short.
+    'grpc.initial_reconnect_backoff_ms': 100,
+    'grpc.max_reconnect_backoff_ms': 2_000,
+  });
+  return {
+    client: (service) => serviceClient(channel, service),
+    close: () => channel.close(),
+  };
+}
+
+/** A client of one service with a connection of its own. */
+export function createClient<S extends GenService<GenServiceMethods>>(
+  service: S,
+  address: string,
+): ServiceClient<S> & { close(): void } {
+  const connection = connectTo(address);
+  return Object.assign(connection.client(service), { close: connection.close });
+}
+
+function serviceClient<S extends GenService<GenServiceMethods>>(channel: grpc.Client, service: S): ServiceClient<S> {
+  const methods: Record<string, unknown> = {};
+  for (const method of service.methods) {
+    if (isUnary(method)) methods[method.localName] = unaryCall(channel, method);
+  }
+  return methods as ServiceClient<S>;
+}
+
+const identity = (bytes: Buffer): Buffer => bytes;
+
+function unaryCall(channel: grpc.Client, method: DescMethodUnary) {
+  const path = methodPath(method);
+  return (request: MessageInitShape<typeof method.input>, options: CallOptions = {}): Promise<unknown> => {
+    const { signal, deadlineMs } = options;
+    if (signal?.aborted) return Promise.reject(OnepassError.from(signal.reason));
+    const bytes = asBuffer(toBinary(method.input, create(method.input, request)));
+    return new Promise((resolve, reject) => {
+      const cancel = () => call.cancel();
+      const done = (error: grpc.ServiceError | null, reply?: Buffer) => {
+        signal?.removeEventListener('abort', cancel);
+        if (error) return reject(fromStatus(error));
+        try {
+          resolve(fromBinary(method.output, reply ?? Buffer.alloc(0)));
+        } catch (cause) {
+          reject(OnepassError.from(cause));
+        }
+      };
+      const callOptions: grpc.CallOptions =
+        deadlineMs === undefined || deadlineMs === Infinity ? {} : { deadline: deadlineMs };
+      const call = channel.makeUnaryRequest(path, identity, identity, bytes, new grpc.Metadata(), callOptions, done);
+      signal?.addEventListener('abort', cancel, { once: true });
+    });
+  };
+}

@@ -1,1 +1,2 @@
-export {};
+export * from './person-key.js';
+export * from './rendezvous.js';

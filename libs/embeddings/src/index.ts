@@ -1,1 +1,3 @@
-export {};
+export * from './float16.js';
+export * from './int8.js';
+export * from './wire.js';

@@ -1,1 +1,3 @@
-export {};
+export * from './layout.js';
+export * from './past.js';
+export * from './rows.js';

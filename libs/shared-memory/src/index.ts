@@ -1,1 +1,2 @@
-export {};
+export { koffi } from './native.js';
+export * from './shared-memory.js';

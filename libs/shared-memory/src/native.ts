@@ -1,0 +1,27 @@
+import koffi from 'koffi';
+
+// koffi's settings are per process and closed by the first library load, so the lowest lib that loads one makes them for all:
+// ONNX Runtime dies on the default 128 KiB stack of asynchronous calls.
+koffi.config({ async_stack_size: 4 << 20 });
+
+/** The one door to native libraries. Import koffi from here, never directly, or its settings come too late. */
+export { koffi };
+
+/** Symbols the process itself has loaded: libc, whatever it is called here. */
+const process = koffi.load(null);
+export const libc = {
+  mmap: process.func('void* mmap(void* addr, size_t length, int prot, int flags, int fd, int64_t offset)') as (
+    address: null,
+    bytes: number,
+    protection: number,
+    flags: number,
+    fd: number,
+    offset: number,
+  ) => bigint,
+  munmap: process.func('int munmap(void* addr, size_t length)') as (address: bigint, bytes: number) => number,
+  posixFallocate: process.func('int posix_fallocate(int fd, int64_t offset, int64_t length)') as (
+    fd: number,
+    offset: number,
+    bytes: number,
+  ) => number,
+};

@@ -1,1 +1,7 @@
-export {};
+export * from './budgets.js';
+export * from './diversity.js';
+export * from './fields.js';
+export * from './page-token.js';
+export * from './select-page.js';
+export * from './slate-id.js';
+export * from './utility.js';

@@ -1,0 +1,54 @@
+import { quoted, type Violations } from './fields.js';
+
+/** Share of the candidates that one outcome may bring. */
+export interface Budget {
+  readonly outcome: string;
+  readonly share: number;
+  /** How far ahead the outcome is looked for, in ms. */
+  readonly offsetMs: number;
+}
+
+/** The outcome of no action in particular. */
+export const ANY_OUTCOME = 'any';
+/** Each budget is one query embedding and one search of every shard. */
+export const BUDGETS = 16;
+/** The time features of the model say nothing beyond a year. */
+export const OFFSET_MS = 366 * 86_400_000;
+
+/**
+ * The budgets of a request, shares normalised to a sum of 1 and those of nothing left out. Near-equal query embeddings are
+ * merged by retrieval, which sees them; here nothing is.
+ */
+export function resolveBudgets(
+  requested: readonly Budget[],
+  actions: readonly string[],
+  violations: Violations,
+): readonly Budget[] {
+  violations.count('outcome_budgets', requested.length, { minimum: 0, maximum: BUDGETS });
+  let largest = 0;
+  for (const [i, { outcome, share, offsetMs }] of requested.entries()) {
+    const field = `outcome_budgets[${i}]`;
+    if (outcome !== ANY_OUTCOME && !actions.includes(outcome)) {
+      violations.add(`${field}.outcome`, `${quoted(outcome)} is neither "any" nor an action of the release`);
+    }
+    if (!(share >= 0 && share < Number.POSITIVE_INFINITY))
+      violations.add(`${field}.share`, 'must be finite and not negative');
+    else if (share > largest) largest = share;
+    if (!(offsetMs >= 0 && offsetMs <= OFFSET_MS))
+      violations.add(`${field}.offset_ms`, `must be from 0 to ${OFFSET_MS}`);
+  }
+  if (largest === 0) {
+    if (requested.length > 0) violations.add('outcome_budgets', 'the shares sum to nothing');
+    return [];
+  }
+  return normalise(requested, largest);
+}
+
+/** Scaled by the largest first, so that huge shares do not overflow the sum nor tiny ones vanish from it. */
+function normalise(budgets: readonly Budget[], largest: number): readonly Budget[] {
+  const scaled = budgets.map((budget) => budget.share / largest);
+  const sum = scaled.reduce((total, share) => total + share, 0);
+  return budgets
+    .map((budget, i) => ({ ...budget, share: (scaled[i] as number) / sum }))
+    .filter((budget) => budget.share > 0);
+}

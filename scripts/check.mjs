@@ -1,0 +1,107 @@
+// `npm run check`: everything about the code that can be known without running it.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { importProblems, readWorkspace } from './lib/imports.mjs';
+import { ensureInstalled } from './lib/install.mjs';
+import { root } from './lib/paths.mjs';
+import { requirePlatform } from './lib/platform.mjs';
+import { ensurePython, hasPython, python } from './lib/python.mjs';
+import { countLine } from './lib/results.mjs';
+import { elapsed, green, main, red, runQuietly, Stop } from './lib/steps.mjs';
+
+requirePlatform();
+
+const HELP = `npm run check
+
+Format, lint, types, import direction, proto lint, generated code up to date, and training/'s lint where its Python
+environment is (with CI=true it is set up). One line each; the last line counts: "N passed, N failed".`;
+
+/** @typedef {() => Promise<string | undefined>} Check answers what is wrong, undefined when nothing is */
+
+/** @type {[name: string, check: Check][]} */
+const CHECKS = [
+  ['format and lint', command('node_modules/.bin/biome', ['check', '--error-on-warnings', '.'])],
+  ['types', command('node_modules/.bin/tsc', ['-b'])],
+  ['types of tests', command('node_modules/.bin/tsc', ['-p', 'tsconfig.test.json'])],
+  ['types of scripts', command('node_modules/.bin/tsc', ['-p', 'scripts'])],
+  ['import direction', importDirection],
+  ['proto lint', command('node_modules/.bin/buf', ['lint', 'proto'])],
+  ['generated code', generatedCode],
+  ['training lint', () => pythonCheck(['-m', 'ruff', 'check', 'training'])],
+  ['training format', () => pythonCheck(['-m', 'ruff', 'format', '--check', 'training'])],
+];
+
+/**
+ * @param {string} file inside the repository
+ * @param {readonly string[]} args
+ * @returns {Check}
+ */
+function command(file, args) {
+  return async () => {
+    const { code, output } = await runQuietly(join(root, file), args);
+    return code === 0 ? undefined : output;
+  };
+}
+
+async function importDirection() {
+  const problems = importProblems(await readWorkspace(root));
+  return problems.length === 0 ? undefined : problems.join('\n');
+}
+
+async function generatedCode() {
+  const directory = await mkdtemp(join(tmpdir(), 'onepass-generated-'));
+  try {
+    // The template writes to ../libs/contracts/src/gen, seen from -o.
+    const generate = await runQuietly(
+      join(root, 'node_modules', '.bin', 'buf'),
+      ['generate', '-o', join(directory, 'proto')],
+      {
+        cwd: join(root, 'proto'),
+        env: { PATH: `${join(root, 'node_modules', '.bin')}:${process.env.PATH}` },
+      },
+    );
+    if (generate.code !== 0) return generate.output;
+    const generated = 'libs/contracts/src/gen';
+    const { code, output } = await runQuietly('diff', ['-r', generated, join(directory, generated)]);
+    return code === 0 ? undefined : `${generated} is not what proto/ generates: npm run generate\n${output}`;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** @param {readonly string[]} args */
+async function pythonCheck(args) {
+  const { code, output } = await runQuietly(python, args);
+  return code === 0 ? undefined : output;
+}
+
+/** Training's checks need its environment; only CI insists on it. */
+async function applicableChecks() {
+  if (process.env.CI === 'true') {
+    const problem = await ensurePython();
+    if (problem !== undefined) throw new Stop(`training/ cannot be checked: ${problem}.`);
+    return CHECKS;
+  }
+  if (await hasPython()) return CHECKS;
+  console.log('  not run: training lint, training format (no training/.venv; npm test makes it)');
+  return CHECKS.filter(([name]) => !name.startsWith('training'));
+}
+
+async function run() {
+  if (process.argv.includes('--help')) return console.log(HELP);
+  await ensureInstalled();
+  let failed = 0;
+  const checks = await applicableChecks();
+  for (const [name, check] of checks) {
+    const since = Date.now();
+    const problem = await check();
+    if (problem !== undefined) failed += 1;
+    console.log(`  ${problem === undefined ? green('pass') : red('FAIL')}  ${name.padEnd(18)} ${elapsed(since)}`);
+    if (problem !== undefined) console.log(problem.trimEnd().replace(/^/gm, '        '));
+  }
+  console.log(countLine({ passed: checks.length - failed, failed }));
+  if (failed > 0) process.exit(1);
+}
+
+await main(run);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { choice, describeSettings, integer, readSettings, text } from './index.js';
+import { choice, describeSettings, integer, parsed, readSettings, text } from './index.js';
 
 const settings = {
   port: integer('X_PORT', 'port to listen on', { default: 50050, minimum: 0, maximum: 65535 }),
@@ -22,4 +22,15 @@ test('every wrong variable is named in one sentence', () => {
 
 test('help names every variable', () => {
   expect(describeSettings(settings)).toContain('X_PORT      port to listen on (default 50050, 0..65535)');
+});
+
+test('a shape of its own is parsed, its problem named', () => {
+  const pair = parsed('X_PAIR', 'two words', (raw) => {
+    const [a, b] = raw.split('=');
+    if (b === undefined) throw new Error('must look like a=b');
+    return { a, b };
+  });
+  expect(readSettings({ pair }, { X_PAIR: 'k=v' })).toEqual({ pair: { a: 'k', b: 'v' } });
+  expect(() => readSettings({ pair }, { X_PAIR: 'k' })).toThrow('X_PAIR: must look like a=b');
+  expect(() => readSettings({ pair }, {})).toThrow('X_PAIR: is required and not set');
 });

@@ -98,3 +98,28 @@ export function choice<const W extends string>(
       }),
   };
 }
+
+/**
+ * A string of a shape of its own. `parse` answers the value, or throws an Error whose message ends the sentence
+ * "VARIABLE: ...". Required unless a default is given.
+ */
+export function parsed<T>(
+  env: string,
+  description: string,
+  parse: (raw: string) => T,
+  options: { default?: string } = {},
+): Setting<T> {
+  const { description: described, schema } = text(env, description, options);
+  return {
+    env,
+    description: described,
+    schema: schema.transform((raw, context) => {
+      try {
+        return parse(raw);
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: (error as Error).message });
+        return z.NEVER;
+      }
+    }),
+  };
+}

@@ -1,3 +1,4 @@
+import { invalidArgument } from '@onepass/errors';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { quoted, resolveBudgets, resolveUtilityWeights, slateId, Violations } from './index.js';
@@ -94,6 +95,17 @@ test('an error stays small whatever is wrong', () => {
   for (let i = 0; i < 1000; i++) violations.word(`events[${i}].surface`, 'x'.repeat(1_000_000), ['home']);
   expect(() => violations.throwIfAny()).toThrow(/request: 984 more are wrong$/);
   expect(quoted('x'.repeat(50)).length).toBe(45);
+});
+
+test('what a decoder refuses joins the other violations; a defect does not', () => {
+  const violations = new Violations();
+  expect(violations.attempt(() => 7)).toBe(7);
+  const refuse = () => {
+    throw invalidArgument('embedding', 'is NaN');
+  };
+  expect(violations.attempt(refuse)).toBeUndefined();
+  expect(() => violations.throwIfAny()).toThrow('embedding: is NaN');
+  expect(() => violations.attempt(() => JSON.parse('{'))).toThrow(SyntaxError);
 });
 
 test('slate ids sort by time', () => {

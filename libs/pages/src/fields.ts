@@ -1,4 +1,4 @@
-import { type FieldViolation, invalidArguments } from '@onepass/errors';
+import { type FieldViolation, invalidArguments, OnepassError } from '@onepass/errors';
 
 /** Bytes of UTF-8 an id may have: of an item, a person, an event, a slate, a request. */
 export const ID_BYTES = 128;
@@ -27,6 +27,17 @@ export class Violations {
     if (this.#list.length === 0) return;
     if (this.#unreported === 0) throw invalidArguments(this.#list);
     throw invalidArguments([...this.#list, { field: 'request', description: `${this.#unreported} more are wrong` }]);
+  }
+
+  /** What `make` answers; when it throws `invalid_argument`, its violations join these and the answer is undefined. */
+  attempt<T>(make: () => T): T | undefined {
+    try {
+      return make();
+    } catch (error) {
+      if (!(error instanceof OnepassError) || error.detail.kind !== 'invalid_argument') throw error;
+      for (const { field, description } of error.detail.violations) this.add(field, description);
+      return undefined;
+    }
   }
 
   /** An id that must be there: 1 to 128 bytes. */

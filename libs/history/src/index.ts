@@ -1,1 +1,3 @@
-export {};
+export * from './event.js';
+export * from './lmdb-store.js';
+export * from './store.js';

@@ -1,0 +1,62 @@
+import { type AppendResult, eventTime, type NewEvent } from './event.js';
+
+/** What is known of an event id within the last `DUPLICATE_SPAN` events. */
+export interface KnownEvent {
+  readonly sequence: number;
+  readonly retracted: boolean;
+}
+
+/** One event to be written. */
+export interface Admitted {
+  readonly event: NewEvent;
+  readonly sequence: number;
+  /** Of a retract: the sequence it takes back. */
+  readonly retracts?: number | undefined;
+}
+
+/**
+ * Decides over events in order, before anything is written.
+ * @param sequence of the newest event held
+ * @param lookup what the store knows of an event id
+ */
+export function admit(
+  events: readonly NewEvent[],
+  sequence: number,
+  nowMs: number,
+  lookup: (eventId: string) => KnownEvent | undefined,
+): { results: AppendResult[]; admitted: Admitted[] } {
+  const results: AppendResult[] = [];
+  const admitted: Admitted[] = [];
+  // What this write itself makes known.
+  const fresh = new Map<string, KnownEvent>();
+  for (const event of events) {
+    const known = fresh.get(event.eventId) ?? lookup(event.eventId);
+    const next = sequence + admitted.length + 1;
+    const verdict = judge(event, known, nowMs);
+    if ('timeMs' in verdict) {
+      const retract = event.operation === 'retract';
+      admitted.push({
+        event: { ...event, timeMs: verdict.timeMs },
+        sequence: next,
+        retracts: retract ? known?.sequence : undefined,
+      });
+      fresh.set(event.eventId, { sequence: retract ? known!.sequence : next, retracted: retract });
+      results.push({ status: 'accepted', sequence: next });
+    } else results.push(verdict);
+  }
+  return { results, admitted };
+}
+
+function judge(event: NewEvent, known: KnownEvent | undefined, nowMs: number): AppendResult | { timeMs: number } {
+  if (event.operation === 'add' && known !== undefined) return { status: 'duplicate', sequence: known.sequence };
+  if (event.operation === 'retract') {
+    if (known === undefined) return refused('event_id is not among the events that can be retracted');
+    if (known.retracted) return refused('the event of this event_id was retracted already');
+  }
+  const time = eventTime(event.timeMs, nowMs);
+  return 'refused' in time ? refused(time.refused) : time;
+}
+
+function refused(reason: string): AppendResult {
+  return { status: 'refused', reason };
+}

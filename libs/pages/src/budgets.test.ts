@@ -4,13 +4,13 @@ import { expect, test } from 'vitest';
 import { quoted, resolveBudgets, resolveUtilityWeights, slateId, Violations } from './index.js';
 
 const settings = { seed: 13, numRuns: 300 };
-const ACTIONS = ['click', 'save'];
+const OUTCOMES = ['click', 'save', 'any'];
 
 function budgets(...given: [string, number, number?][]) {
   const violations = new Violations();
   const resolved = resolveBudgets(
     given.map(([outcome, share, offsetMs = 0]) => ({ outcome, share, offsetMs })),
-    ACTIONS,
+    OUTCOMES,
     violations,
   );
   violations.throwIfAny();
@@ -58,7 +58,7 @@ test.each<[string, [string, number, number?][], string]>([
     ],
     'outcome_budgets[0].share: must be finite and not negative',
   ],
-  ['unknown', [['buy', 1]], 'outcome_budgets[0].outcome: "buy" is neither "any" nor an action of the release'],
+  ['unknown', [['buy', 1]], 'outcome_budgets[0].outcome: "buy" is not one of click, save, any'],
   ['offset', [['any', 1, -5]], 'outcome_budgets[0].offset_ms: must be from 0 to'],
   ['many', Array.from({ length: 17 }, () => ['any', 1]), 'outcome_budgets: has 17 entries, must have 0 to 16'],
 ])('budgets: %s', (_, given, message) => {

@@ -1,4 +1,4 @@
-import { quoted, type Violations } from './fields.js';
+import type { Violations } from './fields.js';
 
 /** Share of the candidates that one outcome may bring. */
 export interface Budget {
@@ -8,8 +8,6 @@ export interface Budget {
   readonly offsetMs: number;
 }
 
-/** The outcome of no action in particular. */
-export const ANY_OUTCOME = 'any';
 /** Each budget is one query embedding and one search of every shard. */
 export const BUDGETS = 16;
 /** The time features of the model say nothing beyond a year. */
@@ -18,19 +16,18 @@ export const OFFSET_MS = 366 * 86_400_000;
 /**
  * The budgets of a request, shares normalised to a sum of 1 and those of nothing left out. Near-equal query embeddings are
  * merged by retrieval, which sees them; here nothing is.
+ * @param outcomes the release's actions and "any"
  */
 export function resolveBudgets(
   requested: readonly Budget[],
-  actions: readonly string[],
+  outcomes: readonly string[],
   violations: Violations,
 ): readonly Budget[] {
   violations.count('outcome_budgets', requested.length, { minimum: 0, maximum: BUDGETS });
   let largest = 0;
   for (const [i, { outcome, share, offsetMs }] of requested.entries()) {
     const field = `outcome_budgets[${i}]`;
-    if (outcome !== ANY_OUTCOME && !actions.includes(outcome)) {
-      violations.add(`${field}.outcome`, `${quoted(outcome)} is neither "any" nor an action of the release`);
-    }
+    violations.word(`${field}.outcome`, outcome, outcomes);
     if (!(share >= 0 && share < Number.POSITIVE_INFINITY))
       violations.add(`${field}.share`, 'must be finite and not negative');
     else if (share > largest) largest = share;

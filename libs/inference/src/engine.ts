@@ -1,0 +1,51 @@
+import type { BufferPool } from './buffers.js';
+
+/**
+ * Numbers for or from a graph, float32, row-major. `data` must have exactly the product of `shape` and stays where it is: the graph
+ * reads and writes it in place. Nothing may touch it until the run has returned.
+ */
+export interface Tensor {
+  readonly data: Float32Array;
+  readonly shape: readonly number[];
+}
+
+export type Tensors = Readonly<Record<string, Tensor>>;
+
+/** Microseconds that a run waited for its turn, and that it took. */
+export interface RunTiming {
+  readonly queueMicros: number;
+  readonly runMicros: number;
+}
+
+/** One loaded graph; its runs share one session, from any number of callers at once. */
+export interface Graph {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /**
+   * Runs without blocking the event loop, in order of asking. All inputs and all outputs must be given, outputs preallocated.
+   * `signal`: aborted while queued, rejects at once and never runs; aborted while running, stops at the next operator and rejects
+   * when the native side has let go of the tensors.
+   * @throws OnepassError the signal's reason (`cancelled` when that is not one of ours), or `internal` whose cause says which
+   * tensor is wrong or what ONNX Runtime said.
+   */
+  run(inputs: Tensors, outputs: Tensors, options?: { readonly signal?: AbortSignal }): Promise<RunTiming>;
+}
+
+export type ExecutionProvider = 'cpu' | 'cuda';
+
+export interface InferenceEngine {
+  /** Where graphs run. */
+  readonly provider: ExecutionProvider;
+  /** One sentence on how the provider was chosen, for the log. */
+  readonly providerReason: string;
+  /** Buffers that a graph may read and write in place. */
+  readonly buffers: BufferPool;
+  /** Runs that wait for their turn. */
+  readonly queued: number;
+  /** Runs that are under way. */
+  readonly running: number;
+  /** @throws OnepassError `startup` naming the file. External data is looked for beside it. */
+  load(path: string): Promise<Graph>;
+  /** Waits for the runs under way and queued, then gives everything back. Buffers must not be used afterwards. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,141 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { startupError } from '@onepass/errors';
+import { allocateMapped, koffi } from '@onepass/shared-memory';
+import { BufferPool } from './buffers.js';
+import type { ExecutionProvider, Graph, InferenceEngine } from './engine.js';
+import { type GraphHost, type Lane, MAX_TENSORS, OnnxGraph } from './onnx-graph.js';
+import { type Address, LOG_FATAL, loadOnnxRuntime, type OnnxRuntime } from './onnxruntime.js';
+import { RunQueue } from './run-queue.js';
+
+export interface EngineOptions {
+  /** `auto` is cuda where the library has it, else cpu. */
+  readonly provider: ExecutionProvider | 'auto';
+  /** Runs at one time over all graphs; below UV_THREADPOOL_SIZE, whose threads they take. */
+  readonly inFlight: number;
+  /** Threads inside one run. */
+  readonly threads: number;
+}
+
+const LIBUV_DEFAULT_THREADS = 4;
+const LANE_BYTES = MAX_TENSORS * BigUint64Array.BYTES_PER_ELEMENT;
+
+/**
+ * ONNX Runtime through its C API. One engine a process: it owns the bound on runs in flight.
+ * @throws OnepassError `startup`, one sentence.
+ */
+export function createEngine(options: EngineOptions): InferenceEngine {
+  requireThreads(options.inFlight);
+  const runtime = loadOnnxRuntime();
+  const { provider, reason } = chooseProvider(options.provider, runtime);
+  return new OnnxEngine(runtime, options, provider, reason);
+}
+
+class OnnxEngine implements InferenceEngine {
+  readonly provider: ExecutionProvider;
+  readonly providerReason: string;
+  readonly buffers = new BufferPool();
+  readonly #host: GraphHost;
+  readonly #graphs: OnnxGraph[] = [];
+
+  constructor(runtime: OnnxRuntime, options: EngineOptions, provider: ExecutionProvider, reason: string) {
+    this.provider = provider;
+    this.providerReason = reason;
+    this.#host = {
+      runtime,
+      sessionOptions: makeSessionOptions(runtime, options.threads, provider),
+      queue: new RunQueue(options.inFlight),
+      lanes: makeLanes(runtime, options.inFlight),
+    };
+  }
+
+  get queued(): number {
+    return this.#host.queue.queued;
+  }
+
+  get running(): number {
+    return this.#host.queue.running;
+  }
+
+  async load(path: string): Promise<Graph> {
+    const graph = await OnnxGraph.load(this.#host, path);
+    this.#graphs.push(graph);
+    return graph;
+  }
+
+  async close(): Promise<void> {
+    const { runtime, queue, lanes, sessionOptions } = this.#host;
+    await queue.idle();
+    for (const graph of this.#graphs.splice(0)) graph.release();
+    for (const lane of lanes) runtime.releaseRunOptions(lane.runOptions);
+    runtime.releaseSessionOptions(sessionOptions);
+    this.buffers.close();
+  }
+}
+
+/** Files and names wait on libuv's threads too: at least one must be left when all runs are in flight. */
+function requireThreads(inFlight: number): void {
+  const threads = Number(process.env.UV_THREADPOOL_SIZE || LIBUV_DEFAULT_THREADS);
+  if (inFlight < threads) return;
+  throw startupError(
+    `${inFlight} graph runs in flight need UV_THREADPOOL_SIZE of at least ${inFlight + 1} in the environment, it is ${threads}`,
+  );
+}
+
+interface Choice {
+  readonly provider: ExecutionProvider;
+  readonly reason: string;
+}
+
+/** The library that npm ships lists CUDA but lacks the provider's own library beside it (it is in the Python wheel onnxruntime-gpu). */
+function chooseProvider(wanted: EngineOptions['provider'], runtime: OnnxRuntime): Choice {
+  if (wanted === 'cpu') return { provider: 'cpu', reason: 'cpu as set' };
+  const library = join(dirname(runtime.libraryPath), 'libonnxruntime_providers_cuda.so');
+  let missing: string | undefined;
+  if (!runtime.availableProviders.includes('CUDAExecutionProvider'))
+    missing = `"${runtime.libraryPath}" is built without it`;
+  else if (!existsSync(library)) missing = `"${library}" does not exist`;
+  if (missing === undefined) return { provider: 'cuda', reason: `cuda by "${library}"` };
+  if (wanted === 'cuda') throw startupError(`execution provider cuda is not to be had: ${missing}`);
+  return { provider: 'cpu', reason: `cpu, as cuda is not to be had: ${missing}` };
+}
+
+function makeSessionOptions(runtime: OnnxRuntime, threads: number, provider: ExecutionProvider): Address {
+  const out = new BigUint64Array(1);
+  runtime.check(runtime.createSessionOptions(out));
+  const options = out[0]!;
+  runtime.check(runtime.setIntraOpThreads(options, threads));
+  runtime.check(runtime.setInterOpThreads(options, 1));
+  runtime.check(runtime.setLogSeverity(options, LOG_FATAL));
+  // Waiting threads that spin take the cores of the services beside them.
+  runtime.check(runtime.addSessionConfig(options, 'session.intra_op.allow_spinning', '0'));
+  runtime.check(runtime.addSessionConfig(options, 'session.inter_op.allow_spinning', '0'));
+  if (provider === 'cuda') appendCuda(runtime, options);
+  return options;
+}
+
+function appendCuda(runtime: OnnxRuntime, options: Address): void {
+  const out = new BigUint64Array(1);
+  try {
+    runtime.check(runtime.createCudaOptions(out));
+    runtime.check(runtime.appendCuda(options, out[0]!));
+  } catch (error) {
+    throw startupError(
+      `execution provider cuda cannot be used: ${error instanceof Error ? error.message : error}`,
+      error,
+    );
+  } finally {
+    if (out[0] !== 0n) runtime.releaseCudaOptions(out[0]!);
+  }
+}
+
+/** Lanes live as long as the process: a handful of pages. */
+function makeLanes(runtime: OnnxRuntime, count: number): Lane[] {
+  const { buffer } = allocateMapped(count * LANE_BYTES);
+  const out = new BigUint64Array(1);
+  return Array.from({ length: count }, (_, lane) => {
+    runtime.check(runtime.createRunOptions(out));
+    const values = new BigUint64Array(buffer, lane * LANE_BYTES, MAX_TENSORS);
+    return { runOptions: out[0]!, values, valuesAddress: koffi.address(values), held: undefined };
+  });
+}

@@ -1,0 +1,70 @@
+import { OnepassError } from '@onepass/errors';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { RunQueue } from './run-queue.js';
+
+function deferred(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = () => {};
+  const promise = new Promise<void>((r) => {
+    resolve = r;
+  });
+  return { promise, resolve };
+}
+
+test('runs start in order of asking, never more than the lanes, and no two share a lane', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.integer({ min: 1, max: 4 }), fc.array(fc.nat(3), { maxLength: 20 }), async (lanes, turns) => {
+      const queue = new RunQueue(lanes);
+      const started: number[] = [];
+      const busy = new Set<number>();
+      const work = turns.map((count, index) =>
+        queue.schedule(async (lane) => {
+          started.push(index);
+          expect(busy.has(lane)).toBe(false);
+          expect(busy.add(lane).size).toBeLessThanOrEqual(lanes);
+          for (let i = 0; i < count; i++) await Promise.resolve();
+          busy.delete(lane);
+          return index;
+        }),
+      );
+      expect(await Promise.all(work)).toEqual(turns.map((_, index) => index));
+      expect(started).toEqual(turns.map((_, index) => index));
+      await queue.idle();
+      expect([queue.running, queue.queued]).toEqual([0, 0]);
+    }),
+    { seed: 1, numRuns: 200 },
+  );
+});
+
+test('work that was aborted in the queue never runs, keeps its reason, and holds nobody up', async () => {
+  const queue = new RunQueue(1);
+  const first = deferred();
+  const running = queue.schedule(() => first.promise);
+  const late = new OnepassError({ kind: 'deadline_exceeded' }, 'too late');
+  const [gone, known] = [new AbortController(), new AbortController()];
+  let ran = 0;
+  const aborted = queue.schedule(async () => ran++, gone.signal);
+  const timedOut = queue.schedule(async () => ran++, known.signal);
+  const last = queue.schedule(async () => 'last');
+  gone.abort();
+  known.abort(late);
+  await expect(aborted).rejects.toMatchObject({ kind: 'cancelled' });
+  await expect(timedOut).rejects.toBe(late);
+  await expect(queue.schedule(async () => ran++, gone.signal)).rejects.toMatchObject({ kind: 'cancelled' });
+  expect(queue.queued).toBe(1);
+  first.resolve();
+  await running;
+  expect(await last).toBe('last');
+  expect(ran).toBe(0);
+});
+
+test('work that fails gives its lane back', async () => {
+  const queue = new RunQueue(1);
+  await expect(queue.schedule(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
+  await expect(
+    queue.schedule(() => {
+      throw new Error('at once');
+    }),
+  ).rejects.toThrow('at once');
+  expect(await queue.schedule(async () => 1)).toBe(1);
+});

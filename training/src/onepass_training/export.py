@@ -1,0 +1,234 @@
+"""The four serving graphs of docs/release.md, built node by node from the trained weights.
+
+Built rather than traced: names and dynamic axes are exactly the contract's, no shape of an example is baked in, and the number of
+nodes stays low, which is most of the time of a one-row encode.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from .graph import GraphBuilder, SharedWeights
+from .model import OnepassModel
+from .trunk import rope_frequencies
+
+WEIGHTS = "weights.bin"
+GRAPHS = {"encode": "encode.onnx", "rank": "rank.onnx", "retrieveHead": "retrieve_head.onnx", "itemTower": "item_tower.onnx"}
+NEGATIVE = np.float32(-1e9)
+"""Added to a score that is not allowed; finite, so that no row can become NaN."""
+LAYER_NORM_EPSILON = 1e-5
+
+
+class _ModelGraph:
+    """Parts that several graphs have in common."""
+
+    def __init__(self, model: OnepassModel, name: str, weights: SharedWeights) -> None:
+        self.model, self.config, self.layout = model, model.config, model.layout
+        self.state = {key: value.detach().numpy() for key, value in model.state_dict().items()}
+        self.g = GraphBuilder(name, weights, WEIGHTS)
+
+    def weight(self, name: str) -> str:
+        """A linear layer's matrix as [in, out]."""
+        return self.g.constant(self.state[f"{name}.weight"].T)
+
+    def linear(self, x: str, name: str) -> str:
+        """x [n, in] to [n, out] with bias."""
+        return self.g("Gemm", x, self.weight(name), self.g.constant(self.state[f"{name}.bias"]))
+
+    def mlp(self, x: str, name: str) -> str:
+        """Linear, ReLU, Linear."""
+        return self.linear(self.g("Relu", self.linear(x, f"{name}.0")), f"{name}.2")
+
+    def norm(self, x: str, name: str) -> str:
+        """Layer norm over the last axis."""
+        scale, bias = (self.g.constant(self.state[f"{name}.{part}"]) for part in ("weight", "bias"))
+        return self.g("LayerNormalization", x, scale, bias, axis=-1, epsilon=LAYER_NORM_EPSILON)
+
+    def unit(self, x: str) -> str:
+        """Rows scaled to unit length."""
+        length = self.g("Max", self.g("ReduceL2", x, axes=[-1], keepdims=1), self.g.constant(np.array([1e-12], np.float32)))
+        return self.g("Div", x, length)
+
+    def caches(self) -> list[tuple[str, str]]:
+        """The past's key and value inputs of every layer, [p, W]."""
+        width = self.config.width
+        return [
+            (self.g.input(f"past_key_{layer}", ["p", width]), self.g.input(f"past_value_{layer}", ["p", width]))
+            for layer in range(self.config.layers)
+        ]
+
+    def rotation(self, positions: str) -> tuple[str, str]:
+        """positions [n] to the factors [n, 1, 2, D / 2] of both halves: (cos, cos) and (-sin, sin)."""
+        g = self.g
+        angle = g("Mul", g("Reshape", positions, g.integers(-1, 1, 1, 1)), g.constant(rope_frequencies(self.config.head_size).numpy()))
+        cos, sin = g("Cos", angle), g("Sin", angle)
+        return g("Concat", cos, cos, axis=2), g("Concat", g("Neg", sin), sin, axis=2)
+
+    def project(self, x: str, layer: int, rotation: tuple[str, str]) -> tuple[str, str, str]:
+        """x [n, W] to q (rotated, scaled), k (rotated), v, each [n, H, D]. Queries and keys are rotated as one tensor."""
+        g, heads, size = self.g, self.config.heads, self.config.head_size
+        block = f"trunk.blocks.{layer}"
+        matrix = self.state[f"{block}.qkv.weight"].T.copy()
+        matrix[:, : self.config.width] *= np.float32(size**-0.5)
+        joined = g("MatMul", self.norm(x, f"{block}.attention_norm"), g.constant(matrix))
+        split = g.integers(2 * self.config.width, self.config.width)
+        turning, v = g.several("Split", joined, split, outputs=2, axis=1)
+        turning = g("Reshape", turning, g.integers(-1, 2 * heads, 2, size // 2))
+        swapped = g("Gather", turning, g.integers(1, 0), axis=2)
+        turned = g("Add", g("Mul", turning, rotation[0]), g("Mul", swapped, rotation[1]))
+        q, k = g.several("Split", g("Reshape", turned, g.integers(-1, 2 * heads, size)), outputs=2, axis=1)
+        return q, k, g("Reshape", v, g.integers(-1, heads, size))
+
+    def finish(self, x: str, mixed: str, layer: int) -> str:
+        """Adds attention's result (`mixed` [n, W]) and the feed-forward part to x [n, W]."""
+        g, block = self.g, f"trunk.blocks.{layer}"
+        x = g("Add", x, g("MatMul", mixed, self.weight(f"{block}.out")))
+        inner = g("Relu", self.linear(self.norm(x, f"{block}.feed_norm"), f"{block}.up"))
+        return g("Add", x, self.linear(inner, f"{block}.down"))
+
+    def heads(self, tokens: str) -> str:
+        """[m, W] to [m, H, D]."""
+        return self.g("Reshape", tokens, self.g.integers(-1, self.config.heads, self.config.head_size))
+
+    def tokens(self, heads: str) -> str:
+        """[m, H, D] to [m, W]."""
+        return self.g("Reshape", heads, self.g.integers(-1, self.config.width))
+
+    def length(self, x: str) -> str:
+        """Rows of x as a scalar int64."""
+        g = self.g
+        return g("Gather", g("Shape", x), g.constant(np.array(0, np.int64)))
+
+    def up_to(self, end: str) -> str:
+        """0, 1, ..., end - 1."""
+        g = self.g
+        return g("Range", g.constant(np.array(0, np.int64)), end, g.constant(np.array(1, np.int64)))
+
+    def penalty(self, forbidden: str) -> str:
+        """Booleans to what is added to scores."""
+        return self.g("Mul", self.g("Cast", forbidden, to=1), self.g.constant(np.array(NEGATIVE)))
+
+
+def _causal_penalty(graph: _ModelGraph, rows: str, past: str) -> str:
+    """[n, p + n]: row i sees the past and rows up to itself."""
+    g = graph.g
+    n, p = graph.length(rows), graph.length(past)
+    last_seen = g("Unsqueeze", g("Add", graph.up_to(n), p), g.integers(1))
+    return graph.penalty(g("Greater", graph.up_to(g("Add", n, p)), last_seen))
+
+
+def build_encode(model: OnepassModel, weights: SharedWeights) -> GraphBuilder:
+    """rows behind a cache -> hidden states and the rows' own keys and values."""
+    graph = _ModelGraph(model, "encode", weights)
+    g, config = graph.g, model.config
+    rows = g.input("rows", ["n", graph.layout.columns])
+    positions = g.input("positions", ["n"])
+    caches = graph.caches()
+    rotation = graph.rotation(positions)
+    penalty = _causal_penalty(graph, rows, caches[0][0])
+    x = graph.mlp(rows, "input")
+    for layer, (past_key, past_value) in enumerate(caches):
+        q, k, v = graph.project(x, layer, rotation)
+        key, value = graph.tokens(k), graph.tokens(v)
+        keys = g("Transpose", graph.heads(g("Concat", past_key, key, axis=0)), perm=[1, 2, 0])
+        values = g("Transpose", graph.heads(g("Concat", past_value, value, axis=0)), perm=[1, 0, 2])
+        scores = g("Add", g("MatMul", g("Transpose", q, perm=[1, 0, 2]), keys), penalty)
+        mixed = g("MatMul", g("Softmax", scores, axis=-1), values)
+        x = graph.finish(x, graph.tokens(g("Transpose", mixed, perm=[1, 0, 2])), layer)
+        g.output(f"key_{layer}", key, ["n", config.width])
+        g.output(f"value_{layer}", value, ["n", config.width])
+    g.output("hidden", graph.norm(x, "final_norm"), ["n", config.width])
+    return g
+
+
+def _rank_penalty(graph: _ModelGraph, context: str, candidates: str, past: str) -> str:
+    """[c + k, p + c + 1] over past, contexts and "itself".
+
+    A context row is causal among contexts and has its own column there, so its last column is closed; a candidate sees it all.
+    """
+    g = graph.g
+    c, k, p = graph.length(context), graph.length(candidates), graph.length(past)
+    row = g("Unsqueeze", graph.up_to(g("Add", c, k)), g.integers(1))
+    column = g("Sub", graph.up_to(g("Add", g("Add", p, c), g.constant(np.array(1, np.int64)))), p)
+    return graph.penalty(g("And", g("Greater", column, row), g("Less", row, c)))
+
+
+def _rank_rows(graph: _ModelGraph, context: str, candidates: str, candidate_row: str) -> str:
+    """[c + k, W] input MLP of all rows; what candidates share is projected once and broadcast."""
+    g, embedding = graph.g, graph.layout.embedding
+    first = graph.state["input.0.weight"].T
+    bias = g.constant(graph.state["input.0.bias"])
+    shared = g("Gemm", candidate_row, g.constant(first[embedding:]), bias)
+    each = g("Gemm", candidates, g.constant(first[:embedding]), shared)
+    about = g("Gemm", context, graph.weight("input.0"), bias)
+    return graph.linear(g("Relu", g("Concat", about, each, axis=0)), "input.2")
+
+
+def build_rank(model: OnepassModel, weights: SharedWeights) -> GraphBuilder:
+    """contexts and candidates on a cache -> action probabilities. No k x k part: "itself" is one more column of scores."""
+    graph = _ModelGraph(model, "rank", weights)
+    g, config, layout = graph.g, model.config, graph.layout
+    context = g.input("context", ["c", layout.columns])
+    context_positions = g.input("context_positions", ["c"])
+    candidates = g.input("candidates", ["k", layout.embedding])
+    candidate_row = g.input("candidate_row", [1, layout.features])
+    candidate_position = g.input("candidate_position", [1])
+    caches = graph.caches()
+    count = g("Shape", candidates, start=0, end=1)
+    rotation = graph.rotation(g("Concat", context_positions, g("Expand", candidate_position, count), axis=0))
+    penalty = _rank_penalty(graph, context, candidates, caches[0][0])
+    contexts = g("Shape", context, start=0, end=1)
+    start, axis = g.integers(0), g.integers(0)
+    split = g("Concat", g("Add", g("Shape", caches[0][0], start=0, end=1), contexts), g.integers(1), axis=0)
+    x = _rank_rows(graph, context, candidates, candidate_row)
+    for layer, (past_key, past_value) in enumerate(caches):
+        q, k, v = graph.project(x, layer, rotation)
+        keys, values = (
+            g("Concat", graph.heads(past), g("Slice", own, start, contexts, axis), axis=0)
+            for past, own in ((past_key, k), (past_value, v))
+        )
+        itself = g("Transpose", g("ReduceSum", g("Mul", q, k), g.integers(-1), keepdims=1), perm=[1, 0, 2])
+        scores = g("MatMul", g("Transpose", q, perm=[1, 0, 2]), g("Transpose", keys, perm=[1, 2, 0]))
+        scores = g("Add", g("Concat", scores, itself, axis=2), penalty)
+        others, own = g.several("Split", g("Softmax", scores, axis=-1), split, outputs=2, axis=2)
+        mixed = g("Transpose", g("MatMul", others, g("Transpose", values, perm=[1, 0, 2])), perm=[1, 0, 2])
+        mixed = g("Add", mixed, g("Mul", g("Transpose", own, perm=[1, 0, 2]), v))
+        x = graph.finish(x, graph.tokens(mixed), layer)
+    x = g("Slice", x, contexts, g.integers(np.iinfo(np.int64).max), axis)
+    logits = graph.mlp(graph.norm(x, "final_norm"), "action_head")
+    g.output("probabilities", g("Sigmoid", logits), ["k", len(layout.actions)])
+    return g
+
+
+def build_retrieve_head(model: OnepassModel, weights: SharedWeights) -> GraphBuilder:
+    """hidden x (outcome, offset, surface) -> query embeddings; hidden's part is projected once and broadcast."""
+    graph = _ModelGraph(model, "retrieve_head", weights)
+    g, layout, width = graph.g, graph.layout, model.config.width
+    hidden = g.input("hidden", [1, width])
+    outcomes = g.input("outcomes", ["q", len(layout.actions) + 1])
+    offsets = g.input("offsets", ["q", 1])
+    surfaces = g.input("surfaces", ["q", len(layout.surfaces)])
+    first = graph.state["retrieve_head.0.weight"].T
+    shared = g("Gemm", hidden, g.constant(first[:width]), g.constant(graph.state["retrieve_head.0.bias"]))
+    each = g("Gemm", g("Concat", outcomes, offsets, surfaces, axis=1), g.constant(first[width:]), shared)
+    queries = graph.unit(graph.linear(g("Relu", each), "retrieve_head.2"))
+    g.output("queries", queries, ["q", layout.embedding])
+    return g
+
+
+def build_item_tower(model: OnepassModel, weights: SharedWeights) -> GraphBuilder:
+    """upstream -> unit-length embeddings."""
+    graph = _ModelGraph(model, "item_tower", weights)
+    upstream = graph.g.input("upstream", ["m", model.config.upstream])
+    graph.g.output("embeddings", graph.unit(graph.mlp(upstream, "item_tower")), ["m", graph.layout.embedding])
+    return graph.g
+
+
+def export_graphs(model: OnepassModel, directory: Path) -> None:
+    """Writes the four graphs and their one weights file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    weights = SharedWeights()
+    builders = {"encode": build_encode, "rank": build_rank, "retrieveHead": build_retrieve_head, "itemTower": build_item_tower}
+    for name, build in builders.items():
+        build(model, weights).write(directory / GRAPHS[name])
+    weights.write(directory / WEIGHTS)

@@ -1,0 +1,99 @@
+"""A small builder of ONNX graphs, and the one weights file that several of them share."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+OPSET = 17
+IR_VERSION = 8
+INLINE_BYTES = 256
+"""Constants up to this size stay in the graph: shapes and scalars, which the runtime folds."""
+ALIGNMENT = 64
+NUMPY_TO_ONNX = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64}
+
+
+class SharedWeights:
+    """External data of all graphs, each distinct content once."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._offsets: dict[bytes, int] = {}
+
+    def place(self, content: bytes) -> int:
+        """Offset of `content` in the file, written at the first call."""
+        digest = hashlib.sha256(content).digest()
+        if digest not in self._offsets:
+            self._data.extend(bytes(-len(self._data) % ALIGNMENT))
+            self._offsets[digest] = len(self._data)
+            self._data.extend(content)
+        return self._offsets[digest]
+
+    def write(self, path: Path) -> None:
+        """Writes the file."""
+        path.write_bytes(self._data)
+
+
+class GraphBuilder:
+    """Collects nodes and constants; values are named by counter."""
+
+    def __init__(self, name: str, weights: SharedWeights, weights_name: str) -> None:
+        self._name, self._weights, self._weights_name = name, weights, weights_name
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[bytes, onnx.TensorProto] = {}
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[onnx.ValueInfoProto] = []
+
+    def input(self, name: str, shape: Sequence[str | int]) -> str:
+        """A float32 input; names in `shape` are dynamic."""
+        self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
+        return name
+
+    def output(self, name: str, value: str, shape: Sequence[str | int]) -> None:
+        """Makes `value` the output `name`."""
+        self._nodes.append(helper.make_node("Identity", [value], [name]))
+        self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
+
+    def constant(self, array: NDArray) -> str:
+        """An initializer; equal ones are one."""
+        array = np.ascontiguousarray(array)
+        content = array.tobytes()
+        key = repr((array.dtype.str, array.shape)).encode() + content
+        if key not in self._constants:
+            tensor = TensorProto(
+                name=f"c{len(self._constants)}", data_type=NUMPY_TO_ONNX[array.dtype], dims=list(array.shape)
+            )
+            if len(content) <= INLINE_BYTES:
+                tensor.raw_data = content
+            else:
+                tensor.data_location = TensorProto.EXTERNAL
+                offset = self._weights.place(content)
+                for entry, value in (("location", self._weights_name), ("offset", offset), ("length", len(content))):
+                    tensor.external_data.add(key=entry, value=str(value))
+            self._constants[key] = tensor
+        return self._constants[key].name
+
+    def integers(self, *values: int) -> str:
+        """A constant int64 vector, for shapes, axes and sizes."""
+        return self.constant(np.array(values, np.int64))
+
+    def __call__(self, operator: str, *inputs: str, outputs: int = 1, **attributes: object) -> str:
+        """Adds a node and names its output."""
+        return self.several(operator, *inputs, outputs=outputs, **attributes)[0]
+
+    def several(self, operator: str, *inputs: str, outputs: int, **attributes: object) -> list[str]:
+        """Adds a node and names its outputs."""
+        names = [f"v{len(self._nodes)}_{index}" for index in range(outputs)]
+        self._nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
+        return names
+
+    def write(self, path: Path) -> None:
+        """Writes the graph beside its weights file."""
+        graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, list(self._constants.values()))
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="onepass-training")
+        model.ir_version = IR_VERSION
+        path.write_bytes(model.SerializeToString(deterministic=True))

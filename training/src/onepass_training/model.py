@@ -1,0 +1,77 @@
+"""The whole model: item tower, input MLP, trunk, retrieval head, action head (UniPinRec, arXiv 2606.00422)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .config import ModelConfig
+from .rows import RowLayout
+from .trunk import LayerCache, Trunk
+
+INITIAL_SCALE = 15.0
+
+
+def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+class OnepassModel(nn.Module):
+    """One set of weights for retrieval and ranking."""
+
+    def __init__(self, config: ModelConfig, layout: RowLayout) -> None:
+        super().__init__()
+        self.config, self.layout = config, layout
+        conditions = len(layout.actions) + 1 + 1 + len(layout.surfaces)
+        self.item_tower = _mlp(config.upstream, config.hidden, config.item_dimension)
+        self.input = _mlp(layout.columns, config.hidden, config.width)
+        self.trunk = Trunk(config)
+        self.final_norm = nn.LayerNorm(config.width)
+        self.retrieve_head = _mlp(config.width + conditions, config.hidden, config.item_dimension)
+        self.action_head = _mlp(config.width, config.width, len(layout.actions))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE)))
+        """log lambda of the sampled softmax; serving needs only the order and does without it."""
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Small residual outputs, so that depth starts near the identity; actions start rare, as they are."""
+        for name, parameter in self.named_parameters():
+            if name.endswith(("out.weight", "down.weight")):
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.config.layers))
+            elif name.endswith(("qkv.weight", "up.weight")):
+                nn.init.normal_(parameter, std=self.config.width**-0.5)
+        nn.init.constant_(self.action_head[2].bias, -2.5)
+
+    def embed_items(self, upstream: Tensor) -> Tensor:
+        """upstream [m, U] to unit-length embeddings [m, E]."""
+        return functional.normalize(self.item_tower(upstream), dim=-1)
+
+    def train_pass(self, past: Tensor, branches: Tensor, prefix: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows past [B, P, F] and branches [B, M, 1 + K, F] to final hidden states [.., W]."""
+        past, branches = self.trunk.train_pass(self.input(past), self.input(branches), prefix)
+        return self.final_norm(past), self.final_norm(branches)
+
+    def retrieve(self, hidden: Tensor, outcomes: Tensor, offsets: Tensor, surfaces: Tensor) -> Tensor:
+        """hidden [q, W] (or [1, W] for all), outcomes [q, A + 1], offsets [q, 1], surfaces [q, S] to unit queries [q, E]."""
+        joined = torch.cat([hidden.expand(len(outcomes), -1), outcomes, offsets, surfaces], dim=-1)
+        return functional.normalize(self.retrieve_head(joined), dim=-1)
+
+    def encode(self, rows: Tensor, positions: Tensor, cache: list[LayerCache]) -> tuple[Tensor, list[LayerCache]]:
+        """The encode graph: rows [n, F] behind a cache to final hidden [n, W] and the rows' keys and values."""
+        hidden, new = self.trunk.encode(self.input(rows), positions, cache)
+        return self.final_norm(hidden), new
+
+    def rank(
+        self,
+        context: Tensor,
+        context_positions: Tensor,
+        candidates: Tensor,
+        candidate_row: Tensor,
+        candidate_position: Tensor,
+        cache: list[LayerCache],
+    ) -> Tensor:
+        """The rank graph: context [c, F], candidates [k, E], candidate_row [1, F - E] to probabilities [k, A]."""
+        rows = torch.cat([candidates, candidate_row.expand(len(candidates), -1)], dim=-1)
+        hidden = self.trunk.rank(self.input(context), context_positions, self.input(rows), candidate_position, cache)
+        return self.action_head(self.final_norm(hidden)).sigmoid()

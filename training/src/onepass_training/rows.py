@@ -1,0 +1,106 @@
+"""The input row of docs/release.md: one place that says which column is what, for training, export and test vectors alike."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .world.config import ACTIONS, SURFACES
+
+FLOAT = NDArray[np.float32]
+INT = NDArray[np.int64]
+PERIODS_MS = (86_400_000, 604_800_000, 7_889_400_000)
+DELTA_SCALE = 20.0
+PAST_ACTION, PAST_QUERY, CONTEXT, CANDIDATE = range(4)
+KINDS = 4
+NO_TIME = -1
+"""In place of a previous token's time where there is no previous token."""
+
+
+@dataclass(frozen=True)
+class RowLayout:
+    """Columns of a row: embedding | actions | [MASK] | surface | periods | delta | has previous | kind."""
+
+    embedding: int = 64
+    actions: tuple[str, ...] = ACTIONS
+    surfaces: tuple[str, ...] = SURFACES
+    periods_ms: tuple[int, ...] = PERIODS_MS
+    delta_scale: float = DELTA_SCALE
+
+    @property
+    def mask(self) -> int:
+        """Index of the [MASK] column among the features."""
+        return len(self.actions)
+
+    @property
+    def features(self) -> int:
+        """F - E: columns after the embedding."""
+        return len(self.actions) + 1 + len(self.surfaces) + 2 * len(self.periods_ms) + 2 + KINDS
+
+    @property
+    def columns(self) -> int:
+        """F."""
+        return self.embedding + self.features
+
+    def delta(self, time_ms: NDArray, previous_ms: NDArray) -> FLOAT:
+        """log1p(seconds since previous) / scale, computed in float64; 0 where there is no previous token."""
+        seconds = np.maximum(0, time_ms - previous_ms) / 1000.0
+        return np.where(previous_ms == NO_TIME, 0.0, np.log1p(seconds) / self.delta_scale).astype(np.float32)
+
+    def feature_rows(
+        self, actions: NDArray, masked: NDArray, surface: NDArray, time_ms: NDArray, previous_ms: NDArray, kind: int
+    ) -> FLOAT:
+        """[..., F - E] float32. `actions` [..., A] is zeroed where `masked` [...]; the other arrays are [...] integers."""
+        masked = np.asarray(masked, bool)
+        out = np.zeros((*time_ms.shape, self.features), np.float32)
+        a, s = len(self.actions), len(self.surfaces)
+        out[..., :a] = np.where(masked[..., None], 0, actions)
+        out[..., a] = masked
+        out[..., a + 1 : a + 1 + s] = surface[..., None] == np.arange(s)
+        at = a + 1 + s
+        for period in self.periods_ms:
+            angle = 2 * np.pi * np.mod(time_ms, period).astype(np.float64) / period
+            out[..., at] = np.sin(angle)
+            out[..., at + 1] = np.cos(angle)
+            at += 2
+        out[..., at] = self.delta(time_ms, previous_ms)
+        out[..., at + 1] = previous_ms != NO_TIME
+        out[..., at + 2 + kind] = 1
+        return out
+
+
+@dataclass(frozen=True)
+class RawEvent:
+    """One logged action as the history store gives it: names, not indices."""
+
+    item: str
+    actions: tuple[str, ...]
+    surface: str
+    time_ms: int
+
+
+def history_rows(
+    layout: RowLayout, events: Sequence[RawEvent], row_of: Mapping[str, int], table: FLOAT
+) -> tuple[FLOAT, int]:
+    """Rows [n, F] of a raw history, and the last past token's time (NO_TIME if none).
+
+    An event with an unknown item, or without a known action, makes no row and is nobody's previous one.
+    """
+    known = [
+        (row_of[event.item], {layout.actions.index(name) for name in event.actions if name in layout.actions}, event)
+        for event in events
+        if event.item in row_of
+    ]
+    known = [entry for entry in known if entry[1]]
+    if not known:
+        return np.zeros((0, layout.columns), np.float32), NO_TIME
+    actions = np.zeros((len(known), len(layout.actions)), np.float32)
+    for row, (_, done, _) in enumerate(known):
+        actions[row, list(done)] = 1
+    time_ms = np.array([event.time_ms for _, _, event in known], np.int64)
+    surface = np.array([layout.surfaces.index(event.surface) for _, _, event in known])
+    previous = np.concatenate([[NO_TIME], time_ms[:-1]])
+    features = layout.feature_rows(actions, np.zeros(len(known)), surface, time_ms, previous, PAST_ACTION)
+    items = np.array([item for item, _, _ in known])
+    return np.concatenate([table[items].astype(np.float32), features], axis=1), int(time_ms[-1])

@@ -1,0 +1,113 @@
+"""The training loop: one stage, checkpoints that resume exactly."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .config import TrainConfig
+from .examples import ExampleReader, TrainingBatches
+from .model import OnepassModel
+from .progress import Progress
+from .rows import RowLayout
+from .step import TrainStep
+from .world import World
+from .world.config import POSITIVE_ACTIONS
+
+CHECKPOINT = "checkpoint.pt"
+
+
+def layout_of(config: TrainConfig) -> RowLayout:
+    """The row layout of a run."""
+    return RowLayout(embedding=config.model.item_dimension)
+
+
+def new_model(config: TrainConfig) -> OnepassModel:
+    """The untrained model of the run's seed."""
+    torch.manual_seed(config.seed)
+    return OnepassModel(config.model, layout_of(config))
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Linear warm-up, then a cosine to a twentieth."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _optimizer(model: OnepassModel, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW; only matrices decay."""
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+class Trainer:
+    """A run in a directory. The batch and every draw of a step depend on (seed, step) alone."""
+
+    def __init__(self, config: TrainConfig, world: World, directory: Path) -> None:
+        self.config, self.model, self.step = config, new_model(config), 0
+        self._path = directory / CHECKPOINT
+        reader = ExampleReader(world, layout_of(config), config.model, config)
+        self._batches = TrainingBatches(reader, config)
+        self._losses = TrainStep(
+            self.model, torch.from_numpy(world.catalogue.upstream), reader.surface_counts(POSITIVE_ACTIONS).sum(axis=0), config.negatives,
+            torch.tensor(config.action_weights),
+        )  # fmt: skip
+        self._optimizer = _optimizer(self.model, config)
+        self.tokens = 0
+
+    def resume(self) -> None:
+        """Goes on from the directory's checkpoint."""
+        if not self._path.exists():
+            raise FileNotFoundError(f"there is no checkpoint to resume from in {self._path.parent}")
+        state = torch.load(self._path, weights_only=True)
+        if state["config"] != repr(self.config):
+            raise ValueError(f"the checkpoint in {self._path.parent} was written by a run with other settings")
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+    def save(self) -> None:
+        """Writes the checkpoint; the old one stays whole until the new one is."""
+        state = {
+            "config": repr(self.config), "step": self.step,
+            "model": self.model.state_dict(), "optimizer": self._optimizer.state_dict(),
+        }  # fmt: skip
+        partial = self._path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self._path)
+
+    def run(self, until: int | None = None) -> None:
+        """Trains up to step `until` (default: the last), with a checkpoint every so often and at the end."""
+        end = self.config.steps if until is None else until
+        progress = Progress("train", self.config.steps, self.step)
+        item = action = float("nan")
+        while self.step < end:
+            now_item, now_action = self._advance()
+            item = now_item if math.isnan(item) else 0.95 * item + 0.05 * now_item
+            action = now_action if math.isnan(action) else 0.95 * action + 0.05 * now_action
+            progress.step(f"L_item {item:.3f} L_action {action:.3f}")
+            if self.step % self.config.checkpoint_every == 0 or self.step == end:
+                self.save()
+        progress.close()
+
+    def _advance(self) -> tuple[float, float]:
+        """One optimiser step."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
+        batch = self._batches.at(self.step)
+        self.tokens += batch.tokens
+        losses = self._losses.losses(batch, np.random.default_rng([self.config.seed, 23, self.step]))
+        total = losses.item + self.config.action_weight * losses.action
+        if not torch.isfinite(total):
+            raise FloatingPointError(f"the loss is {total.item()} at step {self.step}")
+        self._optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self._optimizer.step()
+        self.step += 1
+        return float(losses.item.detach()), float(losses.action.detach())

@@ -1,0 +1,117 @@
+"""Test vectors: raw events, the rows they give, and what each graph makes of them, so that serving can be held to training."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .model import OnepassModel
+from .rows import CANDIDATE, CONTEXT, FLOAT, NO_TIME, RawEvent, RowLayout, history_rows
+from .trunk import LayerCache
+
+HOUR_MS = 3_600_000
+
+
+def _numbers(array: Tensor | FLOAT) -> list:
+    """Nested lists of the float32 numbers, in the fewest digits that give them back."""
+    flat = np.asarray(array, np.float32)
+    return [_numbers(row) for row in flat] if flat.ndim > 1 else [float(str(value)) for value in flat]
+
+
+def example_histories(ids: list[str], surfaces: tuple[str, ...], start_ms: int) -> dict[str, list[RawEvent]]:
+    """Histories with what goes wrong in life: nothing at all, unknown items and actions, equal times, months of absence."""
+    home, search, related = surfaces
+    n = len(ids)
+    item = [ids[(37 * k + 5) % n] for k in range(12)]
+    return {
+        "empty": [],
+        "one": [RawEvent(item[0], ("save",), home, start_ms)],
+        "unknowns": [
+            RawEvent("no-such-item", ("save",), home, start_ms),
+            RawEvent(item[1], ("click", "wave"), search, start_ms + 1_234),
+            RawEvent(item[2], ("wave",), home, start_ms + 5_000),
+            RawEvent(item[3], ("click", "long_view", "share"), related, start_ms + 7 * HOUR_MS),
+            RawEvent("no-such-item", ("hide",), home, start_ms + 8 * HOUR_MS),
+            RawEvent(item[4], ("hide",), home, start_ms + 8 * HOUR_MS + 1),
+        ],
+        "long": [
+            RawEvent(item[k], (("click",), ("click", "long_view"), ("click", "save"), ("hide",))[k % 4], surfaces[k % 3], at)
+            for k, at in enumerate(start_ms + HOUR_MS * np.array([0, 0, 1, 2, 30, 31, 31, 170, 171, 700, 2_500, 2_501]))
+        ],
+    }
+
+
+class VectorWriter:
+    """Runs the PyTorch model over the example histories."""
+
+    def __init__(self, model: OnepassModel, ids: list[str], table: FLOAT) -> None:
+        self._model, self._layout, self._ids, self._table = model, model.layout, ids, table
+        self._row_of = {item: row for row, item in enumerate(ids)}
+
+    @torch.no_grad()
+    def write(self, start_ms: int, query: FLOAT) -> dict:
+        """The whole of vectors/tokens.json. `query` [U] is a search query's upstream embedding."""
+        histories = []
+        for name, events in example_histories(self._ids, self._layout.surfaces, start_ms).items():
+            rows, last_ms = history_rows(self._layout, events, self._row_of, self._table)
+            positions = torch.arange(len(rows), dtype=torch.float32)
+            hidden, cache = self._model.encode(torch.from_numpy(rows), positions, self._model.trunk.empty_cache())
+            now = (events[-1].time_ms if events else start_ms) + 3 * HOUR_MS
+            histories.append({
+                "name": name,
+                "events": [
+                    {"item": event.item, "actions": list(event.actions), "surface": event.surface, "timeMs": int(event.time_ms)}
+                    for event in events
+                ],
+                "rows": _numbers(rows),
+                "lastTimeMs": None if last_ms == NO_TIME else last_ms,
+                "encode": {"hidden": _numbers(hidden), "lastKey": _numbers(cache[-1][0]), "lastValue": _numbers(cache[-1][1])},
+                "requests": [
+                    self._request(surface, int(now), last_ms, about, cache)
+                    for surface, about in zip(self._layout.surfaces, (None, query, self._ids[3]), strict=True)
+                ],
+            })  # fmt: skip
+        tower = self._model.embed_items(torch.from_numpy(query[None]))
+        return {"format": 1, "histories": histories, "itemTower": {"upstream": _numbers(query[None]), "embeddings": _numbers(tower)}}
+
+    def _context_embedding(self, about: str | FLOAT | None) -> FLOAT:
+        """[E] of a related item (by id), a query (upstream embedding) or nothing."""
+        if about is None:
+            return np.zeros(self._layout.embedding, np.float32)
+        if isinstance(about, str):
+            return self._table[self._row_of[about]]
+        return self._model.embed_items(torch.from_numpy(about[None])).numpy()[0]
+
+    def _request(self, surface: str, now: int, last_ms: int, about: str | FLOAT | None, cache: list[LayerCache]) -> dict:
+        layout, model, p = self._layout, self._model, len(cache[0][0])
+        features = {
+            kind: self._features(layout, surface, now, last_ms, kind) for kind in (CONTEXT, CANDIDATE)
+        }
+        embedding = self._context_embedding(about)
+        context = torch.from_numpy(np.concatenate([embedding, features[CONTEXT]])[None])
+        candidates = self._ids[:: len(self._ids) // 6][:6]
+        embeddings = torch.from_numpy(self._table[[self._row_of[item] for item in candidates]])
+        position, after = torch.tensor([float(p)]), torch.tensor([p + 1.0])
+        candidate_row = torch.from_numpy(features[CANDIDATE][None])
+        hidden, _ = model.encode(context, position, cache)
+        outcomes = torch.eye(len(layout.actions) + 1)
+        offsets = torch.linspace(0, 0.5, len(outcomes))[:, None]
+        surfaces = torch.eye(len(layout.surfaces))[[layout.surfaces.index(surface)] * len(outcomes)]
+        probabilities = model.rank(context, position, embeddings, candidate_row, after, cache)
+        return {
+            "surface": surface, "nowMs": now,
+            "relatedItem": about if isinstance(about, str) else None,
+            "contextEmbedding": _numbers(embedding), "contextRow": _numbers(context[0]), "contextPosition": p,
+            "candidates": candidates, "candidateRow": _numbers(candidate_row[0]), "candidatePosition": p + 1,
+            "hidden": _numbers(hidden[0]),
+            "head": {
+                "outcomes": _numbers(outcomes), "offsets": _numbers(offsets), "surfaces": _numbers(surfaces),
+                "queries": _numbers(model.retrieve(hidden, outcomes, offsets, surfaces)),
+            },
+            "probabilities": _numbers(probabilities),
+        }  # fmt: skip
+
+    def _features(self, layout: RowLayout, surface: str, now: int, last_ms: int, kind: int) -> FLOAT:
+        """[F - E] of the one context row or of all candidates."""
+        nothing = np.zeros((1, len(layout.actions)), np.float32)
+        at = np.array([layout.surfaces.index(surface)])
+        return layout.feature_rows(nothing, [kind == CANDIDATE], at, np.array([now]), np.array([last_ms]), kind)[0]

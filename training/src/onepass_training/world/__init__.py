@@ -1,0 +1,8 @@
+"""A deterministic synthetic world: items, people with drifting mixed interests, sessions, and slates with known true probabilities."""
+
+from .catalogue import Catalogue, make_catalogue
+from .config import DAY_MS, SMOKE_WORLD, WorldConfig
+from .log import World
+from .simulate import simulate
+
+__all__ = ["DAY_MS", "SMOKE_WORLD", "Catalogue", "World", "WorldConfig", "make_catalogue", "simulate"]

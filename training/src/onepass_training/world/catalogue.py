@@ -1,0 +1,198 @@
+"""The items of a world: latent factors, what the model is shown of them (upstream embeddings), titles and attributes."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .config import WorldConfig
+from .words import CATEGORIES, COLORS, STYLES
+
+TOPIC_DIMENSION = 16
+FINE_DIMENSION = 8
+NEIGHBOURS = 6
+FLOAT = NDArray[np.float32]
+INT = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """N items over T topics (a topic is one noun in one style). Queries are one per (topic, color)."""
+
+    config: WorldConfig
+    topic: INT
+    """[N] topic of each item; items are sorted by topic."""
+    fine: FLOAT
+    """[N, 8] what tells items of one topic apart (color, making); about unit variance per column."""
+    quality: FLOAT
+    bait: FLOAT
+    """[N] a title that draws clicks and disappoints."""
+    price_level: FLOAT
+    """[N] standardised log price."""
+    color: INT
+    """[N] main color, an index into COLORS."""
+    born_ms: INT
+    weight: FLOAT
+    """[N] exposure weight within the topic."""
+    upstream: FLOAT
+    """[N, U] all that a model may see of an item."""
+    topic_category: INT
+    topic_vectors: FLOAT
+    """[T, 16]"""
+    query_upstream: FLOAT
+    """[T * colors, U], in the space of the items'."""
+    creator: INT
+    making: INT
+    second_color: INT
+    """[N] index into COLORS, or -1."""
+
+    @property
+    def topics(self) -> int:
+        """Number of topics."""
+        return len(self.topic_category)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Item ids in row order."""
+        return [f"i{row + 1:05d}" for row in range(len(self.topic))]
+
+    @cached_property
+    def similarity(self) -> FLOAT:
+        """[T, T] how much an interest in one topic is an interest in another; 1 on the diagonal."""
+        return np.exp(-0.5 * _distances(self.topic_vectors) ** 2 / 0.8**2).astype(np.float32)
+
+    @cached_property
+    def spread(self) -> FLOAT:
+        """[T, T] row-stochastic: where exposure for a topic goes, mostly to itself, the rest to its nearest topics."""
+        distance = _distances(self.topic_vectors)
+        np.fill_diagonal(distance, np.inf)
+        nearest = np.argsort(distance, axis=1, kind="stable")[:, :NEIGHBOURS]
+        share = np.exp(-np.take_along_axis(distance, nearest, axis=1))
+        share /= share.sum(axis=1, keepdims=True)
+        spread = 0.7 * np.eye(self.topics)
+        np.put_along_axis(spread, nearest, 0.3 * share, axis=1)
+        return spread.astype(np.float32)
+
+    @cached_property
+    def neighbours(self) -> INT:
+        """[T, 6] the topics that `spread` leaks to."""
+        distance = _distances(self.topic_vectors)
+        np.fill_diagonal(distance, np.inf)
+        return np.argsort(distance, axis=1, kind="stable")[:, :NEIGHBOURS]
+
+    @cached_property
+    def within_topic(self) -> NDArray[np.float64]:
+        """[N] exposure weight as a share of the topic's."""
+        total = np.bincount(self.topic, self.weight, self.topics)
+        return self.weight / total[self.topic]
+
+    @cached_property
+    def topic_share(self) -> FLOAT:
+        """[T] each topic's share of the world's exposure weight."""
+        total = np.bincount(self.topic, self.weight, self.topics)
+        return (total / total.sum()).astype(np.float32)
+
+    def noun_style(self, topic: int) -> tuple[str, str, str]:
+        """Category, noun and style of a topic."""
+        config = self.config
+        category = list(CATEGORIES)[int(self.topic_category[topic])]
+        noun = CATEGORIES[category][0][topic // config.styles % config.nouns]
+        return category, noun, STYLES[topic % config.styles]
+
+    def query_text(self, query: int) -> str:
+        """What a person typed for query (topic, color)."""
+        topic, color = divmod(query, len(COLORS))
+        _, noun, style = self.noun_style(topic)
+        return f"{COLORS[color]} {style.lower()} {noun}"
+
+    def describe(self, row: int) -> tuple[str, dict[str, str | list[str] | float]]:
+        """Title and attributes of one item, as the release's metadata has them."""
+        category, noun, style = self.noun_style(int(self.topic[row]))
+        making = CATEGORIES[category][1][int(self.making[row])]
+        colors = [COLORS[int(self.color[row])]]
+        if self.second_color[row] >= 0:
+            colors.append(COLORS[int(self.second_color[row])])
+        title = f"{style} {colors[0]} {making} {noun}".capitalize()
+        price = round(float(np.exp(3.2 + 0.7 * self.price_level[row])), 2)
+        attributes = {
+            "category": category,
+            "style": style.lower(),
+            "color": colors,
+            "price": price,
+            "creator": f"creator-{int(self.creator[row]):03d}",
+        }
+        return title, attributes
+
+
+def _distances(vectors: FLOAT) -> NDArray[np.float64]:
+    """Euclidean distances between all pairs of rows."""
+    difference = vectors[:, None, :].astype(np.float64) - vectors[None, :, :]
+    return np.sqrt((difference**2).sum(axis=2))
+
+
+def _directions(random: np.random.Generator, count: int, dimension: int) -> NDArray[np.float64]:
+    """[count, dimension] random unit vectors."""
+    vectors = random.standard_normal((count, dimension))
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def _topic_vectors(random: np.random.Generator, config: WorldConfig) -> FLOAT:
+    """[T, 16] topics of one category or one style lie closer together."""
+    category = _directions(random, config.categories, TOPIC_DIMENSION)
+    noun = _directions(random, config.categories * config.nouns, TOPIC_DIMENSION)
+    style = _directions(random, config.styles, TOPIC_DIMENSION)
+    index = np.arange(config.categories * config.nouns * config.styles)
+    parts = (
+        category[index // (config.nouns * config.styles)] + 0.8 * noun[index // config.styles]
+        + 0.6 * style[index % config.styles]
+    )  # fmt: skip
+    return parts.astype(np.float32)
+
+
+def make_catalogue(seed: int, config: WorldConfig) -> Catalogue:
+    """The catalogue of (seed, config): the same arrays on every machine with the same numpy."""
+    random = np.random.default_rng([seed, 1])
+    n = config.items
+    topic_vectors = _topic_vectors(random, config)
+    topics = len(topic_vectors)
+    topic = np.sort(random.integers(0, topics, n))
+    topic[:topics] = np.arange(topics)
+    topic.sort()
+    color = random.integers(0, len(COLORS), n)
+    making = random.integers(0, 4, n)
+    color_vectors = _directions(random, len(COLORS), FINE_DIMENSION) * 2.2
+    making_vectors = _directions(random, 4, FINE_DIMENSION) * 1.2
+    fine = color_vectors[color] + making_vectors[making] + 0.6 * random.standard_normal((n, FINE_DIMENSION))
+    quality, bait, price_level = random.standard_normal((3, n))
+    born_day = np.where(random.random(n) < 0.75, 0.0, random.random(n) * config.days)
+    born_ms = (config.start_ms + born_day * 86_400_000).astype(np.int64)
+    mix = random.standard_normal((TOPIC_DIMENSION + FINE_DIMENSION + 3, config.upstream)) / 4.0
+
+    def seen_as(topics_: NDArray, fine_: NDArray, scalars: NDArray, noise: float) -> FLOAT:
+        """Latent factors to upstream embeddings: mixed, bent, noised, unit length."""
+        latent = np.concatenate([topic_vectors[topics_] * 1.5, 0.5 * fine_, 0.7 * scalars], axis=1) @ mix
+        bent = np.tanh(latent) + noise * random.standard_normal(latent.shape)
+        return (bent / np.linalg.norm(bent, axis=1, keepdims=True)).astype(np.float32)
+
+    upstream = seen_as(topic, fine, np.stack([quality, bait, price_level], axis=1), 0.1)
+    query_topic, query_color = np.divmod(np.arange(topics * len(COLORS)), len(COLORS))
+    query_upstream = seen_as(query_topic, color_vectors[query_color], np.zeros((len(query_topic), 3)), 0.15)
+    return Catalogue(
+        config=config,
+        topic=topic,
+        fine=fine.astype(np.float32),
+        quality=quality.astype(np.float32),
+        bait=bait.astype(np.float32),
+        price_level=price_level.astype(np.float32),
+        color=color,
+        born_ms=born_ms,
+        weight=np.exp(0.9 * quality + 0.3 * bait).astype(np.float32),
+        upstream=upstream,
+        topic_category=np.arange(topics) // (config.nouns * config.styles),
+        topic_vectors=topic_vectors,
+        query_upstream=query_upstream,
+        creator=random.integers(0, config.creators, n),
+        making=making,
+        second_color=np.where(random.random(n) < 0.3, (color + random.integers(1, len(COLORS), n)) % len(COLORS), -1),
+    )

@@ -1,0 +1,43 @@
+"""Size and shape of a world."""
+
+from dataclasses import dataclass
+
+DAY_MS = 86_400_000
+
+ACTIONS = ("click", "long_view", "save", "share", "hide")
+POSITIVE_ACTIONS = 0b01111
+SURFACES = ("home", "search", "related")
+HOME, SEARCH, RELATED = range(3)
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """Everything a world depends on beside its seed. Counts unless the name says otherwise."""
+
+    items: int = 20_000
+    people: int = 5_000
+    categories: int = 16
+    nouns: int = 5
+    styles: int = 3
+    creators: int = 600
+    days: int = 120
+    sessions: float = 44.0
+    slate_size: int = 12
+    upstream: int = 64
+    start_ms: int = 1_767_571_200_000
+    """2026-01-05T00:00:00Z, a Monday."""
+    train_share: float = 0.85
+    """Share of the days whose slates train; later slates evaluate."""
+
+    @property
+    def end_ms(self) -> int:
+        """First millisecond after the world's last day."""
+        return self.start_ms + self.days * DAY_MS
+
+    @property
+    def split_ms(self) -> int:
+        """Slates before this time train, slates from it on evaluate."""
+        return self.start_ms + int(self.days * self.train_share) * DAY_MS
+
+
+SMOKE_WORLD = WorldConfig(items=400, people=200, categories=6, nouns=2, styles=2, creators=20, days=40, sessions=9.0)

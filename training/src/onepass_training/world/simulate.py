@@ -1,0 +1,216 @@
+"""Runs a world: every person's n-th slate is made at once, for all people, in numpy."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .catalogue import FINE_DIMENSION, FLOAT, INT, Catalogue, make_catalogue
+from .config import DAY_MS, HOME, RELATED, SEARCH, WorldConfig
+from .log import World
+from .truth import (
+    FRESH_SHARE, INTERESTS, OFF_COLOR, Situation, action_probabilities, affinity, engagement_probability, topic_exposure,
+)  # fmt: skip
+from .words import COLORS
+
+SECONDS_PER_POSITION = 5
+BOOL = NDArray[np.bool_]
+
+
+class People:
+    """The moving state of all people. Drift: interests wander to near topics or are replaced, taste turns slowly."""
+
+    def __init__(self, random: np.random.Generator, catalogue: Catalogue) -> None:
+        people = catalogue.config.people
+        self._random, self._catalogue = random, catalogue
+        self.interests = random.integers(0, catalogue.topics, (people, INTERESTS))
+        self.strength = random.standard_normal((people, INTERESTS))
+        self.focused = random.integers(0, INTERESTS, people)
+        self.taste = (random.standard_normal((people, FINE_DIMENSION)) / np.sqrt(FINE_DIMENSION)).astype(np.float32)
+        self.inclination = (random.standard_normal((people, 4)) * [0.7, 0.8, 0.6, 1.0]).astype(np.float32)
+
+    def begin_session(self, who: INT) -> None:
+        """Drift between sessions, and a new thing on the person's mind."""
+        random, n = self._random, len(who)
+        wander, replace = random.random((2, n, INTERESTS)) < np.array([0.05, 0.015])[:, None, None]
+        interests = self.interests[who]
+        near = self._catalogue.neighbours[interests, random.integers(0, self._catalogue.neighbours.shape[1], (n, INTERESTS))]
+        anew = random.integers(0, self._catalogue.topics, (n, INTERESTS))
+        self.interests[who] = np.where(replace, anew, np.where(wander, near, interests))
+        self.strength[who] = 0.95 * self.strength[who] + 0.3 * random.standard_normal((n, INTERESTS))
+        turned = 0.99 * self.taste[who] + 0.05 * random.standard_normal((n, FINE_DIMENSION))
+        self.taste[who] = turned.astype(np.float32)
+        change = random.random(n) < 0.6
+        self.focused[who] = np.where(change, self._pick_focus(who), self.focused[who])
+
+    def _pick_focus(self, who: INT) -> INT:
+        """[n] an interest drawn by strength (Gumbel trick)."""
+        return (self.strength[who] + self._random.gumbel(size=(len(who), INTERESTS))).argmax(axis=1)
+
+    def focus(self, who: INT, time_ms: INT) -> FLOAT:
+        """[n, 4] attention shares: most on the one focused, the rest by strength and by the hour and weekday."""
+        category = self._catalogue.topic_category[self.interests[who]]
+        hour = (time_ms % DAY_MS / 3_600_000)[:, None]
+        weekend = ((time_ms // DAY_MS + 3) % 7 >= 5)[:, None]
+        rhythm = 0.7 * np.cos(2 * np.pi * (hour - category * 5 % 24) / 24) + np.where(weekend & (category % 3 == 0), 0.8, 0.0)
+        weight = np.exp(self.strength[who] + rhythm)
+        weight /= weight.sum(axis=1, keepdims=True)
+        on_mind = np.arange(INTERESTS) == self.focused[who][:, None]
+        return (0.55 * on_mind + 0.45 * weight).astype(np.float32)
+
+
+def _schedule(random: np.random.Generator, config: WorldConfig) -> tuple[INT, INT, BOOL]:
+    """Person, time and "first of its session" of every slate, sorted by (person, time)."""
+    people = config.people
+    activity = np.clip(np.exp(0.5 * random.standard_normal(people) - 0.125), 0.25, 2.5)
+    sessions = np.maximum(2, random.poisson(config.sessions * activity))
+    person = np.repeat(np.arange(people), sessions)
+    day = random.integers(0, config.days, len(person))
+    day = np.where((day % 7 < 5) & (random.random(len(person)) < 0.15), day - day % 7 + 5, day)
+    usual_hour = random.uniform(7, 22, people)[person]
+    hour = (usual_hour + 2.5 * random.standard_normal(len(person))) % 24
+    start = config.start_ms + day * DAY_MS + (hour * 3_600_000).astype(np.int64)
+    order = np.lexsort((start, person))
+    person, start = person[order], start[order]
+    length = np.minimum(random.geometric(0.3, len(person)), 12)
+    index = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+    gap = (SECONDS_PER_POSITION * (config.slate_size + 2) * 1000 + random.exponential(60_000, len(index))).astype(np.int64)
+    running = np.cumsum(gap)
+    first = index == 0
+    time = np.repeat(start, length) + running - np.repeat(running[first], length)
+    person = np.repeat(person, length)
+    same_person = person[1:] == person[:-1]
+    shortest = SECONDS_PER_POSITION * (config.slate_size + 2) * 1000
+    while (late := same_person & (time[1:] < time[:-1] + shortest)).any():
+        time[1:][late] = time[:-1][late] + gap[1:][late]  # begin right after the session that is still running
+    return person, time, first
+
+
+class _Slates:
+    """Draws slates: distinct, born, unseen items."""
+
+    def __init__(self, random: np.random.Generator, catalogue: Catalogue) -> None:
+        self._random, self._catalogue = random, catalogue
+        self.seen = np.zeros((catalogue.config.people, catalogue.config.items), bool)
+        self._topic_end = np.cumsum(np.bincount(catalogue.topic, catalogue.within_topic, catalogue.topics))
+        self._item_end = np.cumsum(catalogue.within_topic)
+        self._by_birth = np.argsort(catalogue.born_ms, kind="stable")
+
+    def _draw(self, situation: Situation, draws: int) -> INT:
+        """[n, draws] items, topic first, then the item by its weight in the topic; some of the latest born."""
+        random, catalogue = self._random, self._catalogue
+        exposure = np.cumsum(topic_exposure(catalogue, situation), axis=1, dtype=np.float64)
+        n, topics = exposure.shape
+        rows = np.arange(n)[:, None]
+        ends = exposure / exposure[:, -1:] + rows
+        topic = np.searchsorted(ends.ravel(), (random.random((n, draws)) + rows).ravel(), side="right")
+        topic = np.minimum(topic.reshape(n, draws) - rows * topics, topics - 1)
+        item = np.searchsorted(self._item_end, topic + random.random((n, draws)), side="right")
+        item = np.minimum(item, catalogue.config.items - 1)
+        births = catalogue.born_ms[self._by_birth]
+        newest = np.searchsorted(births, situation.time_ms, side="right")
+        oldest = np.searchsorted(births, situation.time_ms - 3 * DAY_MS, side="right")
+        pick = oldest[:, None] + (random.random((n, draws)) * (newest - oldest)[:, None]).astype(np.int64)
+        fresh = (random.random((n, draws)) < FRESH_SHARE) & (newest > oldest)[:, None]
+        return np.where(fresh, self._by_birth[np.minimum(pick, len(births) - 1)], item)
+
+    def make(self, who: INT, situation: Situation) -> INT:
+        """[n, K] one slate each, best first by a noisy and partial idea of what is good (so positions are biased)."""
+        random, catalogue, size = self._random, self._catalogue, self._catalogue.config.slate_size
+        draws = 4 * size
+        item = np.concatenate([self._draw(situation, draws), self._filler(situation, 8 * size)], axis=1)
+        n, draws = item.shape
+        bad = self.seen[who[:, None], item] | (catalogue.born_ms[item] > situation.time_ms[:, None])
+        search = (situation.surface == SEARCH)[:, None]
+        off = catalogue.color[item] != (situation.anchor % len(COLORS))[:, None]
+        bad |= search & off & (random.random((n, draws)) > OFF_COLOR)
+        bad |= item == np.where(situation.surface == RELATED, situation.anchor, -1)[:, None]
+        by_item = np.argsort(item, axis=1, kind="stable")
+        ordered = np.take_along_axis(item, by_item, axis=1)
+        repeated = np.zeros_like(bad)
+        np.put_along_axis(repeated, by_item[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+        bad |= repeated
+        keep = np.argsort(bad, axis=1, kind="stable")[:, :size]
+        chosen = np.take_along_axis(item, keep, axis=1)
+        if np.take_along_axis(bad, keep, axis=1).any():
+            raise ValueError("the world is too small: somebody has seen nearly all of its items")
+        order = np.argsort(-0.5 * catalogue.quality[chosen] + random.standard_normal(chosen.shape), axis=1, kind="stable")
+        return np.take_along_axis(chosen, order, axis=1)
+
+    def _filler(self, situation: Situation, count: int) -> INT:
+        """[n, count] any born items, for slates whose draws run out because a topic's items have all been seen."""
+        born = np.searchsorted(self._catalogue.born_ms[self._by_birth], situation.time_ms, side="right")[:, None]
+        return self._by_birth[(self._random.random((len(born), count)) * born).astype(np.int64)]
+
+
+def _act(random: np.random.Generator, probabilities: FLOAT) -> NDArray[np.uint8]:
+    """[n, K] action bits. Positions further down are looked at less often; `probabilities` [n, K, 5] are given a look."""
+    n, size, _ = probabilities.shape
+    looked = random.random((n, size)) < 1 / (1 + 0.12 * np.arange(size))
+    click = random.random((n, size)) < probabilities[..., 0]
+    long_view = click & (random.random((n, size)) < probabilities[..., 1] / probabilities[..., 0])
+    save = random.random((n, size)) < probabilities[..., 2]
+    share = random.random((n, size)) < probabilities[..., 3]
+    nothing = 1 - engagement_probability(probabilities)
+    hide = ~(click | save | share) & (random.random((n, size)) < probabilities[..., 4] / nothing)
+    bits = sum(done.astype(np.uint8) << bit for bit, done in enumerate((click, long_view, save, share, hide)))
+    return np.where(looked, bits, 0).astype(np.uint8)
+
+
+def _choose_surface(
+    random: np.random.Generator, catalogue: Catalogue, people: People, who: INT, last_engaged: INT
+) -> tuple[INT, INT]:
+    """Surface and anchor of the next slate; related needs an item engaged on the last slate of the session (or -1)."""
+    n = len(who)
+    draw = random.random(n)
+    related = (last_engaged >= 0) & (draw < 0.4)
+    search = ~related & (random.random(n) < 0.25)
+    surface = np.where(related, RELATED, np.where(search, SEARCH, HOME))
+    focused = people.interests[who, people.focused[who]]
+    topic = np.where(random.random(n) < 0.7, focused, random.integers(0, catalogue.topics, n))
+    color = random.integers(0, len(COLORS), n)
+    return surface, np.where(related, last_engaged, np.where(search, topic * len(COLORS) + color, -1))
+
+
+def simulate(seed: int, config: WorldConfig) -> World:
+    """The world of (seed, config). Takes about 20 s at the default size."""
+    catalogue = make_catalogue(seed, config)
+    random = np.random.default_rng([seed, 2])
+    people = People(random, catalogue)
+    slates = _Slates(random, catalogue)
+    person, time, first = _schedule(random, config)
+    total = len(person)
+    starts = np.searchsorted(person, np.arange(config.people))
+    counts = np.bincount(person, minlength=config.people)
+    items = np.zeros((total, config.slate_size), np.int32)
+    actions = np.zeros((total, config.slate_size), np.uint8)
+    states: list[tuple[INT, Situation]] = []
+    last_engaged = np.full(config.people, -1)
+    for step in range(counts.max()):
+        who = np.flatnonzero(counts > step)
+        rows = starts[who] + step
+        begins = first[rows]
+        people.begin_session(who[begins])
+        last_engaged[who[begins]] = -1
+        surface, anchor = _choose_surface(random, catalogue, people, who, last_engaged[who])
+        situation = Situation(
+            interests=people.interests[who], focus=people.focus(who, time[rows]), taste=people.taste[who],
+            inclination=people.inclination[who], surface=surface, anchor=anchor, time_ms=time[rows],
+        )  # fmt: skip
+        shown = slates.make(who, situation)
+        done = _act(random, action_probabilities(catalogue, situation, affinity(catalogue, situation), shown))
+        items[rows], actions[rows] = shown, done
+        states.append((rows, situation))
+        touched = done > 0
+        slates.seen[who[np.nonzero(touched)[0]], shown[touched]] = True
+        good = (done & 0b1111) > 0
+        last_engaged[who] = np.where(good.any(axis=1), shown[np.arange(len(who)), good.argmax(axis=1)], -1)
+    order = np.argsort(np.concatenate([rows for rows, _ in states]), kind="stable")
+    joined = {
+        name: np.concatenate([getattr(situation, name) for _, situation in states])[order]
+        for name in Situation.__dataclass_fields__
+    }
+    event_slate, event_position = np.nonzero(actions)
+    event_time = time[event_slate] + (event_position + 1) * SECONDS_PER_POSITION * 1000
+    return World(
+        config=config, catalogue=catalogue, slate_person=person, slate_items=items, slate_actions=actions,
+        situation=Situation(**joined), event_slate=event_slate, event_position=event_position, event_time_ms=event_time,
+    )  # fmt: skip

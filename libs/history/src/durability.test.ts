@@ -1,0 +1,55 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type BundledProgram, bundleProgram } from '@onepass/testing';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openLmdbHistory } from './index.js';
+
+const PERSON = 'c'.repeat(32);
+const directory = mkdtempSync(join(tmpdir(), 'onepass-durability-'));
+let writer: BundledProgram;
+
+beforeAll(async () => {
+  writer = await bundleProgram(new URL('./writer.program.ts', import.meta.url));
+});
+afterAll(() => {
+  writer.remove();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+/** Lets a writer acknowledge `writes` times, kills it at that moment, and answers every acknowledgement it sent. */
+async function killAfter(writes: number, round: number): Promise<string[]> {
+  const child = spawn(process.execPath, [writer.path, directory, PERSON, String(round)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const closed = once(child, 'close');
+  const acknowledged: string[] = [];
+  for await (const line of createInterface(child.stdout)) {
+    acknowledged.push(line);
+    if (acknowledged.length === writes) child.kill('SIGKILL');
+  }
+  const [, signal] = await closed;
+  expect(signal).toBe('SIGKILL');
+  return acknowledged;
+}
+
+test('a writer killed at the moment of acknowledgement loses nothing and leaves no gap, 30 times', async () => {
+  const reader = openLmdbHistory(directory);
+  const acknowledged: string[] = [];
+  for (let round = 0; round < 30; round++) {
+    acknowledged.push(...(await killAfter(1 + (round % 5), round)));
+    // The reader was open all along, as the user-encoder is.
+    const head = await reader.head(PERSON);
+    const { events } = await reader.tail(PERSON, 0, head.sequence);
+    expect(events.map((e) => e.sequence)).toEqual(Array.from({ length: head.sequence }, (_, i) => i + 1));
+    // Writes hold two events each: all or nothing.
+    expect(head.sequence % 2).toBe(0);
+    const held = new Set(events.map((e) => `${e.sequence} ${e.hash}`));
+    for (const line of acknowledged) expect(held).toContain(line);
+  }
+  expect(acknowledged.length).toBeGreaterThanOrEqual(90);
+  await reader.close();
+});

@@ -6,6 +6,7 @@ import { koffi } from '@onepass/shared-memory';
 /** An address on the native side; 0 is null. */
 export type Address = bigint;
 
+type LibraryHandle = ReturnType<typeof koffi.load>;
 type Native<A extends unknown[], R> = ((...args: A) => R) & {
   async(...args: [...A, (error: unknown, result: R) => void]): void;
 };
@@ -22,6 +23,8 @@ const API_VERSION = 20;
  */
 export interface OnnxRuntime {
   readonly libraryPath: string;
+  /** Held on purpose: koffi unloads a library whose handle is collected, although functions of its table are still in use. */
+  readonly library: LibraryHandle;
   readonly env: Address;
   readonly cpuMemory: Address;
   readonly allocator: Address;
@@ -96,7 +99,8 @@ function findLibrary(): string {
 }
 
 function bindLibrary(libraryPath: string): OnnxRuntime {
-  const table = apiTable(libraryPath);
+  const library = loadLibrary(libraryPath);
+  const table = apiTable(library, libraryPath);
   const bind = <F>(index: number, result: string, parameters: string[]): F =>
     koffi.decode(table[index], koffi.proto(result, parameters)) as F;
   const status = <F>(index: number, parameters: string[]): F => bind(index, 'void*', parameters);
@@ -122,6 +126,7 @@ function bindLibrary(libraryPath: string): OnnxRuntime {
 
   return {
     libraryPath,
+    library,
     check,
     env: make((out) => createEnv(LOG_FATAL, 'onepass', out)),
     cpuMemory: make((out) => createCpuMemory(ARENA_ALLOCATOR, DEFAULT_MEMORY, out)),
@@ -167,14 +172,16 @@ const ARENA_ALLOCATOR = 1;
 const DEFAULT_MEMORY = 0;
 const LAST_FUNCTION = 208;
 
-/** OrtGetApiBase() answers { GetApi, GetVersionString }; GetApi(version) a table of function pointers. */
-function apiTable(libraryPath: string): readonly Address[] {
-  let library: ReturnType<typeof koffi.load>;
+function loadLibrary(libraryPath: string): LibraryHandle {
   try {
-    library = koffi.load(libraryPath);
+    return koffi.load(libraryPath);
   } catch (error) {
     throw startupError(`ONNX Runtime cannot be loaded from "${libraryPath}" (Linux on x64 or arm64 is needed)`, error);
   }
+}
+
+/** OrtGetApiBase() answers { GetApi, GetVersionString }; GetApi(version) a table of function pointers. */
+function apiTable(library: LibraryHandle, libraryPath: string): readonly Address[] {
   const [getApi] = koffi.decode(library.func('OrtGetApiBase', 'void*', [])(), 'void*', 2) as Address[];
   const api = koffi.decode(getApi, koffi.proto('void*', ['uint32_t']))(API_VERSION) as Address | null;
   if (!api)

@@ -8,9 +8,9 @@ koffi.config({ async_stack_size: 4 << 20 });
 export { koffi };
 
 /** Symbols the process itself has loaded: libc, whatever it is called here. */
-const process = koffi.load(null);
+const loaded = koffi.load(null);
 export const libc = {
-  mmap: process.func('void* mmap(void* addr, size_t length, int prot, int flags, int fd, int64_t offset)') as (
+  mmap: loaded.func('void* mmap(void* addr, size_t length, int prot, int flags, int fd, int64_t offset)') as (
     address: null,
     bytes: number,
     protection: number,
@@ -18,8 +18,8 @@ export const libc = {
     fd: number,
     offset: number,
   ) => bigint,
-  munmap: process.func('int munmap(void* addr, size_t length)') as (address: bigint, bytes: number) => number,
-  posixFallocate: process.func('int posix_fallocate(int fd, int64_t offset, int64_t length)') as (
+  munmap: loaded.func('int munmap(void* addr, size_t length)') as (address: bigint, bytes: number) => number,
+  posixFallocate: loaded.func('int posix_fallocate(int fd, int64_t offset, int64_t length)') as (
     fd: number,
     offset: number,
     bytes: number,

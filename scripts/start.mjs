@@ -7,9 +7,10 @@ import { main } from './lib/steps.mjs';
 requirePlatform();
 
 await main(async () => {
+  const since = Date.now();
   const args = process.argv.slice(2);
   await ensureInstalled();
   await ensureBuilt();
   const { runLocal } = await import('../deploy/local/dist/index.js');
-  await runLocal(args);
+  process.exit(await runLocal(args, since));
 });

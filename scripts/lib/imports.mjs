@@ -9,8 +9,9 @@ export const RULES = {
   layers: [
     ['errors'],
     ['config', 'telemetry', 'routing'],
-    ['contracts', 'release'],
-    ['embeddings', 'shared-memory'],
+    ['contracts', 'shared-memory'],
+    ['embeddings'],
+    ['release'],
     ['inference', 'tokens', 'kv', 'history', 'vectors', 'pages'],
     ['client'],
     ['testing'],
@@ -33,7 +34,7 @@ export const RULES = {
  * @typedef {object} Import
  * @property {string} file path inside the repository
  * @property {string} specifier as written
- * @property {boolean} test whether a test imports it
+ * @property {boolean} test whether a test, or a suite that tests share, imports it
  *
  * @typedef {object} Package
  * @property {string} name without scope
@@ -248,7 +249,7 @@ async function readPackage(root, folder) {
     files.sort().map(async (name) => {
       const file = `${folder}/src/${name}`;
       const specifiers = importsOf(await readFile(join(root, file), 'utf8'));
-      return specifiers.map((specifier) => ({ file, specifier, test: name.endsWith('.test.ts') }));
+      return specifiers.map((specifier) => ({ file, specifier, test: /\.(test|suite)\.ts$/.test(name) }));
     }),
   );
   return {

@@ -1,0 +1,158 @@
+import { randomUUID } from 'node:crypto';
+import { type OnepassClient, type RecommendResponse, user } from '@onepass/client';
+import { type PageRow, pageFacts, pageRows, pageTable } from './page-view.js';
+import type { Screen } from './screen.js';
+
+/** What the demo showed, for those who want to check it. */
+export interface DemoResult {
+  readonly person: string;
+  readonly home: RecommendResponse;
+  readonly related: RecommendResponse | undefined;
+  readonly saved: readonly string[];
+  readonly homeAfter: RecommendResponse;
+}
+
+const PERSON = 'demo';
+const SHOWN = 8;
+const SAVES = 3;
+
+/** The main job: pages for a person, then actions of that person and the page that they change. */
+export async function runDemo(onepass: OnepassClient, screen: Screen): Promise<DemoResult> {
+  const visit = new Visit(onepass, screen, await vocabularyOf(onepass));
+  const firstLook = await visit.page({ surface: visit.home });
+  if (firstLook.page.historySequence === 0n) await visit.becomeSomebody(firstLook);
+
+  const home = await visit.page({ surface: visit.home });
+  visit.show(`Home page of "${PERSON}"`, home);
+  const related = await visit.showRelated(home);
+  const saved = await visit.saveSomethingElse(home);
+  const homeAfter = await visit.page({ surface: visit.home });
+  visit.showChange(home, homeAfter, saved);
+  const savedIds = saved.map((row) => row.itemId);
+  return { person: PERSON, home: home.page, related: related?.page, saved: savedIds, homeAfter: homeAfter.page };
+}
+
+interface Vocabulary {
+  readonly surfaces: readonly string[];
+  /** What stands for liking an item. */
+  readonly action: string;
+  readonly categoryAttribute: string | undefined;
+  readonly pageSize: number;
+}
+
+async function vocabularyOf(onepass: OnepassClient): Promise<Vocabulary> {
+  const described = await onepass.describe({});
+  const best = described.actions.filter((a) => !a.negative).sort((a, b) => b.utilityWeight - a.utilityWeight);
+  return {
+    surfaces: described.surfaces,
+    action: best.find((a) => a.name === 'save')?.name ?? best[0]?.name ?? '',
+    categoryAttribute: described.attributes.find((name) => name === 'category') ?? described.attributes[0],
+    pageSize: Math.min(50, described.limits?.pageSize || 20),
+  };
+}
+
+interface Seen {
+  readonly page: RecommendResponse;
+  readonly rows: readonly PageRow[];
+  readonly tookMs: number;
+}
+
+/** The demo person's visit. */
+class Visit {
+  readonly home: string;
+  readonly #onepass: OnepassClient;
+  readonly #screen: Screen;
+  readonly #vocabulary: Vocabulary;
+  /** Every page must have seen what was logged before it. */
+  #sequence = 0n;
+
+  constructor(onepass: OnepassClient, screen: Screen, vocabulary: Vocabulary) {
+    this.#onepass = onepass;
+    this.#screen = screen;
+    this.#vocabulary = vocabulary;
+    this.home = vocabulary.surfaces.find((s) => s === 'home') ?? vocabulary.surfaces[0] ?? '';
+  }
+
+  async page(request: { surface: string; itemIds?: string[] }): Promise<Seen> {
+    const { surface, itemIds } = request;
+    const since = performance.now();
+    const page = await this.#onepass.recommend({
+      person: user(PERSON),
+      surface,
+      pageSize: this.#vocabulary.pageSize,
+      minimumHistorySequence: this.#sequence,
+      ...(itemIds ? { context: { case: 'related', value: { itemIds } } } : {}),
+    });
+    const tookMs = performance.now() - since;
+    const { items } = await this.#onepass.getItems({ itemIds: page.items.map((item) => item.itemId) });
+    const byId = new Map(items.map((item) => [item.id, item]));
+    return { page, rows: pageRows(page, byId, this.#vocabulary.categoryAttribute), tookMs };
+  }
+
+  /** Gives a person without history a little of it. */
+  async becomeSomebody(look: Seen): Promise<void> {
+    const liked = sameCategory(look.rows, look.rows[0]?.category ?? '');
+    await this.#log(look, liked);
+    this.#screen.line(`"${PERSON}" is new here and begins with ${this.#inWords(liked)}.`);
+  }
+
+  /** Saves a few items of a category that does not lead the page. */
+  async saveSomethingElse(home: Seen): Promise<readonly PageRow[]> {
+    const leading = home.rows[0]?.category ?? '';
+    const other = home.rows.find((row) => row.category !== leading)?.category ?? leading;
+    const saved = sameCategory(home.rows, other);
+    await this.#log(home, saved);
+    this.#screen.heading(`"${PERSON}" likes ${this.#inWords(saved)}:`);
+    for (const row of saved) this.#screen.line(`   ${row.title} (was at ${row.position + 1})`);
+    return saved;
+  }
+
+  async showRelated(home: Seen): Promise<Seen | undefined> {
+    const about = home.rows[0];
+    if (about === undefined || !this.#vocabulary.surfaces.includes('related')) return undefined;
+    const related = await this.page({ surface: 'related', itemIds: [about.itemId] });
+    this.show(`Related to "${about.title}", for "${PERSON}"`, related);
+    return related;
+  }
+
+  show(title: string, seen: Seen, previous?: ReadonlyMap<string, number>): void {
+    this.#screen.heading(title);
+    for (const line of pageTable(seen.rows.slice(0, SHOWN), seen.page.actions, previous)) this.#screen.line(line);
+    this.#screen.detail(pageFacts(seen.page, seen.tookMs));
+  }
+
+  showChange(before: Seen, after: Seen, saved: readonly PageRow[]): void {
+    const positions = new Map(before.rows.map((row) => [row.itemId, row.position]));
+    this.show(`Home page of "${PERSON}" after that`, after, positions);
+    const category = saved[0]?.category ?? '';
+    const count = (seen: Seen) => seen.rows.slice(0, SHOWN).filter((row) => row.category === category).length;
+    const fresh = after.rows.slice(0, SHOWN).filter((row) => !positions.has(row.itemId)).length;
+    const among = `among the first ${SHOWN}`;
+    this.#screen.line(`${category} ${among}: ${count(before)} before, ${count(after)} now; new ${among}: ${fresh}.`);
+  }
+
+  async #log(seen: Seen, rows: readonly PageRow[]): Promise<void> {
+    const { action } = this.#vocabulary;
+    const logged = await this.#onepass.logActions({
+      person: user(PERSON),
+      events: rows.map((row) => ({
+        eventId: randomUUID(),
+        itemId: row.itemId,
+        actions: [action],
+        surface: this.home,
+        slateId: seen.page.slateId,
+        position: row.position,
+      })),
+    });
+    this.#sequence = logged.historySequence;
+  }
+
+  #inWords(rows: readonly PageRow[]): string {
+    const times = rows.length === 1 ? 'one' : String(rows.length);
+    return `${times} ${this.#vocabulary.action}${rows.length === 1 ? '' : 's'} of ${rows[0]?.category || 'items'}`;
+  }
+}
+
+function sameCategory(rows: readonly PageRow[], category: string): readonly PageRow[] {
+  return rows.filter((row) => row.category === category).slice(0, SAVES);
+}

@@ -1,0 +1,97 @@
+import { styleText } from 'node:util';
+import { connect, OnepassError } from '@onepass/client';
+import { callItLines } from './demo/call-it.js';
+import { runDemo } from './demo/demo.js';
+import type { Screen } from './demo/screen.js';
+import { Mesh, repositoryRoot } from './mesh.js';
+import { HELP, type LocalOptions, parseOptions } from './options.js';
+import type { SupervisorEvent } from './supervisor.js';
+
+const INTERRUPTED = 130;
+
+/**
+ * The mesh on this machine from start to stop, as the command line asks for it.
+ * @param since epoch ms from which the start is timed
+ * @returns the exit code, when nothing runs any more
+ */
+export async function runLocal(args: readonly string[], since: number): Promise<number> {
+  try {
+    const options = parseOptions(args, repositoryRoot);
+    if (options !== 'help') return await serve(options, since);
+    console.log(HELP);
+    return 0;
+  } catch (thrown) {
+    const error = OnepassError.from(thrown);
+    console.error(error.message);
+    if (error.kind === 'internal') console.error(error.cause);
+    return 1;
+  }
+}
+
+async function serve(options: LocalOptions, since: number): Promise<number> {
+  const mesh = await Mesh.prepare({ ...options, onEvent: tell });
+  const stopRequested = onStopSignals(mesh);
+  try {
+    const started = await Promise.race([mesh.start(), stopRequested]);
+    if (started === 'stop') return INTERRUPTED;
+    progress('ready', `after ${((Date.now() - since) / 1000).toFixed(1)} s; logs in ${mesh.logDir}`);
+    const shown = await Promise.race([show(mesh, options), stopRequested]);
+    if (shown === 'stop' || options.smoke) return 0;
+    screen.heading(`The gateway listens on ${mesh.address('gateway')}. Ctrl-C stops everything.`);
+    await stopRequested;
+    return 0;
+  } finally {
+    await mesh.stop();
+  }
+}
+
+/** The demo, and how to call the mesh. */
+async function show(mesh: Mesh, options: LocalOptions): Promise<void> {
+  const gateway = mesh.address('gateway');
+  const onepass = connect(gateway);
+  try {
+    const itemId = options.demo
+      ? (await runDemo(onepass, screen)).homeAfter.items[0]?.itemId
+      : (await onepass.recommend({ surface: 'home', pageSize: 1 })).items[0]?.itemId;
+    screen.heading('Call it: these lines work as they stand');
+    for (const line of callItLines(gateway, itemId ?? '')) screen.line(`  ${line}`);
+  } finally {
+    onepass.close();
+  }
+}
+
+/** Resolves at the first signal to stop; the second ends everything at once. */
+function onStopSignals(mesh: Mesh): Promise<'stop'> {
+  return new Promise((resolve) => {
+    let asked = false;
+    const onSignal = () => {
+      if (asked) {
+        mesh.kill();
+        process.exit(INTERRUPTED);
+      }
+      asked = true;
+      console.log('\nStopping; once more to stop at once.');
+      resolve('stop');
+    };
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+  });
+}
+
+const coloured = process.stdout.isTTY === true && !process.env.NO_COLOR;
+const style = (format: 'bold' | 'dim', text: string) => (coloured ? styleText(format, text) : text);
+
+const screen: Screen = {
+  heading: (text) => console.log(`\n${style('bold', text)}`),
+  line: (text) => console.log(text),
+  detail: (text) => console.log(style('dim', text)),
+};
+
+function progress(name: string, outcome: string): void {
+  console.log(`  ${name.padEnd(18)} ${outcome}`);
+}
+
+function tell(event: SupervisorEvent): void {
+  if (event.kind === 'serving')
+    progress(event.role, `serves ${event.address} after ${(event.afterMs / 1000).toFixed(1)} s`);
+  else progress(event.role, `${event.why}; starting again in ${event.restartInMs} ms`);
+}

@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest';
+import { parseOptions } from './options.js';
+
+const parse = (...args: string[]) => parseOptions(args, '/checkout');
+
+test('defaults: the default release and data of this checkout, and a demo', () => {
+  expect(parse()).toEqual({
+    port: 50050,
+    releaseDir: '/checkout/releases/default',
+    dataDir: '/checkout/.onepass/data',
+    demo: true,
+    smoke: false,
+  });
+});
+
+test('a smoke run takes free ports and keeps nothing', () => {
+  expect(parse('--smoke')).toMatchObject({ port: undefined, dataDir: undefined, smoke: true });
+  expect(parse('--smoke', '--port', '6000')).toMatchObject({ port: 6000 });
+  expect(parse('--ephemeral', '--no-demo')).toMatchObject({ port: 50050, dataDir: undefined, demo: false });
+});
+
+test('help wins', () => {
+  expect(parse('--help', '--port', 'x')).toBe('help');
+});
+
+test.each([
+  [['--port', '65533'], '--port must be a whole number from 1 to 65532, not "65533"'],
+  [['--port', ''], '--port must be a whole number'],
+  [['--port', '1e3.5'], '--port must be a whole number'],
+  [['--data', 'd', '--ephemeral'], '--data and --ephemeral exclude each other'],
+  [['--relaese', 'r'], "Unknown option '--relaese'"],
+  [['stray'], "Unexpected argument 'stray'"],
+])('%j is refused', (args, sentence) => {
+  expect(() => parse(...args)).toThrow(sentence);
+});

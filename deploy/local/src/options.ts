@@ -1,0 +1,79 @@
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startupError } from '@onepass/errors';
+
+/** What the command line asks for. */
+export interface LocalOptions {
+  /** First of four consecutive ports; undefined = any free ones. */
+  readonly port: number | undefined;
+  readonly releaseDir: string;
+  /** Directory of durable state; undefined = a temporary one, removed at the end. */
+  readonly dataDir: string | undefined;
+  readonly demo: boolean;
+  /** Ends after the demo. */
+  readonly smoke: boolean;
+}
+
+export const DEFAULT_PORT = 50050;
+export const ROLE_COUNT = 4;
+const HIGHEST_PORT = 65_535;
+
+export const HELP = `npm start [-- options]
+
+Starts gateway, user-encoder, retrieval and ranking, shows what they do, and stays up until Ctrl-C.
+
+  --port N        first of four consecutive ports (default ${DEFAULT_PORT}: gateway ${DEFAULT_PORT}, then user-encoder, retrieval, ranking)
+  --release DIR   the release to serve (default releases/default)
+  --data DIR      where histories and logs are kept (default .onepass/data)
+  --ephemeral     keep nothing: a temporary data directory, removed at the end
+  --no-demo       do not show pages at start
+  --smoke         free ports, nothing kept, ends after the demo
+  --help          this text
+
+Settings of the services (ONEPASS_LOG_LEVEL, ONEPASS_INFERENCE_IN_FLIGHT, ...) are passed on from the environment.`;
+
+/**
+ * @param root the repository's directory, where the defaults lie; given paths are relative to the working directory.
+ * @throws OnepassError `startup` naming the option that is wrong.
+ */
+export function parseOptions(args: readonly string[], root: string): LocalOptions | 'help' {
+  const values = parse(args);
+  if (values.help) return 'help';
+  if (values.data !== undefined && (values.ephemeral || values.smoke)) {
+    throw startupError(`--data and --${values.smoke ? 'smoke' : 'ephemeral'} exclude each other`);
+  }
+  const keepsNothing = values.ephemeral || values.smoke;
+  return {
+    port: values.port === undefined && values.smoke ? undefined : parsePort(values.port),
+    releaseDir: values.release === undefined ? resolve(root, 'releases/default') : resolve(values.release),
+    dataDir: keepsNothing ? undefined : resolve(values.data ?? resolve(root, '.onepass/data')),
+    demo: !values['no-demo'],
+    smoke: values.smoke,
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        port: { type: 'string' },
+        release: { type: 'string' },
+        data: { type: 'string' },
+        ephemeral: { type: 'boolean', default: false },
+        'no-demo': { type: 'boolean', default: false },
+        smoke: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    throw startupError((error as Error).message, error);
+  }
+}
+
+function parsePort(given: string | undefined): number {
+  const highest = HIGHEST_PORT - ROLE_COUNT + 1;
+  const port = Number(given ?? DEFAULT_PORT);
+  if (Number.isInteger(port) && port >= 1 && port <= highest && given?.trim() !== '') return port;
+  throw startupError(`--port must be a whole number from 1 to ${highest}, not "${given}"`);
+}

@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest';
+import { planMesh } from './plan.js';
+
+const options = {
+  root: '/checkout',
+  host: '127.0.0.1',
+  ports: [1, 2, 3, 4],
+  releaseDir: '/release',
+  dataDir: '/data',
+  cellDir: '/dev/shm/cell',
+  env: {},
+} as const;
+
+test('every role has its program, its port and the release; the gateway knows the others', () => {
+  const plans = planMesh(options);
+  expect(plans.map((p) => [p.role, p.address])).toEqual([
+    ['user-encoder', '127.0.0.1:2'],
+    ['ranking', '127.0.0.1:4'],
+    ['retrieval', '127.0.0.1:3'],
+    ['gateway', '127.0.0.1:1'],
+  ]);
+  expect(
+    plans.every((p) => p.env.ONEPASS_RELEASE_DIR === '/release' && p.address.endsWith(`:${p.env.ONEPASS_PORT}`)),
+  ).toBe(true);
+  expect(plans[0]?.program).toBe('/checkout/services/user-encoder/dist/main.js');
+  expect(plans[3]?.env).toMatchObject({
+    ONEPASS_CELLS: 'encoder=127.0.0.1:2,ranking=127.0.0.1:4',
+    ONEPASS_RETRIEVAL: '127.0.0.1:3',
+    ONEPASS_DATA_DIR: '/data',
+  });
+  expect(plans[0]?.env.ONEPASS_CELL_DIR).toBe(plans[1]?.env.ONEPASS_CELL_DIR);
+});
+
+test("libuv's pool is larger than the graph runs in flight, whatever they are set to", () => {
+  const threads = (inFlight?: string) =>
+    Number(planMesh({ ...options, env: { ONEPASS_INFERENCE_IN_FLIGHT: inFlight } })[0]?.env.UV_THREADPOOL_SIZE);
+  expect(threads()).toBe(6);
+  expect(threads('16')).toBe(20);
+  expect(threads('many')).toBe(6);
+});

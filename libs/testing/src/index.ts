@@ -1,1 +1,2 @@
 export * from './bundle.js';
+export * from './smoke-release.js';

@@ -1,0 +1,4 @@
+import { fileURLToPath } from 'node:url';
+
+/** Directory of a complete release of the smallest size, made by `npm run train -- --smoke`. */
+export const SMOKE_RELEASE = fileURLToPath(new URL('../fixtures/release-smoke', import.meta.url));

@@ -29,7 +29,6 @@ const CHECKS = [
   ['proto lint', command('node_modules/.bin/buf', ['lint', 'proto'])],
   ['generated code', generatedCode],
   ['training lint', () => pythonCheck(['-m', 'ruff', 'check', 'training'])],
-  ['training format', () => pythonCheck(['-m', 'ruff', 'format', '--check', 'training'])],
 ];
 
 /**

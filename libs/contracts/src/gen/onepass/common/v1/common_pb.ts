@@ -347,7 +347,7 @@ export type KvReference = Message<"onepass.common.v1.KvReference"> & {
   generation: bigint;
 
   /**
-   * Tokens to read; 0 = an empty past, and nothing else here but release_id is set.
+   * Tokens to read; 0 = an empty past, and nothing else here but release_id and the history's sequence and hash is set.
    *
    * @generated from field: uint32 length = 5;
    */

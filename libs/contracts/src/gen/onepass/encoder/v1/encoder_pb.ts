@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { DescribeRequestSchema, DescribeResponseSchema, EmbeddingBatch, KvReference, KvSource, Person, RequestContext, StageTiming } from "../../common/v1/common_pb.js";
+import type { Degraded, DescribeRequestSchema, DescribeResponseSchema, EmbeddingBatch, KvReference, KvSource, Person, RequestContext, StageTiming } from "../../common/v1/common_pb.js";
 import { file_onepass_common_v1_common } from "../../common/v1/common_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file onepass/encoder/v1/encoder.proto.
  */
 export const file_onepass_encoder_v1_encoder: GenFile = /*@__PURE__*/
-  fileDesc("CiBvbmVwYXNzL2VuY29kZXIvdjEvZW5jb2Rlci5wcm90bxISb25lcGFzcy5lbmNvZGVyLnYxIuoBCg1FbmNvZGVSZXF1ZXN0EhIKCnJlbGVhc2VfaWQYASABKAkSKQoGcGVyc29uGAIgASgLMhkub25lcGFzcy5jb21tb24udjEuUGVyc29uEjIKB2NvbnRleHQYAyABKAsyIS5vbmVwYXNzLmNvbW1vbi52MS5SZXF1ZXN0Q29udGV4dBIYChByZWxhdGVkX2l0ZW1faWRzGAQgAygJEioKB3F1ZXJpZXMYBSADKAsyGS5vbmVwYXNzLmVuY29kZXIudjEuUXVlcnkSIAoYbWluaW11bV9oaXN0b3J5X3NlcXVlbmNlGAYgASgEIisKBVF1ZXJ5Eg8KB291dGNvbWUYASABKAkSEQoJb2Zmc2V0X21zGAIgASgDIrMCCg5FbmNvZGVSZXNwb25zZRIqCgJrdhgBIAEoCzIeLm9uZXBhc3MuY29tbW9uLnYxLkt2UmVmZXJlbmNlEi4KCWt2X3NvdXJjZRgCIAEoDjIbLm9uZXBhc3MuY29tbW9uLnYxLkt2U291cmNlEjIKB3F1ZXJpZXMYAyABKAsyIS5vbmVwYXNzLmNvbW1vbi52MS5FbWJlZGRpbmdCYXRjaBIVCg1zZWVuX2l0ZW1faWRzGAQgAygJEjIKB2NvbnRleHQYBSABKAsyIS5vbmVwYXNzLmNvbW1vbi52MS5SZXF1ZXN0Q29udGV4dBIWCg5lbmNvZGVkX3Rva2VucxgGIAEoDRIuCgZzdGFnZXMYByADKAsyHi5vbmVwYXNzLmNvbW1vbi52MS5TdGFnZVRpbWluZzK6AQoSVXNlckVuY29kZXJTZXJ2aWNlEk8KBkVuY29kZRIhLm9uZXBhc3MuZW5jb2Rlci52MS5FbmNvZGVSZXF1ZXN0GiIub25lcGFzcy5lbmNvZGVyLnYxLkVuY29kZVJlc3BvbnNlElMKCERlc2NyaWJlEiIub25lcGFzcy5jb21tb24udjEuRGVzY3JpYmVSZXF1ZXN0GiMub25lcGFzcy5jb21tb24udjEuRGVzY3JpYmVSZXNwb25zZWIGcHJvdG8z", [file_onepass_common_v1_common]);
+  fileDesc("CiBvbmVwYXNzL2VuY29kZXIvdjEvZW5jb2Rlci5wcm90bxISb25lcGFzcy5lbmNvZGVyLnYxIuoBCg1FbmNvZGVSZXF1ZXN0EhIKCnJlbGVhc2VfaWQYASABKAkSKQoGcGVyc29uGAIgASgLMhkub25lcGFzcy5jb21tb24udjEuUGVyc29uEjIKB2NvbnRleHQYAyABKAsyIS5vbmVwYXNzLmNvbW1vbi52MS5SZXF1ZXN0Q29udGV4dBIYChByZWxhdGVkX2l0ZW1faWRzGAQgAygJEioKB3F1ZXJpZXMYBSADKAsyGS5vbmVwYXNzLmVuY29kZXIudjEuUXVlcnkSIAoYbWluaW11bV9oaXN0b3J5X3NlcXVlbmNlGAYgASgEIisKBVF1ZXJ5Eg8KB291dGNvbWUYASABKAkSEQoJb2Zmc2V0X21zGAIgASgDIuICCg5FbmNvZGVSZXNwb25zZRIqCgJrdhgBIAEoCzIeLm9uZXBhc3MuY29tbW9uLnYxLkt2UmVmZXJlbmNlEi4KCWt2X3NvdXJjZRgCIAEoDjIbLm9uZXBhc3MuY29tbW9uLnYxLkt2U291cmNlEjIKB3F1ZXJpZXMYAyABKAsyIS5vbmVwYXNzLmNvbW1vbi52MS5FbWJlZGRpbmdCYXRjaBIVCg1zZWVuX2l0ZW1faWRzGAQgAygJEjIKB2NvbnRleHQYBSABKAsyIS5vbmVwYXNzLmNvbW1vbi52MS5SZXF1ZXN0Q29udGV4dBIWCg5lbmNvZGVkX3Rva2VucxgGIAEoDRIuCgZzdGFnZXMYByADKAsyHi5vbmVwYXNzLmNvbW1vbi52MS5TdGFnZVRpbWluZxItCghkZWdyYWRlZBgIIAMoCzIbLm9uZXBhc3MuY29tbW9uLnYxLkRlZ3JhZGVkMroBChJVc2VyRW5jb2RlclNlcnZpY2USTwoGRW5jb2RlEiEub25lcGFzcy5lbmNvZGVyLnYxLkVuY29kZVJlcXVlc3QaIi5vbmVwYXNzLmVuY29kZXIudjEuRW5jb2RlUmVzcG9uc2USUwoIRGVzY3JpYmUSIi5vbmVwYXNzLmNvbW1vbi52MS5EZXNjcmliZVJlcXVlc3QaIy5vbmVwYXNzLmNvbW1vbi52MS5EZXNjcmliZVJlc3BvbnNlYgZwcm90bzM", [file_onepass_common_v1_common]);
 
 /**
  * @generated from message onepass.encoder.v1.EncodeRequest
@@ -134,6 +134,13 @@ export type EncodeResponse = Message<"onepass.encoder.v1.EncodeResponse"> & {
    * @generated from field: repeated onepass.common.v1.StageTiming stages = 7;
    */
   stages: StageTiming[];
+
+  /**
+   * HISTORY: the store could not be read, this is what was held.
+   *
+   * @generated from field: repeated onepass.common.v1.Degraded degraded = 8;
+   */
+  degraded: Degraded[];
 };
 
 /**

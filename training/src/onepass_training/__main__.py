@@ -62,7 +62,10 @@ def _train(arguments: argparse.Namespace) -> None:
     config = replace(base, seed=arguments.seed, steps=arguments.steps or base.steps)
     arguments.out.mkdir(parents=True, exist_ok=True)
     world = simulate(config.seed, config.world)
-    print(f"world: {len(world.slate_person)} slates, {len(world.event_slate)} events, {time.monotonic() - began:.0f} s", flush=True)
+    print(
+        f"world: {len(world.slate_person)} slates, {len(world.event_slate)} events, {time.monotonic() - began:.0f} s",
+        flush=True,
+    )
     trainer = Trainer(config, world, arguments.out)
     if arguments.resume:
         trainer.resume()

@@ -60,7 +60,9 @@ class _ModelGraph:
     def rotation(self, positions: str) -> tuple[str, str]:
         """positions [n] to the factors [n, 1, 2, D / 2] of both halves: (cos, cos) and (-sin, sin)."""
         g = self.g
-        angle = g("Mul", g("Reshape", positions, g.integers(-1, 1, 1, 1)), g.constant(rope_frequencies(self.config.head_size).numpy()))
+        angle = g(
+            "Mul", g("Reshape", positions, g.integers(-1, 1, 1, 1)), g.constant(rope_frequencies(self.config.head_size).numpy())
+        )
         cos, sin = g("Cos", angle), g("Sin", angle)
         return g("Concat", cos, cos, axis=2), g("Concat", g("Neg", sin), sin, axis=2)
 

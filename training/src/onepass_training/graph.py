@@ -64,9 +64,7 @@ class GraphBuilder:
         content = array.tobytes()
         key = repr((array.dtype.str, array.shape)).encode() + content
         if key not in self._constants:
-            tensor = TensorProto(
-                name=f"c{len(self._constants)}", data_type=NUMPY_TO_ONNX[array.dtype], dims=list(array.shape)
-            )
+            tensor = TensorProto(name=f"c{len(self._constants)}", data_type=NUMPY_TO_ONNX[array.dtype], dims=list(array.shape))
             if len(content) <= INLINE_BYTES:
                 tensor.raw_data = content
             else:

@@ -1,7 +1,6 @@
 """The two losses of the one training stage."""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional

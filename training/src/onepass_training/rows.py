@@ -80,9 +80,7 @@ class RawEvent:
     time_ms: int
 
 
-def history_rows(
-    layout: RowLayout, events: Sequence[RawEvent], row_of: Mapping[str, int], table: FLOAT
-) -> tuple[FLOAT, int]:
+def history_rows(layout: RowLayout, events: Sequence[RawEvent], row_of: Mapping[str, int], table: FLOAT) -> tuple[FLOAT, int]:
     """Rows [n, F] of a raw history, and the last past token's time (NO_TIME if none).
 
     An event with an unknown item, or without a known action, makes no row and is nobody's previous one.

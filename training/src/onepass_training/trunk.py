@@ -120,7 +120,12 @@ class Trunk(nn.Module):
         return rows, new
 
     def rank(
-        self, context: Tensor, context_positions: Tensor, candidates: Tensor, candidate_position: Tensor, cache: list[LayerCache]
+        self,
+        context: Tensor,
+        context_positions: Tensor,
+        candidates: Tensor,
+        candidate_position: Tensor,
+        cache: list[LayerCache],
     ) -> Tensor:
         """context [c, W] causal, candidates [k, W] each over past, context and itself. Gives the candidates' hidden [k, W]."""
         c, k, p = len(context), len(candidates), len(cache[0][0])

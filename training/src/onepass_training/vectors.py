@@ -71,7 +71,11 @@ class VectorWriter:
                 ],
             })  # fmt: skip
         tower = self._model.embed_items(torch.from_numpy(query[None]))
-        return {"format": 1, "histories": histories, "itemTower": {"upstream": _numbers(query[None]), "embeddings": _numbers(tower)}}
+        return {
+            "format": 1,
+            "histories": histories,
+            "itemTower": {"upstream": _numbers(query[None]), "embeddings": _numbers(tower)},
+        }
 
     def _context_embedding(self, about: str | FLOAT | None) -> FLOAT:
         """[E] of a related item (by id), a query (upstream embedding) or nothing."""
@@ -83,9 +87,7 @@ class VectorWriter:
 
     def _request(self, surface: str, now: int, last_ms: int, about: str | FLOAT | None, cache: list[LayerCache]) -> dict:
         layout, model, p = self._layout, self._model, len(cache[0][0])
-        features = {
-            kind: self._features(layout, surface, now, last_ms, kind) for kind in (CONTEXT, CANDIDATE)
-        }
+        features = {kind: self._features(layout, surface, now, last_ms, kind) for kind in (CONTEXT, CANDIDATE)}
         embedding = self._context_embedding(about)
         context = torch.from_numpy(np.concatenate([embedding, features[CONTEXT]])[None])
         candidates = self._ids[:: len(self._ids) // 6][:6]

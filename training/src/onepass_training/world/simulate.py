@@ -7,7 +7,14 @@ from .catalogue import FINE_DIMENSION, FLOAT, INT, Catalogue, make_catalogue
 from .config import DAY_MS, HOME, RELATED, SEARCH, WorldConfig
 from .log import World
 from .truth import (
-    FRESH_SHARE, INTERESTS, OFF_COLOR, Situation, action_probabilities, affinity, engagement_probability, topic_exposure,
+    FRESH_SHARE,
+    INTERESTS,
+    OFF_COLOR,
+    Situation,
+    action_probabilities,
+    affinity,
+    engagement_probability,
+    topic_exposure,
 )  # fmt: skip
 from .words import COLORS
 

@@ -75,9 +75,7 @@ def _sigmoid(x: FLOAT) -> FLOAT:
     return 1.0 / (1.0 + np.exp(-x))
 
 
-def action_probabilities(
-    catalogue: Catalogue, situation: Situation, wanted: FLOAT, items: INT
-) -> FLOAT:
+def action_probabilities(catalogue: Catalogue, situation: Situation, wanted: FLOAT, items: INT) -> FLOAT:
     """[R, K, 5] probability of each action on an item that is looked at.
 
     `wanted` is `affinity` ([R, T]); `items` is [R, K] item rows, or [K] for the same items in every situation.
@@ -90,9 +88,7 @@ def action_probabilities(
     quality, bait = catalogue.quality[items], catalogue.bait[items]
     save, share, hide, price = (situation.inclination[:, column, None] for column in range(4))
     price_off = np.abs(catalogue.price_level[items] - price)
-    matches = (catalogue.color[items] == (situation.anchor % len(COLORS))[:, None]) & (
-        situation.surface == SEARCH
-    )[:, None]
+    matches = (catalogue.color[items] == (situation.anchor % len(COLORS))[:, None]) & (situation.surface == SEARCH)[:, None]
     click = _sigmoid(-3.7 + 2.6 * want + 0.7 * taste + 0.3 * quality + 0.5 * bait + 0.6 * matches)
     long_view = click * _sigmoid(-0.9 + 1.2 * want + 0.7 * taste + 0.5 * quality - 0.8 * bait)
     saved = _sigmoid(-5.0 + save + 2.9 * want + 1.3 * taste + 0.6 * quality - 0.5 * price_off)

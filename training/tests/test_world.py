@@ -1,0 +1,75 @@
+"""The world: the same from the same seed, free of impossible things, and worth learning."""
+
+import numpy as np
+
+from onepass_training.world import simulate
+from onepass_training.world.config import RELATED, SEARCH
+from onepass_training.world.truth import Situation, action_probabilities, affinity, item_exposure
+
+
+def test_a_seed_gives_one_world(config, world):
+    again, other = simulate(config.seed, config.world), simulate(config.seed + 1, config.world)
+    for name in ("slate_person", "slate_items", "slate_actions", "event_slate", "event_time_ms"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(world, name))
+    for name in Situation.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(again.situation, name), getattr(world.situation, name))
+    np.testing.assert_array_equal(again.catalogue.upstream, world.catalogue.upstream)
+    assert not np.array_equal(other.slate_items[:100], world.slate_items[:100])
+
+
+def test_slates_hold_distinct_born_items_that_were_not_acted_on_before(world):
+    ordered = np.sort(world.slate_items, axis=1)
+    assert (ordered[:, 1:] != ordered[:, :-1]).all()
+    assert (world.catalogue.born_ms[world.slate_items] <= world.situation.time_ms[:, None]).all()
+    pairs = world.event_person * world.config.items + world.event_item
+    assert len(np.unique(pairs)) == len(pairs)
+
+
+def test_time_runs_forward_within_a_person(world):
+    same = world.event_person[1:] == world.event_person[:-1]
+    assert (np.diff(world.event_time_ms)[same] > 0).all()
+    same = world.slate_person[1:] == world.slate_person[:-1]
+    assert (np.diff(world.situation.time_ms)[same] > 0).all()
+    assert (world.event_time_ms > world.situation.time_ms[world.event_slate]).all()
+
+
+def test_search_and_related_slates_say_what_they_are_about(world):
+    surface, anchor = world.situation.surface, world.situation.anchor
+    assert (anchor[surface == 0] == -1).all()
+    assert (anchor[surface > 0] >= 0).all()
+    upstream = world.context_upstream(np.arange(300))
+    assert (np.linalg.norm(upstream, axis=1) > 0.5).tolist() == (surface[:300] > 0).tolist()
+    assert {SEARCH, RELATED} <= set(surface.tolist())
+
+
+def test_logged_actions_follow_the_true_probabilities(world):
+    """At the top position everything is looked at, so rates there are the probabilities' means."""
+    situation = world.situation
+    truth = action_probabilities(world.catalogue, situation, affinity(world.catalogue, situation), world.slate_items)[:, 0]
+    done = (world.slate_actions[:, 0, None] >> np.arange(5)) & 1
+    assert ((truth > 0) & (truth < 1)).all()
+    error = np.sqrt((truth * (1 - truth)).mean(axis=0) / len(truth))
+    assert (np.abs(done.mean(axis=0) - truth.mean(axis=0)) < 4 * error).all()
+    assert (done[:, 1] <= done[:, 0]).all(), "a long view needs a click"
+
+
+def test_lower_positions_are_acted_on_less(world):
+    acted = (world.slate_actions > 0).mean(axis=0)
+    assert acted[0] > 1.5 * acted[-1]
+
+
+def test_exposure_is_a_distribution_over_born_items(world):
+    some = world.situation.take(np.arange(0, len(world.slate_person), 400))
+    exposure = item_exposure(world.catalogue, some)
+    np.testing.assert_allclose(exposure.sum(axis=1), 1, atol=0.07)  # no fresh item on some days
+    assert (exposure[world.catalogue.born_ms[None, :] > some.time_ms[:, None]] == 0).all()
+
+
+def test_items_have_ids_titles_and_attributes(world):
+    title, attributes = world.catalogue.describe(3)
+    assert world.catalogue.ids[3] == "i00004"
+    assert title[0].isupper()
+    assert set(attributes) == {"category", "style", "color", "price", "creator"}
+    assert isinstance(attributes["price"], float)
+    assert isinstance(attributes["color"], list)
+    assert len(set(world.catalogue.ids)) == world.config.items

@@ -1,1 +1,5 @@
-export {};
+export { type KvShape, type KvTensors, poolBytes } from './layout.js';
+export * from './reader.js';
+export * from './reference.js';
+export type { SlotContent } from './slot-header.js';
+export * from './writer.js';

@@ -1,0 +1,156 @@
+import { heapMemory } from '@onepass/shared-memory';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { KvPoolReader, KvPoolWriter, type KvReference, poolBytes, type SlotState } from './index.js';
+
+const shape = { layers: 1, width: 2, capacity: 6 };
+const SLOTS = 3;
+const REST_MS = 10;
+const PERSONS = ['1', '2', '3', '4', '5'].map((digit) => digit.repeat(32));
+
+const operation = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('claim' as const),
+      person: fc.constantFrom(...PERSONS),
+      keep: fc.boolean(),
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('append' as const), person: fc.constantFrom(...PERSONS) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('find' as const), person: fc.constantFrom(...PERSONS) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('release' as const), person: fc.constantFrom(...PERSONS) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('unpin' as const) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 12 }) }) },
+);
+type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
+
+/** What must be true of the pool, said simply: persons in order of use, freed slots with the time of freeing, pins. */
+class Model {
+  now = 0;
+  readonly #writer: KvPoolWriter;
+  readonly #reader: KvPoolReader;
+  readonly #held: { person: string; state: SlotState }[] = [];
+  readonly #freedAt = new Map<number, number>(
+    Array.from({ length: SLOTS }, (_, slot) => [slot, Number.NEGATIVE_INFINITY]),
+  );
+  readonly #kept: SlotState[] = [];
+  /** Every reference ever given, with what it must read, while it may be read. */
+  readonly #references: { reference: KvReference; stamps: number[]; good: boolean }[] = [];
+  readonly #stamps = new Map<SlotState, number[]>();
+  #stamp = 0;
+
+  constructor() {
+    const memory = heapMemory(poolBytes(shape, SLOTS));
+    this.#writer = KvPoolWriter.create(memory, {
+      shape,
+      slots: SLOTS,
+      releaseId: 'r',
+      poolId: 'p',
+      restMs: REST_MS,
+      now: () => this.now,
+    });
+    this.#reader = KvPoolReader.open(memory, { shape, releaseId: 'r' });
+  }
+
+  apply(op: Operation): void {
+    if (op.kind === 'claim') this.#claim(op.person, op.keep);
+    else if (op.kind === 'append') this.#append(op.person);
+    else if (op.kind === 'find') this.#find(op.person);
+    else if (op.kind === 'release') this.#release(op.person);
+    else if (op.kind === 'unpin') this.#unpin();
+    else this.now += op.ms;
+    this.#checkReferences();
+  }
+
+  #claim(person: string, keep: boolean): void {
+    const rested = [...this.#freedAt].filter(([, at]) => at + REST_MS <= this.now).map(([slot]) => slot);
+    const victim = this.#held.find(({ state }) => !this.#kept.includes(state));
+    const state = this.#writer.claim(person);
+    if (rested.length === 0 && victim === undefined) {
+      expect(state).toBeUndefined();
+      return;
+    }
+    if (rested.length > 0) expect(rested).toContain(state!.slot);
+    else expect(state!.slot).toBe(victim!.state.slot);
+    if (rested.length === 0) this.#held.splice(this.#held.indexOf(victim!), 1);
+    this.#freedAt.delete(state!.slot);
+    this.#end(person);
+    this.#breakReferences(state!.slot);
+    expect(this.#held.map((h) => h.state.slot)).not.toContain(state!.slot);
+    this.#held.push({ person, state: state! });
+    this.#stamps.set(state!, []);
+    this.#write(state!);
+    if (keep) this.#kept.push(state!);
+    else this.#writer.unpin(state!);
+  }
+
+  #append(person: string): void {
+    const state = this.#find(person);
+    if (state === undefined || state.length === shape.capacity) return;
+    this.#writer.pin(state);
+    this.#write(state);
+    this.#writer.unpin(state);
+  }
+
+  #find(person: string): SlotState | undefined {
+    const index = this.#held.findIndex((h) => h.person === person);
+    const state = this.#writer.find(person);
+    expect(state).toBe(this.#held[index]?.state);
+    if (index >= 0) this.#held.push(...this.#held.splice(index, 1));
+    return state;
+  }
+
+  #release(person: string): void {
+    const held = this.#held.find((h) => h.person === person);
+    this.#writer.release(person);
+    if (held) this.#breakReferences(held.state.slot);
+    this.#end(person);
+  }
+
+  #unpin(): void {
+    const state = this.#kept.shift();
+    if (state === undefined) return;
+    this.#writer.unpin(state);
+    if (!this.#held.some((h) => h.state === state)) this.#freedAt.set(state.slot, this.now);
+  }
+
+  #end(person: string): void {
+    const index = this.#held.findIndex((h) => h.person === person);
+    if (index < 0) return;
+    const [{ state }] = this.#held.splice(index, 1) as [{ state: SlotState }];
+    if (!this.#kept.includes(state)) this.#freedAt.set(state.slot, this.now);
+  }
+
+  #write(state: SlotState): void {
+    const stamps = this.#stamps.get(state)!;
+    stamps.push(++this.#stamp);
+    const { keys, values } = this.#writer.tensors(state);
+    for (const tensor of [keys[0]!, values[0]!])
+      tensor.fill(this.#stamp, state.length * shape.width, (state.length + 1) * shape.width);
+    this.#writer.publish(state, { length: stamps.length, sequence: this.#stamp, hash: BigInt(this.#stamp) });
+    this.#references.push({ reference: this.#writer.reference(state), stamps: [...stamps], good: true });
+  }
+
+  #breakReferences(slot: number): void {
+    for (const entry of this.#references) if (entry.reference.slot === slot) entry.good = false;
+  }
+
+  #checkReferences(): void {
+    for (const { reference, stamps, good } of this.#references) {
+      if (!good) expect(() => this.#reader.read(reference)).toThrow('KV miss');
+      else expect([...this.#reader.read(reference).values[0]!]).toEqual(stamps.flatMap((stamp) => [stamp, stamp]));
+    }
+    expect(this.#writer.stats().held).toBe(this.#held.length);
+  }
+}
+
+test('claims, appends, releases and evictions keep every promise to readers and writers', () => {
+  fc.assert(
+    fc.property(fc.array(operation, { maxLength: 40 }), (operations) => {
+      const model = new Model();
+      for (const op of operations) model.apply(op);
+    }),
+    { seed: 7, numRuns: 400 },
+  );
+});

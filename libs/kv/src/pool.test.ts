@@ -1,0 +1,179 @@
+import { allocateMapped, heapMemory } from '@onepass/shared-memory';
+import { beforeEach, expect, test } from 'vitest';
+import {
+  type KvPoolOptions,
+  KvPoolReader,
+  KvPoolWriter,
+  type KvReference,
+  poolBytes,
+  type SlotState,
+} from './index.js';
+
+const shape = { layers: 2, width: 4, capacity: 8 };
+const expected = { shape, releaseId: 'r-1' };
+const ANN = 'a'.repeat(32);
+const BEA = 'b'.repeat(32);
+const CAT = 'c'.repeat(32);
+let now = 0;
+const options: KvPoolOptions = { shape, slots: 2, releaseId: 'r-1', poolId: 'p-1', restMs: 100, now: () => now };
+const memory = allocateMapped(poolBytes(shape, 2));
+let writer: KvPoolWriter;
+let reader: KvPoolReader;
+
+beforeEach(() => {
+  now = 0;
+  writer = KvPoolWriter.create(memory, options);
+  reader = KvPoolReader.open(memory, expected);
+});
+
+function write(state: SlotState, length: number, value: number): KvReference {
+  const { keys, values } = writer.tensors(state);
+  for (const tensor of [...keys, ...values]) tensor.fill(value, state.length * shape.width, length * shape.width);
+  writer.publish(state, { length, sequence: length, hash: 7n });
+  return writer.reference(state);
+}
+
+function encode(person: string, length: number, value: number): KvReference {
+  const state = writer.claim(person)!;
+  const reference = write(state, length, value);
+  writer.unpin(state);
+  return reference;
+}
+
+const miss = (reason: string) => expect.objectContaining({ kind: 'kv_miss', message: `KV miss: ${reason}` });
+const reading = (reference: KvReference) => () => reader.read(reference);
+
+test('a reader sees the prefix that was meant, in place, and an append disturbs it not', () => {
+  const first = encode(ANN, 3, 1);
+  const state = writer.find(ANN)!;
+  expect(state).toMatchObject({ length: 3, sequence: 3, hash: 7n });
+  const { keys, values } = reader.read(first);
+  expect(keys.map((k) => [...k])).toEqual([Array(12).fill(1), Array(12).fill(1)]);
+  expect(values[1]!.byteOffset % 64).toBe(0);
+  const second = write(state, 5, 2);
+  reader.verify(first);
+  expect([...keys[0]!]).toEqual(Array(12).fill(1));
+  expect(second.generation).toBe(first.generation);
+  expect([...reader.read(second).values[0]!]).toEqual([...Array(12).fill(1), ...Array(8).fill(2)]);
+  expect(reader.read({ ...second, length: 0 }).keys[0]!.length).toBe(0);
+});
+
+test('release is a miss at once, the run under way included', () => {
+  const reference = encode(ANN, 2, 1);
+  reader.read(reference);
+  writer.release(ANN);
+  expect(() => reader.verify(reference)).toThrow(miss('the slot was used again'));
+  expect(reading(reference)).toThrow(miss('the slot was used again'));
+  expect(writer.find(ANN)).toBeUndefined();
+});
+
+test('a re-encode leaves readers of the old KV in peace while it rests', () => {
+  const old = encode(ANN, 2, 1);
+  const fresh = encode(ANN, 1, 2);
+  expect(fresh.slot).not.toBe(old.slot);
+  expect([...reader.read(old).keys[0]!]).toEqual(Array(8).fill(1));
+  expect(writer.claim(BEA)!.slot).toBe(fresh.slot);
+  now = 100;
+  expect(writer.claim(CAT)!.slot).toBe(old.slot);
+  expect(reading(old)).toThrow(miss('the slot was used again'));
+});
+
+test('a freed slot rests; the person used longest ago is evicted, never one at work', () => {
+  encode(ANN, 1, 1);
+  encode(BEA, 1, 2);
+  writer.release(BEA);
+  expect(writer.stats()).toMatchObject({ held: 1, resting: 1 });
+  const ann = writer.find(ANN)!;
+  writer.pin(ann);
+  expect(writer.claim(CAT)).toBeUndefined();
+  expect(writer.find(ANN)).toBe(ann);
+  writer.unpin(ann);
+  expect(writer.claim(CAT)!.slot).toBe(ann.slot);
+  expect(writer.find(ANN)).toBeUndefined();
+  expect(writer.stats()).toEqual({
+    slots: 2,
+    held: 1,
+    resting: 1,
+    pinned: 1,
+    claims: 3,
+    evictions: 1,
+    earlyEvictions: 1,
+    refusals: 1,
+  });
+});
+
+test('a slot released under its writer is not published, and a claim never published ends', () => {
+  const state = writer.claim(ANN)!;
+  expect(writer.find(ANN)).toBeUndefined();
+  writer.release(ANN);
+  expect(() => writer.publish(state, { length: 1, sequence: 1, hash: 0n })).toThrow(
+    miss('the slot was released while it was written'),
+  );
+  writer.unpin(state);
+  const other = writer.claim(BEA)!;
+  writer.unpin(other);
+  expect(writer.stats()).toMatchObject({ held: 0, resting: 2, pinned: 0 });
+  expect(() => writer.unpin(other)).toThrow('once too often');
+});
+
+test('publishing less than before or more than fits is refused', () => {
+  const state = writer.claim(ANN)!;
+  write(state, 4, 1);
+  expect(() => write(state, 3, 1)).toThrow('KV cannot be published');
+  expect(() => writer.publish(state, { length: 9, sequence: 9, hash: 0n })).toThrow('KV cannot be published');
+});
+
+test.each<[string, Partial<KvReference>, string]>([
+  ['another pool', { poolId: 'p-2' }, 'it is of another pool'],
+  ['no such slot', { slot: 2 }, 'the pool has no such slot'],
+  ['a length beyond the capacity', { length: 9 }, 'the pool has no such slot'],
+  ['another generation', { generation: 4n }, 'the slot was used again'],
+  ['a generation in change', { generation: 1n }, 'the slot was used again'],
+  ['another person', { personKey: Buffer.from(BEA, 'hex') }, 'the slot is of another person'],
+  ['a key of another size', { personKey: new Uint8Array(3) }, 'a person key has 16 bytes'],
+  ['more tokens than there are', { length: 3 }, 'the slot holds less than was meant'],
+  ['a later history', { historySequence: 3n }, 'the slot holds less than was meant'],
+])('a reference to %s is a miss', (_, change, reason) => {
+  expect(reading({ ...encode(ANN, 2, 1), ...change })).toThrow(miss(reason));
+});
+
+test('another release is refused, never a miss', () => {
+  expect(reading({ ...encode(ANN, 2, 1), releaseId: 'r-2' })).toThrow(
+    'the KV is of release "r-2", this server serves "r-1"',
+  );
+  expect(() => KvPoolReader.open(memory, { shape, releaseId: 'r-2' })).toThrow('the KV pool is of release "r-1"');
+});
+
+test('a header that is torn is a miss', () => {
+  const reference = encode(ANN, 2, 1);
+  const words = new BigUint64Array(memory.buffer, 4096 + reference.slot * 128, 16);
+  words[6]! ^= 1n;
+  expect(reading(reference)).toThrow(miss('the slot is of another person'));
+});
+
+test('a writer that starts again makes every earlier reference miss', () => {
+  const reference = encode(ANN, 2, 1);
+  writer = KvPoolWriter.create(memory, { ...options, poolId: 'p-2' });
+  expect(() => reader.verify(reference)).toThrow('KV miss');
+  const again = encode(ANN, 2, 2);
+  expect(again.generation).toBe(reference.generation);
+  expect(reading(reference)).toThrow(miss('the pool was made anew'));
+  expect(reading(again)).toThrow(miss('it is of another pool'));
+  reader = KvPoolReader.open(memory, expected);
+  expect(reader.poolId).toBe('p-2');
+  expect(reading(reference)).toThrow(miss('it is of another pool'));
+  expect([...reader.read(again).keys[0]!]).toEqual(Array(8).fill(2));
+});
+
+test('a pool that is not there, of another shape or cut short is a clear error', () => {
+  expect(() => KvPoolReader.open(heapMemory(8192), expected)).toThrow('the KV pool is not ready');
+  expect(() => KvPoolReader.open(heapMemory(16), expected)).toThrow('the KV pool is not ready');
+  expect(() => KvPoolReader.open(memory, { ...expected, shape: { ...shape, layers: 3 } })).toThrow(
+    'the KV pool holds 2 layers of 4 numbers for 8 tokens, the release wants 3 of 4 for 8',
+  );
+  const short = heapMemory(4096);
+  new Uint8Array(short.buffer).set(new Uint8Array(memory.buffer, 0, 4096));
+  expect(() => KvPoolReader.open(short, expected)).toThrow(/the KV pool has 4096 of its \d+ bytes/);
+  expect(() => KvPoolWriter.create(heapMemory(4096), options)).toThrow(/takes \d+ bytes, the memory has 4096/);
+  expect(() => poolBytes({ ...shape, width: 0 }, 2)).toThrow('a KV pool with 0 width cannot be made');
+});

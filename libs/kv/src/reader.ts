@@ -1,0 +1,99 @@
+import { kvMiss, releaseMismatch, startupError, unavailable } from '@onepass/errors';
+import type { SharedMemory } from '@onepass/shared-memory';
+import { type KvShape, type KvTensors, type PoolLayout, slotTensors } from './layout.js';
+import { poolEpoch, readPoolHeader } from './pool-header.js';
+import type { KvReference } from './reference.js';
+import { keyWordsOfBytes, SlotHeaders } from './slot-header.js';
+
+/** What a reader expects of a pool. */
+export interface ReaderExpectation {
+  readonly shape: KvShape;
+  readonly releaseId: string;
+}
+
+/**
+ * Reads slots in place, while another process writes. `read` before and `verify` after the use: KV that changed in between is a miss,
+ * never a wrong number. Memory may be mapped read-only.
+ */
+export class KvPoolReader {
+  readonly poolId: string;
+  readonly #memory: SharedMemory;
+  readonly #layout: PoolLayout;
+  readonly #releaseId: string;
+  readonly #epoch: bigint;
+  readonly #headers: SlotHeaders;
+  readonly #tensors: (KvTensors | undefined)[] = [];
+  readonly #fence = new Int32Array(1);
+
+  private constructor(
+    memory: SharedMemory,
+    layout: PoolLayout,
+    identity: { poolId: string; releaseId: string },
+    epoch: bigint,
+  ) {
+    this.#memory = memory;
+    this.#layout = layout;
+    this.#releaseId = identity.releaseId;
+    this.#epoch = epoch;
+    this.#headers = new SlotHeaders(memory.buffer, layout);
+    this.poolId = identity.poolId;
+  }
+
+  /**
+   * @throws OnepassError `unavailable` when the writer has not made it yet; `release_mismatch` when it is of another release; `startup`
+   * when its shape or size is not the release's.
+   */
+  static open(memory: SharedMemory, expected: ReaderExpectation): KvPoolReader {
+    const header = readPoolHeader(memory.buffer);
+    if (header === undefined) throw unavailable('the KV pool is not ready: its writer has not finished making it');
+    const { layout, identity, epoch } = header;
+    if (identity.releaseId !== expected.releaseId)
+      throw releaseMismatch(expected.releaseId, identity.releaseId, 'the KV pool');
+    const { layers, width, capacity } = layout.shape;
+    const { shape } = expected;
+    if (layers !== shape.layers || width !== shape.width || capacity !== shape.capacity) {
+      throw startupError(
+        `the KV pool holds ${layers} layers of ${width} numbers for ${capacity} tokens, the release wants ${shape.layers} of ${shape.width} for ${shape.capacity}`,
+      );
+    }
+    if (memory.bytes < layout.bytes) throw startupError(`the KV pool has ${memory.bytes} of its ${layout.bytes} bytes`);
+    return new KvPoolReader(memory, layout, identity, epoch);
+  }
+
+  /**
+   * The first `reference.length` tokens of K and V of every layer, [length x width] each, in place.
+   * @throws OnepassError `kv_miss` saying why it is not there; `release_mismatch` when the reference is of another release.
+   */
+  read(reference: KvReference): KvTensors {
+    const { slot, generation, length, personKey } = reference;
+    if (reference.releaseId !== this.#releaseId) throw releaseMismatch(this.#releaseId, reference.releaseId, 'the KV');
+    if (reference.poolId !== this.poolId) throw kvMiss('it is of another pool');
+    if (!(slot >= 0 && slot < this.#layout.slots) || !(length >= 0 && length <= this.#layout.shape.capacity)) {
+      throw kvMiss('the pool has no such slot');
+    }
+    if (personKey.length !== 16) throw kvMiss('a person key has 16 bytes');
+    this.verify(reference);
+    const headers = this.#headers;
+    if (!headers.isOf(slot, generation, keyWordsOfBytes(personKey))) throw kvMiss('the slot is of another person');
+    if (headers.length(slot) < length || headers.sequence(slot) < reference.historySequence) {
+      throw kvMiss('the slot holds less than was meant');
+    }
+    return this.#prefix(slot, length);
+  }
+
+  /** After the use. @throws OnepassError `kv_miss` when what `read` gave may have changed meanwhile. */
+  verify({ slot, generation }: KvReference): void {
+    // Keeps reads of the slot's data from moving behind the look at its generation; memory is read-only here, so on a word of our own.
+    Atomics.exchange(this.#fence, 0, 0);
+    if (generation % 2n !== 0n || this.#headers.generation(slot) !== generation)
+      throw kvMiss('the slot was used again');
+    if (poolEpoch(this.#memory.buffer) !== this.#epoch) throw kvMiss('the pool was made anew');
+  }
+
+  #prefix(slot: number, length: number): KvTensors {
+    this.#tensors[slot] ??= slotTensors(this.#memory.buffer, this.#layout, slot);
+    const { keys, values } = this.#tensors[slot];
+    const end = length * this.#layout.shape.width;
+    return { keys: keys.map((k) => k.subarray(0, end)), values: values.map((v) => v.subarray(0, end)) };
+  }
+}

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { allFiniteF16, narrowF16, narrowF16Row, widenF16, widenF16Row } from './float16.js';
+import { allFiniteF16, dotF16, narrowF16, narrowF16Row, widenF16, widenF16Row } from './float16.js';
 
 /** Every finite non-negative float16 in order, by the standard's definition: bits are their own rank. */
 const FINITE = Array.from({ length: 0x7c00 }, (_, bits) => {
@@ -77,5 +77,22 @@ describe('float16', () => {
     expect([...widenF16Row(bits, new Float32Array(3))]).toEqual([-0.333251953125, 2 ** -24, 0]);
     expect(allFiniteF16(bits)).toBe(true);
     expect(allFiniteF16(narrowF16Row(source, new Uint16Array(5)))).toBe(false);
+  });
+  test('inner products are the widened ones, subnormal numbers included', () => {
+    const finite = fc.integer({ min: 0, max: 0xffff }).filter((bits) => (bits & 0x7c00) !== 0x7c00);
+    const pairs = fc.array(fc.tuple(fc.float({ min: -1, max: 1, noNaN: true }), finite), {
+      minLength: 1,
+      maxLength: 9,
+    });
+    fc.assert(
+      fc.property(pairs, (list) => {
+        const query = Float32Array.from(list, ([q]) => q);
+        const row = Uint16Array.from([7, 7, 7, ...list.map(([, bits]) => bits)]);
+        const exact = list.reduce((sum, [q, bits]) => sum + q * widenF16(bits), 0);
+        const size = list.reduce((sum, [q, bits]) => sum + Math.abs(q * widenF16(bits)), 0);
+        expect(Math.abs(dotF16(query, row, 3) - exact)).toBeLessThanOrEqual(size * 2 ** -23);
+      }),
+      { seed: 3, numRuns: 2000 },
+    );
   });
 });

@@ -1,0 +1,187 @@
+import { dotF16, quantiseI8 } from '@onepass/embeddings';
+import type { Items } from '@onepass/release';
+import type { RowSearch } from './exact-search.js';
+import type { Segment } from './segment.js';
+import { bestHits, type Hits } from './top.js';
+
+/** Rows that must not be answered, whether by exclusion or by filter. */
+export interface Refused {
+  /** By row of the item table: 1 = refused. */
+  readonly marks: Uint8Array;
+  readonly count: number;
+}
+
+export interface LeafRequest {
+  /** float32 [q, E], finite. */
+  readonly queries: Float32Array;
+  /** Hits a query. */
+  readonly limit: number;
+  readonly refused?: Refused | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One shard of the index. In this process the answer comes at once; from another it is a promise. */
+export interface LeafShard {
+  /**
+   * For each query the `limit` best rows that are not refused, best first, ties by item id; fewer only when the shard has no more.
+   * Scores are inner products with the float16 rows (`dotF16`).
+   */
+  search(request: LeafRequest): readonly Hits[] | Promise<readonly Hits[]>;
+}
+
+export interface LeafOptions {
+  /** Partitions to look into, when nothing asks for more. */
+  readonly probes: number;
+  readonly rowSearch: RowSearch;
+}
+
+/** A leaf over one partitioned segment. int8 rows find the candidates, the float16 rows of the item table score them. */
+export class PartitionedLeaf implements LeafShard {
+  readonly #segment: Segment;
+  readonly #items: Items;
+  readonly #options: LeafOptions;
+  /** Rows gathered for one search; begins its buffer, as the search wants it. Searches do not overlap: they are synchronous. */
+  readonly #gathered: Int8Array;
+  /** By position in #gathered (or in the segment): row of the item table. */
+  readonly #gatheredRows: Uint32Array;
+
+  constructor(segment: Segment, items: Items, options: LeafOptions) {
+    this.#segment = segment;
+    this.#items = items;
+    this.#options = options;
+    this.#gathered = new Int8Array(segment.rows.length);
+    this.#gatheredRows = new Uint32Array(segment.tableRows.length);
+  }
+
+  search({ queries, limit, refused }: LeafRequest): Hits[] {
+    const { dimension } = this.#items;
+    const rowQueries: Float32Array[] = [];
+    for (let at = 0; at < queries.length; at += dimension) rowQueries.push(queries.subarray(at, at + dimension));
+    const total = this.#segment.tableRows.length;
+    const wanted = overfetch(limit);
+    // A few refused rows are cheaper to fetch on top and drop; many are left out before the search.
+    if (refused === undefined || refused.count <= Math.max(wanted, total / 16)) {
+      const count = wanted + (refused?.count ?? 0);
+      return rowQueries.map((query) => this.#rescore(query, this.#probe(query, count), { limit, refused }));
+    }
+    const admitted = this.#gatherAdmitted(refused);
+    return rowQueries.map((query) => this.#rescore(query, this.#nearest(query, admitted, wanted), { limit }));
+  }
+
+  /** Candidates out of the partitions nearest to the query: at least `count`, or all there are. */
+  #probe(query: Float32Array, count: number): Uint32Array {
+    const { offsets, tableRows, rows, dimension } = this.#segment;
+    const partitions = offsets.length - 1;
+    if (this.#options.probes >= partitions || count >= tableRows.length) {
+      return this.#nearest(query, { rows, tableRows }, count);
+    }
+    let filled = 0;
+    for (const [rank, partition] of this.#partitionsByNearness(query).entries()) {
+      if (rank >= this.#options.probes && filled >= count) break;
+      const [start, end] = [offsets[partition]!, offsets[partition + 1]!];
+      this.#gathered.set(rows.subarray(start * dimension, end * dimension), filled * dimension);
+      this.#gatheredRows.set(tableRows.subarray(start, end), filled);
+      filled += end - start;
+    }
+    return this.#nearest(query, this.#gatheredPrefix(filled), count);
+  }
+
+  #partitionsByNearness(query: Float32Array): Uint32Array {
+    const { centroids, dimension } = this.#segment;
+    const scores = new Float64Array(centroids.length / dimension);
+    for (let p = 0, at = 0; p < scores.length; p++) {
+      let sum = 0;
+      for (let i = 0; i < dimension; i++) sum += query[i]! * centroids[at++]!;
+      scores[p] = sum;
+    }
+    return Uint32Array.from(scores.keys()).sort((a, b) => scores[b]! - scores[a]! || a - b);
+  }
+
+  #gatherAdmitted({ marks }: Refused): SearchedRows {
+    const { tableRows, rows, dimension } = this.#segment;
+    let filled = 0;
+    for (let start = 0, end = 0; start < tableRows.length; start = end + 1) {
+      // Runs of admitted rows are copied at once.
+      for (end = start; end < tableRows.length && marks[tableRows[end]!] === 0; end++) {
+        this.#gatheredRows[filled + end - start] = tableRows[end]!;
+      }
+      if (end > start) {
+        this.#gathered.set(rows.subarray(start * dimension, end * dimension), filled * dimension);
+        filled += end - start;
+      }
+    }
+    return this.#gatheredPrefix(filled);
+  }
+
+  #gatheredPrefix(filled: number): SearchedRows {
+    return {
+      rows: new Int8Array(this.#gathered.buffer, 0, filled * this.#items.dimension),
+      tableRows: this.#gatheredRows.subarray(0, filled),
+    };
+  }
+
+  /** Item rows of the `count` nearest by int8, in no order that means anything. */
+  #nearest(query: Float32Array, { rows, tableRows }: SearchedRows, count: number): Uint32Array {
+    if (count >= tableRows.length) return tableRows;
+    const { steps } = this.#segment;
+    const quantised = new Int8Array(query.length);
+    quantiseI8(
+      query.map((q, i) => q * steps[i]!),
+      quantised,
+    );
+    const offsets = this.#options.rowSearch(rows, quantised, query.length, count);
+    for (let i = 0; i < offsets.length; i++) offsets[i] = tableRows[offsets[i]!]!;
+    return offsets;
+  }
+
+  #rescore(query: Float32Array, candidates: Uint32Array, { limit, refused }: Rescoring): Hits {
+    const { table, dimension, ids } = this.#items;
+    const rows = new Uint32Array(candidates.length);
+    const scores = new Float32Array(candidates.length);
+    let count = 0;
+    const marks = refused?.marks;
+    for (let i = 0; i < candidates.length; i++) {
+      const row = candidates[i]!;
+      if (marks !== undefined && marks[row] === 1) continue;
+      rows[count] = row;
+      scores[count++] = dotF16(query, table, row * dimension);
+    }
+    return bestHits(rows, scores, { count, limit, ids });
+  }
+}
+
+interface SearchedRows {
+  readonly rows: Int8Array;
+  readonly tableRows: Uint32Array;
+}
+
+interface Rescoring {
+  readonly limit: number;
+  readonly refused?: Refused | undefined;
+}
+
+/** How many candidates int8 must bring for the float16 rescore to find the best `limit` among them. */
+function overfetch(limit: number): number {
+  return limit + Math.max(64, limit >> 2);
+}
+
+/** Scores every row: what a leaf must answer. For tests and for measuring recall. */
+export class ExactLeaf implements LeafShard {
+  readonly #rows: Uint32Array;
+  readonly #items: Items;
+
+  constructor(rows: Uint32Array, items: Items) {
+    this.#rows = rows;
+    this.#items = items;
+  }
+
+  search({ queries, limit, refused }: LeafRequest): Hits[] {
+    const { dimension, table, ids } = this.#items;
+    const rows = this.#rows.filter((row) => refused?.marks[row] !== 1);
+    return Array.from({ length: queries.length / dimension }, (_, q) => {
+      const query = queries.subarray(q * dimension, (q + 1) * dimension);
+      const scores = Float32Array.from(rows, (row) => dotF16(query, table, row * dimension));
+      return bestHits(rows, scores, { count: rows.length, limit, ids });
+    });
+  }
+}

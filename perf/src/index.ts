@@ -1,1 +1,2 @@
-export {};
+export * from './bench.js';
+export * from './ghz.js';

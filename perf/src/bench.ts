@@ -1,0 +1,126 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { OnepassError } from '@onepass/client';
+import { Mesh, repositoryRoot } from '@onepass/local';
+import { loadRelease, openItems, type Release } from '@onepass/release';
+import { findGhz } from './ghz.js';
+import { describeMachine, residentMiB } from './machine.js';
+import { Bench, warmUp } from './measure.js';
+import { type BenchOptions, HELP, parseOptions } from './options.js';
+import { writeHistories } from './people.js';
+import { PureCompute } from './pure-compute.js';
+import { errorsOf, type Findings, formatReport, type Round, summarise } from './report.js';
+
+/** @returns the exit code */
+export async function runBench(args: readonly string[]): Promise<number> {
+  try {
+    const options = parseOptions(args, repositoryRoot);
+    if (options === 'help') {
+      console.log(HELP);
+      return 0;
+    }
+    const findings = await bench(options, (line) => console.log(`  ${line}`));
+    console.log(`\n${formatReport(findings)}`);
+    const failed = Object.keys(errorsOf(findings)).length > 0;
+    if (failed) console.error('Some calls failed or were degraded: the figures are not worth keeping.');
+    else if (!options.smoke) await save(findings);
+    return failed ? 1 : 0;
+  } catch (thrown) {
+    const error = OnepassError.from(thrown);
+    console.error(error.message);
+    if (error.kind === 'internal') console.error(error.cause);
+    return 1;
+  }
+}
+
+async function save(findings: Findings): Promise<void> {
+  const folder = join(repositoryRoot, 'perf', 'report');
+  await mkdir(folder, { recursive: true });
+  await writeFile(
+    join(folder, 'latest.json'),
+    `${JSON.stringify({ ...findings, summary: summarise(findings) }, null, 2)}\n`,
+  );
+  await writeFile(join(folder, 'latest.md'), formatReport(findings));
+  console.log(`Written: ${folder}/latest.json and latest.md`);
+}
+
+/** Starts the mesh, measures it, and stops it. */
+export async function bench(options: BenchOptions, progress: (line: string) => void): Promise<Findings> {
+  const ghz = findGhz();
+  const release = await loadRelease(options.releaseDir);
+  const folder = await mkdtemp(join(tmpdir(), 'onepass-bench-'));
+  const mesh = await Mesh.prepare({ releaseDir: options.releaseDir, port: undefined, dataDir: folder });
+  try {
+    progress('starting the mesh');
+    await mesh.start();
+    return await measure(options, { mesh, release, ghz, folder, progress });
+  } finally {
+    await mesh.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+interface Stage {
+  readonly mesh: Mesh;
+  readonly release: Release;
+  readonly ghz: string;
+  /** For files of this run. */
+  readonly folder: string;
+  readonly progress: (line: string) => void;
+}
+
+async function measure(options: BenchOptions, { mesh, release, ghz, folder, progress }: Stage): Promise<Findings> {
+  const { people, seconds, rounds: roundCount } = options;
+  const { model } = release.manifest;
+  const items = await openItems(release);
+  const gateway = mesh.address('gateway');
+  progress(`writing ${people} histories of ${model.window} actions`);
+  await writeHistories(gateway, items.ids, { count: people, length: model.window, nowMs: Date.now() });
+  progress('warming');
+  const warm = await warmUp(gateway, people, options.smoke ? 1 : 8);
+  const load = await Bench.open(mesh, { ghz, people, seconds, requests: join(folder, 'requests.json') });
+  const pure = await PureCompute.open(release, warm);
+  try {
+    const search = await findSaturation(load, options, progress);
+    const { concurrency } = search.reduce((best, next) => (next.qps > best.qps ? next : best));
+    await pure.measure(50);
+    const rounds: Round[] = [];
+    for (let round = 1; round <= roundCount; round += 1) {
+      progress(`round ${round} of ${roundCount}`);
+      const oneAtATime = await load.oneAtATime();
+      rounds.push({
+        oneAtATime,
+        pure: await pure.measure(options.smoke ? 20 : 300),
+        saturated: await load.saturate(concurrency),
+      });
+    }
+    const { id, name } = release.manifest;
+    const pids = Object.entries(mesh.pids());
+    return {
+      date: new Date().toISOString().slice(0, 10),
+      machine: describeMachine(),
+      release: { id, name, width: model.width, layers: model.layers },
+      items: items.count,
+      people,
+      seconds,
+      warm,
+      search,
+      concurrency,
+      rounds,
+      residentMiB: Object.fromEntries(pids.map(([role, pid]) => [role, residentMiB(pid)])),
+    };
+  } finally {
+    await pure.close();
+  }
+}
+
+async function findSaturation(load: Bench, { concurrencies }: BenchOptions, progress: (line: string) => void) {
+  const found: { concurrency: number; qps: number }[] = [];
+  for (const concurrency of concurrencies) {
+    const { qps } = (await load.saturate(concurrency)).load;
+    progress(`c=${concurrency}: ${qps.toFixed(0)} calls/s`);
+    found.push({ concurrency, qps });
+  }
+  return found;
+}

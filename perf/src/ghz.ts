@@ -1,0 +1,104 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+import { startupError } from '@onepass/errors';
+
+const VERSION = 'v0.120.0';
+
+/** One load: closed loop, `concurrency` calls at any time. */
+export interface Load {
+  readonly address: string;
+  readonly method: string;
+  /** JSON file with an array of requests, sent in turn. */
+  readonly requests: string;
+  readonly concurrency: number;
+  readonly connections: number;
+  readonly seconds: number;
+}
+
+export interface LoadResult {
+  readonly calls: number;
+  /** By gRPC status, OK left out. */
+  readonly errors: Readonly<Record<string, number>>;
+  readonly qps: number;
+  readonly p50Ms: number;
+  readonly p90Ms: number;
+  readonly p99Ms: number;
+}
+
+/**
+ * Where ghz is: on the PATH, or where Go installs it.
+ * @throws OnepassError `startup` saying how to get it.
+ */
+export function findGhz(env: NodeJS.ProcessEnv = process.env): string {
+  const folders = [...(env.PATH ?? '').split(delimiter), join(homedir(), 'go', 'bin'), ...goBin()];
+  const found = folders.map((folder) => join(folder, 'ghz')).find(isExecutable);
+  if (found !== undefined) return found;
+  throw startupError(`ghz was not found; get it with: go install github.com/bojand/ghz/cmd/ghz@${VERSION}`);
+}
+
+function goBin(): string[] {
+  try {
+    return [
+      join(
+        execFileSync('go', ['env', 'GOPATH'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim(),
+        'bin',
+      ),
+    ];
+  } catch {
+    return [];
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Loads a server and answers what ghz saw. */
+export async function runGhz(ghz: string, load: Load): Promise<LoadResult> {
+  const { stdout } = await promisify(execFile)(
+    ghz,
+    [
+      '--insecure',
+      `--call=${load.method}`,
+      `--data-file=${load.requests}`,
+      `--concurrency=${load.concurrency}`,
+      `--connections=${load.connections}`,
+      `--duration=${load.seconds}s`,
+      // Calls under way at the end are waited for: cut off they would count as errors of the server.
+      '--duration-stop=wait',
+      '--format=json',
+      load.address,
+    ],
+    { maxBuffer: 1 << 30 },
+  );
+  return parseGhz(stdout);
+}
+
+/** What counts in ghz's JSON report. Latencies are of calls that went well. */
+export function parseGhz(json: string): LoadResult {
+  const report = JSON.parse(json) as {
+    count: number;
+    rps: number;
+    latencyDistribution: { percentage: number; latency: number }[] | null;
+    statusCodeDistribution: Record<string, number>;
+  };
+  const { OK: _, ...errors } = report.statusCodeDistribution;
+  const percentile = (p: number) =>
+    (report.latencyDistribution?.find((entry) => entry.percentage === p)?.latency ?? Number.NaN) / 1e6;
+  return {
+    calls: report.count,
+    errors,
+    qps: report.rps,
+    p50Ms: percentile(50),
+    p90Ms: percentile(90),
+    p99Ms: percentile(99),
+  };
+}

@@ -1,0 +1,165 @@
+import { writeFile } from 'node:fs/promises';
+import { connect, KvSource, user, View } from '@onepass/client';
+import { connectTo, RankingService, RecommendationService, retrieval, UserEncoderService } from '@onepass/contracts';
+import { startupError } from '@onepass/errors';
+import type { Mesh } from '@onepass/local';
+import { type Load, type LoadResult, runGhz } from './ghz.js';
+import { cpuMs } from './machine.js';
+import { personId } from './people.js';
+import { median } from './statistics.js';
+
+/** The page that is measured. */
+export const PAGE = { surface: 'home', pageSize: 20, candidates: 200 } as const;
+const METHOD = 'onepass.gateway.v1.RecommendationService/Recommend';
+const CONNECTIONS = 8;
+
+type ByRole = Readonly<Record<string, number>>;
+
+/** One load at saturation. */
+export interface Saturated {
+  readonly load: LoadResult;
+  /** CPU that each process of the mesh used, in ms a request. */
+  readonly cpuMs: ByRole;
+  /** Event loop lag of each process during the load, 99th percentile, in ms. */
+  readonly lagP99Ms: ByRole;
+}
+
+/** Loads the mesh with pages for its people, and reads its processes while at it. */
+export class Bench {
+  readonly #mesh: Mesh;
+  readonly #ghz: string;
+  readonly #requests: string;
+  readonly #seconds: number;
+
+  /** @param requests where the file of requests may be written */
+  static async open(
+    mesh: Mesh,
+    options: { ghz: string; people: number; seconds: number; requests: string },
+  ): Promise<Bench> {
+    const body = Array.from({ length: options.people }, (_, person) => ({
+      person: { user_id: personId(person) },
+      surface: PAGE.surface,
+      page_size: PAGE.pageSize,
+      candidates: PAGE.candidates,
+    }));
+    await writeFile(options.requests, JSON.stringify(body));
+    return new Bench(mesh, options);
+  }
+
+  private constructor(mesh: Mesh, { ghz, requests, seconds }: { ghz: string; requests: string; seconds: number }) {
+    this.#mesh = mesh;
+    this.#ghz = ghz;
+    this.#requests = requests;
+    this.#seconds = seconds;
+  }
+
+  /** One call at a time. */
+  oneAtATime(): Promise<LoadResult> {
+    return this.#load(1);
+  }
+
+  async saturate(concurrency: number): Promise<Saturated> {
+    await this.#measurements();
+    const before = this.#cpu();
+    const load = await this.#load(concurrency);
+    const after = this.#cpu();
+    const measured = await this.#measurements();
+    const perRequest = (role: string) => ((after[role] ?? 0) - (before[role] ?? 0)) / load.calls;
+    return {
+      load,
+      cpuMs: mapRoles(after, perRequest),
+      lagP99Ms: mapRoles(measured, (role) => measured[role]?.event_loop_lag_p99_ms ?? Number.NaN),
+    };
+  }
+
+  async #load(concurrency: number): Promise<LoadResult> {
+    const load: Load = {
+      address: this.#mesh.address('gateway'),
+      method: METHOD,
+      requests: this.#requests,
+      concurrency,
+      connections: Math.min(concurrency, CONNECTIONS),
+      seconds: this.#seconds,
+    };
+    const degradedBefore = await this.#degraded();
+    const result = await runGhz(this.#ghz, load);
+    const degraded = (await this.#degraded()) - degradedBefore;
+    // A degraded page costs less than a whole one: figures with such pages in them would flatter.
+    return degraded === 0 ? result : { ...result, errors: { ...result.errors, degraded } };
+  }
+
+  async #degraded(): Promise<number> {
+    const { gateway = {} } = await this.#measurements();
+    return Object.entries(gateway)
+      .filter(([name]) => name.startsWith('degraded'))
+      .reduce((sum, [, count]) => sum + count, 0);
+  }
+
+  #cpu(): ByRole {
+    const pids = this.#mesh.pids();
+    return mapRoles(pids, (role) => cpuMs(pids[role] ?? 0));
+  }
+
+  /** What every process says of itself; gauges start anew with it. */
+  async #measurements(): Promise<Record<string, Record<string, number>>> {
+    const services = {
+      gateway: RecommendationService,
+      'user-encoder': UserEncoderService,
+      retrieval: retrieval.RetrievalService,
+      ranking: RankingService,
+    };
+    const described = Object.entries(services).map(async ([role, service]) => {
+      const connection = connectTo(this.#mesh.address(role));
+      try {
+        const { measurements } = await connection.client(service as typeof RecommendationService).describe({});
+        return [role, measurements] as const;
+      } finally {
+        connection.close();
+      }
+    });
+    return Object.fromEntries(await Promise.all(described));
+  }
+}
+
+function mapRoles(byRole: Readonly<Record<string, unknown>>, value: (role: string) => number): ByRole {
+  return Object.fromEntries(Object.keys(byRole).map((role) => [role, value(role)]));
+}
+
+export interface WarmPages {
+  /** Tokens that the KV of each person holds. */
+  readonly past: number;
+  readonly candidates: number;
+  readonly queries: number;
+  /** Median of each stage's time as the gateway sees it, one call at a time, in ms. */
+  readonly stageMs: ByRole;
+}
+
+/**
+ * Asks a page for every person, twice and then `repeats` times more, and answers what a warm page consists of.
+ * @throws OnepassError `startup` when a page is degraded, or its KV not held already
+ */
+export async function warmUp(address: string, people: number, repeats: number): Promise<WarmPages> {
+  const onepass = connect(address);
+  const ask = (person: number) => onepass.recommend({ person: user(personId(person)), ...PAGE, view: View.EXPLAIN });
+  const stages = new Map<string, number[]>();
+  let last: Awaited<ReturnType<typeof ask>> | undefined;
+  try {
+    for (let person = 0; person < people; person += 1) await ask(person);
+    for (let call = 0; call < people * repeats; call += 1) {
+      last = await ask(call % people);
+      const problem =
+        last.degraded[0]?.detail ??
+        (last.kvSource === KvSource.SLOT ? undefined : `its KV came from ${KvSource[last.kvSource]}`);
+      if (problem !== undefined) throw startupError(`a page that should be warm is not: ${problem}`);
+      for (const { stage, micros } of last.stages) stages.set(stage, [...(stages.get(stage) ?? []), micros / 1000]);
+    }
+  } finally {
+    onepass.close();
+  }
+  return {
+    past: last?.explanation?.kvTokens ?? 0,
+    candidates: last?.explanation?.ranked ?? 0,
+    queries: last?.explanation?.outcomeBudgets.length ?? 0,
+    stageMs: Object.fromEntries([...stages].map(([stage, values]) => [stage, median(values)])),
+  };
+}

@@ -1,0 +1,46 @@
+import { connect, user } from '@onepass/client';
+
+const MINUTE_MS = 60_000;
+
+/** The people of a benchmark. */
+export const personId = (person: number) => `bench-${person}`;
+
+/**
+ * Gives `count` people a history of `length` actions each, the same for the same items: two to three minutes apart, ending an
+ * hour ago, a save for every eighth click.
+ * @param itemIds of the release
+ */
+export async function writeHistories(
+  address: string,
+  itemIds: readonly string[],
+  { count, length, nowMs }: { count: number; length: number; nowMs: number },
+): Promise<void> {
+  const onepass = connect(address);
+  const random = mulberry32(1);
+  const begin = nowMs - 60 * MINUTE_MS - length * 3 * MINUTE_MS;
+  try {
+    for (let person = 0; person < count; person += 1) {
+      const events = Array.from({ length }, (_, i) => ({
+        eventId: `${personId(person)}-${i}`,
+        itemId: itemIds[Math.floor(random() * itemIds.length)] ?? '',
+        actions: i % 8 === 7 ? ['click', 'save'] : ['click'],
+        surface: 'home',
+        timeMs: BigInt(Math.round(begin + (i * 3 - random()) * MINUTE_MS)),
+      }));
+      await onepass.logActions({ person: user(personId(person)), events });
+    }
+  } finally {
+    onepass.close();
+  }
+}
+
+/** Small seeded generator (Tommy Ettinger's mulberry32), numbers in [0, 1). */
+function mulberry32(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

@@ -9,6 +9,16 @@ export interface KvShape {
   readonly capacity: number;
 }
 
+/** The one shape of a release's KV, for its writer and its readers. `model` is the manifest's. */
+export function kvShape(model: {
+  readonly layers: number;
+  readonly width: number;
+  readonly window: number;
+  readonly contextRows: number;
+}): KvShape {
+  return { layers: model.layers, width: model.width, capacity: model.window + model.contextRows };
+}
+
 /**
  * Where everything lies in a pool's memory, in bytes:
  *

@@ -1,1 +1,2 @@
-export {};
+export { gatewayProgram, startGateway } from './gateway.js';
+export { loadServedRelease, type ServedRelease } from './served-release.js';

@@ -1,0 +1,113 @@
+import { join } from 'node:path';
+import { describeSettings, readSettings } from '@onepass/config';
+import {
+  connectTo,
+  EventService,
+  gatewayCatalog,
+  type Implementation,
+  implement,
+  RecommendationService,
+  type RoleProgram,
+  type RunningRole,
+  retrieval,
+  startServer,
+} from '@onepass/contracts';
+import { openLmdbHistory } from '@onepass/history';
+import { createLogger, type Logger, Measurements, measureEventLoop } from '@onepass/telemetry';
+import { Cells } from './cells.js';
+import { describe } from './describe.js';
+import { logActions } from './events/log-actions.js';
+import { getItems } from './get-items.js';
+import { keptPageTokenKey } from './page-token-key.js';
+import { Recommender, type RecommenderParts } from './recommend/recommend.js';
+import { RememberedSlates } from './remembered-slates.js';
+import { loadServedRelease, type ServedRelease } from './served-release.js';
+import { type GatewaySettings, gatewaySettings } from './settings.js';
+
+export const gatewayProgram: RoleProgram = {
+  role: 'gateway',
+  summary: 'the front door: ranked pages, action logs, items',
+  help: describeSettings(gatewaySettings),
+  start: async (env) => {
+    const settings = readSettings(gatewaySettings, env);
+    const release = await loadServedRelease(settings.releaseDir);
+    return startGateway(settings, release, createLogger('gateway', settings.logLevel));
+  },
+};
+
+/** @throws OnepassError `startup`, one sentence naming the setting, file or port. */
+export async function startGateway(
+  settings: GatewaySettings,
+  release: ServedRelease,
+  logger: Logger,
+): Promise<RunningRole> {
+  const pageTokenKey = settings.pageTokenKey ?? (await keptPageTokenKey(settings.dataDir));
+  const history = openLmdbHistory(join(settings.dataDir, 'history'));
+  const measurements = new Measurements();
+  measureEventLoop(measurements);
+  const cells = new Cells(settings.cells);
+  const toRetrieval = connectTo(settings.retrieval);
+  const close = async () => {
+    cells.close();
+    toRetrieval.close();
+    await history.close();
+  };
+  const backend: RecommenderParts = {
+    release,
+    history,
+    cells,
+    retrieval: toRetrieval.client(retrieval.RetrievalService),
+    remembered: new RememberedSlates(),
+    pageTokenKey,
+    budgetMs: settings.budgetMs,
+    logger,
+    measurements,
+  };
+  const { host, port } = settings;
+  const options = { role: 'gateway', host, port, services: services(backend), logger, measurements };
+  const server = await startServer(options).catch(async (error) => {
+    await close();
+    throw error;
+  });
+  // Without a backend there are degraded pages: readiness is the gateway's own.
+  server.setServing(true);
+  return {
+    address: server.address,
+    logger,
+    stop: async () => {
+      await server.stop(settings.drainMs);
+      await close();
+    },
+  };
+}
+
+function services(backend: RecommenderParts): Implementation[] {
+  const { release, history, measurements } = backend;
+  const recommender = new Recommender(backend);
+  return [
+    implement(RecommendationService, {
+      recommend: (request, call) => recommender.recommend(request, call),
+      describe: () => describe(release, measurements),
+    }),
+    implement(
+      EventService,
+      { logActions: (request) => logActions(request, history, release) },
+      {
+        unserved: {
+          logSlate: 'LogSlate is not served yet: give slate_id and position with the actions',
+          forgetPerson: 'ForgetPerson is not served yet',
+        },
+      },
+    ),
+    implement(
+      gatewayCatalog.CatalogService,
+      { getItems: (request, call) => getItems(request, call, backend) },
+      {
+        unserved: {
+          upsertItems: 'UpsertItems is not served yet: items change with the release',
+          deleteItems: 'DeleteItems is not served yet: items change with the release',
+        },
+      },
+    ),
+  ];
+}

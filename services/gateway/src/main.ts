@@ -1,0 +1,5 @@
+#!/usr/bin/env node
+import { runRole } from '@onepass/contracts';
+import { gatewayProgram } from './gateway.js';
+
+await runRole(gatewayProgram);

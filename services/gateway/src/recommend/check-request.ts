@@ -1,0 +1,153 @@
+import { hash, randomUUID } from 'node:crypto';
+import { Mode, type RecommendRequest, View } from '@onepass/contracts';
+import { releaseMismatch, unimplemented } from '@onepass/errors';
+import {
+  checkDiversity,
+  openPageToken,
+  type PageProgress,
+  type PageTokenScope,
+  quoted,
+  resolveBudgets,
+  resolveUtilityWeights,
+  Violations,
+} from '@onepass/pages';
+import { personKey } from '@onepass/routing';
+import type { ServedRelease } from '../served-release.js';
+import { type CheckedContext, checkContext } from './check-context.js';
+import { checkExternals } from './check-externals.js';
+import { checkFilters, filtersText } from './check-filters.js';
+import { LIMITS } from './limits.js';
+import type { Plan } from './plan.js';
+
+const FIRST_PAGE: PageProgress = { returned: [], position: 0 };
+
+/**
+ * The request with its defaults, once nothing is wrong with it.
+ * @throws OnepassError `invalid_argument` naming every wrong field, `release_mismatch` for a pin to another release,
+ * `unimplemented` for what needs a later release.
+ */
+export function checkRequest(request: RecommendRequest, release: ServedRelease, pageTokenKey: Uint8Array): Plan {
+  const violations = new Violations();
+  violations.optionalId('request_id', request.requestId);
+  const key = violations.attempt(() => personKey(request.person));
+  violations.word('surface', request.surface, release.vocabulary.surfaces.names);
+  const context = checkContext(request, release, violations);
+  checkFeatures(request.features, release, violations);
+  const { mode, view } = checkMode(request, violations);
+  const { pageSize, candidates } = checkSizes(request, mode, release, violations);
+  checkFilters(request.filters, release.attributes, violations);
+  checkExcluded(request.excludedItemIds, violations);
+  const budgets = budgetsOf(request, release, violations);
+  const weightsInForce = resolveUtilityWeights(release.actions, request.utilityWeights, violations);
+  const diversity = request.diversity?.windows ?? [];
+  checkDiversity(diversity, [...release.attributes.keys()], violations);
+  if (request.minimumHistorySequence > 0n && key === undefined) {
+    violations.add('minimum_history_sequence', 'needs a person');
+  }
+  const tokenScope = scopeOf(request, context, mode, { person: key ?? '', release: release.id });
+  const progress =
+    request.pageToken === '' ? FIRST_PAGE : openPageToken(pageTokenKey, tokenScope, request.pageToken, violations);
+  const externals = checkExternals(request.externalCandidates, release.model.itemDimension, violations);
+  violations.throwIfAny();
+  if (request.releaseId !== '' && request.releaseId !== release.id) {
+    throw releaseMismatch(release.id, request.releaseId, 'release_id');
+  }
+  if (context.byText) {
+    throw unimplemented('search.text needs a release with a query tower, which none has yet; give search.embedding');
+  }
+  return {
+    requestId: request.requestId || randomUUID(),
+    person: request.person,
+    personKey: key,
+    surface: request.surface,
+    relatedItemIds: context.relatedItemIds,
+    queryEmbedding: context.queryEmbedding,
+    features: request.features,
+    mode,
+    view,
+    pageSize,
+    candidates,
+    progress: progress ?? FIRST_PAGE,
+    tokenScope,
+    filters: request.filters,
+    excludedItemIds: request.excludedItemIds,
+    budgets,
+    utilityWeights: request.utilityWeights,
+    weightsInForce,
+    diversity,
+    externals,
+    minimumHistorySequence: request.minimumHistorySequence,
+  };
+}
+
+function checkFeatures(
+  features: Readonly<Record<string, number>>,
+  release: ServedRelease,
+  violations: Violations,
+): void {
+  for (const [name, value] of Object.entries(features)) {
+    const field = `features[${quoted(name)}]`;
+    if (release.vocabulary.requestFeatures.index(name) === undefined) {
+      violations.add(field, 'is not a request feature of the release');
+    } else if (!Number.isFinite(value)) violations.add(field, 'must be a finite number');
+  }
+}
+
+function checkMode(request: RecommendRequest, violations: Violations): { mode: Mode; view: View } {
+  if (Mode[request.mode] === undefined) violations.add('mode', `${request.mode} is not a mode`);
+  if (View[request.view] === undefined) violations.add('view', `${request.view} is not a view`);
+  const mode = request.mode || Mode.FULL;
+  if (mode === Mode.SCORE_ONLY) {
+    const why = 'does not apply in score only, where all external candidates are scored and returned';
+    if (request.pageToken !== '') violations.add('page_token', why);
+    if (request.diversity !== undefined) violations.add('diversity', why);
+    if (request.externalCandidates.length === 0) violations.add('external_candidates', 'score only needs at least one');
+  }
+  return { mode, view: request.view || View.SCORES };
+}
+
+function checkSizes(request: RecommendRequest, mode: Mode, release: ServedRelease, violations: Violations) {
+  const { pageSize: size, externalCandidates: externals } = request;
+  const { maxCandidates } = release.model;
+  if (size < 0 || size > LIMITS.pageSize)
+    violations.add('page_size', `must be from 0 to ${LIMITS.pageSize}, is ${size}`);
+  const pageSize = size || LIMITS.defaultPageSize;
+  // Retrieved and external candidates are ranked in one pass.
+  const room = maxCandidates - externals.length;
+  if (room < 0) violations.count('external_candidates', externals.length, { minimum: 0, maximum: maxCandidates });
+  if (mode === Mode.SCORE_ONLY) return { pageSize: externals.length, candidates: 0 };
+  const candidates = request.candidates || Math.min(room, Math.max(LIMITS.defaultCandidates, pageSize));
+  if (room >= 0 && (candidates > room || candidates < pageSize)) {
+    violations.add('candidates', `must be from page_size (${pageSize}) to ${room}, is ${candidates}`);
+  }
+  return { pageSize, candidates };
+}
+
+function checkExcluded(ids: readonly string[], violations: Violations): void {
+  violations.count('excluded_item_ids', ids.length, { minimum: 0, maximum: LIMITS.excludedItems });
+  for (const [i, id] of ids.entries()) violations.id(`excluded_item_ids[${i}]`, id);
+}
+
+function budgetsOf(request: RecommendRequest, release: ServedRelease, violations: Violations) {
+  const requested = request.outcomeBudgets.map((b) => ({
+    outcome: b.outcome,
+    share: b.share,
+    offsetMs: Number(b.offsetMs),
+  }));
+  const defaults = release.vocabulary.budgets(request.surface).map((budget) => ({ ...budget, offsetMs: 0 }));
+  return resolveBudgets(requested.length > 0 ? requested : defaults, release.vocabulary.outcomes.names, violations);
+}
+
+function scopeOf(
+  request: RecommendRequest,
+  context: CheckedContext,
+  mode: Mode,
+  bound: Pick<PageTokenScope, 'person' | 'release'>,
+): PageTokenScope {
+  const query = context.queryEmbedding && hash('sha256', context.queryEmbedding.values);
+  return {
+    ...bound,
+    context: JSON.stringify([request.surface, mode, context.relatedItemIds, query]),
+    filters: filtersText(request.filters),
+  };
+}

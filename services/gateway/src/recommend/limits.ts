@@ -1,0 +1,14 @@
+/** What a Recommend may ask for, beside the limits that the release sets. */
+export const LIMITS = {
+  defaultPageSize: 20,
+  pageSize: 100,
+  defaultCandidates: 200,
+  relatedItems: 8,
+  queryTextBytes: 1024,
+  excludedItems: 10_000,
+  filters: 32,
+  filterValues: 1_000,
+} as const;
+
+/** Largest number that a float16 carries: embeddings of the caller travel beside the release's float16 rows. */
+export const EMBEDDING_MAGNITUDE = 65_504;

@@ -1,0 +1,213 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import {
+  Degraded_Reason,
+  Mode,
+  type RecommendRequest,
+  type RecommendResponseSchema,
+  type ServerCall,
+} from '@onepass/contracts';
+import { invalidArgument, OnepassError, unavailable } from '@onepass/errors';
+import type { HistoryHead, HistoryStore } from '@onepass/history';
+import type { Logger, Measurements } from '@onepass/telemetry';
+import type { Cell, Cells } from '../cells.js';
+import type { RememberedSlates } from '../remembered-slates.js';
+import type { ServedRelease } from '../served-release.js';
+import type { CandidateSet } from '../stages/candidate-set.js';
+import { type Encoded, encode } from '../stages/encode-stage.js';
+import { Exclusions } from '../stages/exclusions.js';
+import { type LookedUp, lookUp, ownEmbeddings } from '../stages/look-up-stage.js';
+import { mergeExternals } from '../stages/merge-externals.js';
+import { popularFallback } from '../stages/popular-fallback.js';
+import { type Ranked, rank } from '../stages/rank-stage.js';
+import { type Queries, type RetrievalClient, type Retrieved, retrieve } from '../stages/retrieve-stage.js';
+import { failureOf, Run } from '../stages/run.js';
+import { timeBudget } from '../stages/time-budget.js';
+import { checkRequest } from './check-request.js';
+import type { Plan } from './plan.js';
+import { requestDigest } from './request-digest.js';
+import { respond } from './respond.js';
+
+export interface RecommenderParts {
+  readonly release: ServedRelease;
+  readonly cells: Cells;
+  readonly retrieval: RetrievalClient;
+  readonly history: HistoryStore;
+  readonly remembered: RememberedSlates;
+  readonly pageTokenKey: Uint8Array;
+  readonly budgetMs: number;
+  readonly logger: Logger;
+  readonly measurements: Measurements;
+}
+
+type Response = MessageInitShape<typeof RecommendResponseSchema>;
+
+/** What is known of the person beside the KV. */
+interface Seen {
+  readonly itemIds: readonly string[];
+  readonly head: HistoryHead;
+}
+
+const NOTHING_SEEN: Seen = { itemIds: [], head: { sequence: 0, hash: 0n } };
+const NOTHING_LOOKED_UP: LookedUp = { resolved: [], filtered: [] };
+
+/** Encode, retrieve, rank, page; with a way around each of the first three. */
+export class Recommender {
+  readonly #parts: RecommenderParts;
+
+  constructor(parts: RecommenderParts) {
+    this.#parts = parts;
+  }
+
+  async recommend(request: RecommendRequest, call: ServerCall): Promise<Response> {
+    const { release, remembered, pageTokenKey } = this.#parts;
+    const plan = checkRequest(request, release, pageTokenKey);
+    const serve = () => this.#serve(plan, call);
+    // Nobody can repeat an id that was made here.
+    if (request.requestId === '') return serve();
+    return remembered.once(`${plan.personKey ?? ''}/${plan.requestId}`, requestDigest(request), serve);
+  }
+
+  async #serve(plan: Plan, call: ServerCall): Promise<Response> {
+    const { release, cells, budgetMs, pageTokenKey } = this.#parts;
+    const nowMs = Date.now();
+    const budget = timeBudget(nowMs, budgetMs, call.deadlineMs);
+    const run = new Run({ plan, releaseId: release.id, budget, nowMs, signal: call.signal }, this.#parts);
+    await this.#checkSequence(plan);
+    const order = cells.inOrder(plan.personKey ?? plan.requestId);
+    const [encoded, lookedUp] = await Promise.all([this.#encode(run, order), this.#lookUp(run)]);
+    const seen = encoded ? seenBy(encoded) : await this.#ownSeen(run);
+    const exclusions = new Exclusions(plan, seen.itemIds);
+    const retrieved = plan.mode === Mode.SCORE_ONLY ? undefined : await this.#retrieve(run, encoded, exclusions);
+    const externals = withoutExcluded(lookedUp, exclusions);
+    const candidates = mergeExternals(retrieved?.candidates, externals.resolved, release.model.itemDimension);
+    const scored = await this.#rank(run, encoded, order, candidates);
+    return respond(run, {
+      release,
+      pageTokenKey,
+      candidates,
+      filtered: externals.filtered,
+      retrieved,
+      ...scored,
+      head: scored.encoded ? seenBy(scored.encoded).head : seen.head,
+      seenItems: exclusions.seenItems,
+    });
+  }
+
+  /** A page cannot have seen what the history does not hold. */
+  async #checkSequence({ minimumHistorySequence: minimum, personKey }: Plan): Promise<void> {
+    if (minimum === 0n || personKey === undefined) return;
+    const { sequence } = await this.#parts.history.head(personKey);
+    if (minimum <= BigInt(sequence)) return;
+    throw invalidArgument('minimum_history_sequence', `is ${minimum}, the person's history is at ${sequence}`);
+  }
+
+  async #encode(run: Run, cells: readonly Cell[]): Promise<Encoded | undefined> {
+    const deadline = run.budget.latest('encode');
+    const encoded = await run.stage('encode', () => encode(run, cells, deadline));
+    if (!(encoded instanceof OnepassError)) {
+      for (const { reason, detail } of encoded.response.degraded) run.degrade(reason, detail);
+      return encoded;
+    }
+    run.degrade(Degraded_Reason.ENCODER, failureOf('the user-encoder', encoded));
+    return undefined;
+  }
+
+  /** Without the encoder, what was acted on comes from the history itself. */
+  async #ownSeen(run: Run): Promise<Seen> {
+    const { personKey } = run.plan;
+    if (personKey === undefined) return NOTHING_SEEN;
+    try {
+      return await this.#parts.history.actedItemIds(personKey);
+    } catch (error) {
+      run.degrade(Degraded_Reason.HISTORY, failureOf('the history store', OnepassError.from(error)));
+      return NOTHING_SEEN;
+    }
+  }
+
+  async #retrieve(run: Run, encoded: Encoded | undefined, exclusions: Exclusions): Promise<Retrieved> {
+    const { release, retrieval } = this.#parts;
+    const query = { queries: queriesOf(run.plan, encoded), excluded: exclusions.all() };
+    const retrieved = await run.stage('retrieve', () => retrieve(run, retrieval, release, query));
+    if (!(retrieved instanceof OnepassError)) return retrieved;
+    const failure = failureOf('retrieval', retrieved);
+    if (run.plan.filters.length > 0) throw unavailable(`${failure}, and the filters cannot be evaluated without it`);
+    const popular = release.popular.get(run.plan.surface);
+    const candidates = popular && popularFallback(popular, exclusions.reasonAgainst);
+    if (!candidates?.itemIds.length) throw unavailable(`${failure}, and no popular item is left to show`);
+    run.degrade(Degraded_Reason.RETRIEVAL, failure);
+    return { candidates, coverage: undefined };
+  }
+
+  /** External candidates, while the encoder is at work. */
+  async #lookUp(run: Run): Promise<LookedUp> {
+    const { release, retrieval } = this.#parts;
+    const { externals, mode } = run.plan;
+    if (externals.length === 0) return NOTHING_LOOKED_UP;
+    const found = await run.stage('look_up', () => lookUp(run, retrieval, release));
+    const scoreOnly = mode === Mode.SCORE_ONLY;
+    if (found instanceof OnepassError) {
+      const failure = failureOf('retrieval', found);
+      if (scoreOnly) throw unavailable(`${failure}, and external candidates cannot be looked up without it`);
+      run.degrade(Degraded_Reason.RETRIEVAL, `${failure}: external candidates were not looked up`);
+      return ownEmbeddings(run.plan);
+    }
+    const unknown = found.filtered.filter(({ reason }) => reason === 'unknown_item').length;
+    if (scoreOnly && unknown === externals.length) {
+      throw invalidArgument('external_candidates', 'the release knows none of the items');
+    }
+    if (unknown > 0) run.warnings.push(`the release does not know ${unknown} of the external candidates`);
+    return found;
+  }
+
+  /** On a KV miss encodes and ranks once more; answers which encode the ranking, or the page without one, is of. */
+  async #rank(
+    run: Run,
+    encoded: Encoded | undefined,
+    cells: readonly Cell[],
+    candidates: CandidateSet,
+  ): Promise<{ ranked: Ranked | undefined; encoded: Encoded | undefined }> {
+    const { mode } = run.plan;
+    if (mode === Mode.RETRIEVE_ONLY || candidates.itemIds.length === 0) return { ranked: undefined, encoded };
+    const rankWith = (from: Encoded | undefined) => run.stage('rank', () => rank(run, cells, from, candidates));
+    let source = encoded;
+    let ranked = await rankWith(source);
+    if (source && ranked instanceof OnepassError && ranked.kind === 'kv_miss') {
+      const { cell } = source;
+      const again = await run.stage('encode', () => encode(run, [cell], run.budget.again(Date.now())));
+      if (!(again instanceof OnepassError)) {
+        source = again;
+        ranked = await rankWith(source);
+      }
+    }
+    if (!(ranked instanceof OnepassError)) return { ranked, encoded: source };
+    const failure = failureOf('ranking', ranked);
+    if (mode === Mode.SCORE_ONLY) throw unavailable(`${failure}, and score only has nothing to answer without it`);
+    run.degrade(Degraded_Reason.RANKING, failure);
+    return { ranked: undefined, encoded: source };
+  }
+}
+
+function seenBy({ response }: Encoded): Seen {
+  const { historySequence = 0n, historyHash = 0n } = response.kv ?? {};
+  return { itemIds: response.seenItemIds, head: { sequence: Number(historySequence), hash: historyHash } };
+}
+
+/** By the encoder's embeddings; without them by a search's own query; else undefined: the popular list. */
+function queriesOf(plan: Plan, encoded: Encoded | undefined): Queries | undefined {
+  if (encoded?.response.queries) return { embeddings: encoded.response.queries, budgets: plan.budgets };
+  if (plan.queryEmbedding === undefined) return undefined;
+  return { embeddings: plan.queryEmbedding, budgets: [{ outcome: 'any', share: 1, offsetMs: 0 }] };
+}
+
+function withoutExcluded({ resolved, filtered }: LookedUp, exclusions: Exclusions): LookedUp {
+  const reasonAgainst = (itemId: string) => exclusions.reasonAgainst(itemId);
+  const out = resolved.flatMap(({ item: { itemId } }) => {
+    const reason = reasonAgainst(itemId);
+    return reason === undefined ? [] : [{ itemId, reason }];
+  });
+  if (out.length === 0) return { resolved, filtered };
+  return {
+    resolved: resolved.filter(({ item }) => reasonAgainst(item.itemId) === undefined),
+    filtered: [...filtered, ...out],
+  };
+}

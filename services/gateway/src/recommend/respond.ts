@@ -1,0 +1,79 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import {
+  Degraded_Reason,
+  type ExplanationSchema,
+  KvSource,
+  type RecommendResponseSchema,
+  View,
+} from '@onepass/contracts';
+import type { HistoryHead } from '@onepass/history';
+import type { PageSelection } from '@onepass/pages';
+import type { ServedRelease } from '../served-release.js';
+import type { CandidateSet } from '../stages/candidate-set.js';
+import type { Encoded } from '../stages/encode-stage.js';
+import { explainFiltered, type FilteredOut, type PageInput, page } from '../stages/page-stage.js';
+import type { Ranked } from '../stages/rank-stage.js';
+import type { Retrieved } from '../stages/retrieve-stage.js';
+import type { Run } from '../stages/run.js';
+
+/** What the stages left, whole or degraded. */
+export interface StageResults {
+  readonly release: ServedRelease;
+  readonly pageTokenKey: Uint8Array;
+  readonly candidates: CandidateSet;
+  readonly filtered: readonly FilteredOut[];
+  /** Undefined in score only. */
+  readonly retrieved: Retrieved | undefined;
+  readonly ranked: Ranked | undefined;
+  readonly encoded: Encoded | undefined;
+  readonly head: HistoryHead;
+  readonly seenItems: number;
+}
+
+/** The page and everything that is said beside it. */
+export function respond(run: Run, results: StageResults): MessageInitShape<typeof RecommendResponseSchema> {
+  const { plan } = run;
+  const { retrieved, ranked, head } = results;
+  const coverage = retrieved?.coverage;
+  if (coverage && coverage.shardsAnswered < coverage.shardsTotal) {
+    const detail = `${coverage.shardsAnswered} of ${coverage.shardsTotal} shards answered`;
+    run.degrade(Degraded_Reason.COVERAGE, detail);
+  }
+  const input: PageInput = {
+    candidates: results.candidates,
+    ranked,
+    filtered: results.filtered,
+    mayHoldMore: (retrieved?.candidates.itemIds.length ?? 0) >= plan.candidates,
+  };
+  const { selection, ...shown } = run.timed('page', () => page(run, input, results.pageTokenKey));
+  return {
+    ...shown,
+    requestId: plan.requestId,
+    releaseId: results.release.id,
+    historySequence: BigInt(head.sequence),
+    historyHash: head.hash,
+    ...(coverage && { coverage }),
+    degraded: run.degraded,
+    kvSource: ranked?.kvSource ?? KvSource.UNSPECIFIED,
+    stages: run.timings,
+    warnings: run.warnings,
+    ...(plan.view === View.EXPLAIN && { explanation: explain(run, results, input, selection) }),
+  };
+}
+
+function explain(
+  { plan }: Run,
+  { retrieved, ranked, encoded, seenItems }: StageResults,
+  input: PageInput,
+  selection: PageSelection,
+): MessageInitShape<typeof ExplanationSchema> {
+  return {
+    retrieved: retrieved?.candidates.itemIds.length ?? 0,
+    ranked: ranked?.utilities.length ?? 0,
+    filtered: explainFiltered(input, selection),
+    utilityWeights: { ...plan.weightsInForce },
+    outcomeBudgets: plan.budgets.map((budget) => ({ ...budget, offsetMs: BigInt(budget.offsetMs) })),
+    seenItems,
+    kvTokens: encoded?.response.kv?.length ?? 0,
+  };
+}

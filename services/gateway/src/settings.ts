@@ -1,0 +1,63 @@
+import { integer, parsed, type SettingValues, sharedSettings, text } from '@onepass/config';
+
+/** User-encoder and ranking of one cell, as host:port. */
+export interface CellAddresses {
+  readonly encoder: string;
+  readonly ranking: string;
+}
+
+export const gatewaySettings = {
+  host: sharedSettings.host,
+  port: integer('ONEPASS_PORT', 'port to listen on', { default: 50050, minimum: 0, maximum: 65_535 }),
+  releaseDir: sharedSettings.releaseDir,
+  dataDir: sharedSettings.dataDir,
+  cells: parsed('ONEPASS_CELLS', 'cells, as encoder=HOST:PORT,ranking=HOST:PORT, several with ; between', parseCells, {
+    default: 'encoder=127.0.0.1:50051,ranking=127.0.0.1:50053',
+  }),
+  retrieval: text('ONEPASS_RETRIEVAL', 'HOST:PORT of the retrieval root', { default: '127.0.0.1:50052' }),
+  budgetMs: integer('ONEPASS_BUDGET_MS', 'time budget of a Recommend, in ms; a shorter deadline of the caller wins', {
+    default: 300,
+    minimum: 10,
+    maximum: 60_000,
+  }),
+  pageTokenKey: parsed(
+    'ONEPASS_PAGE_TOKEN_KEY',
+    'key that signs page tokens, at least 64 hex digits, the same for all gateways; empty = one kept in the data directory',
+    parseKey,
+    { default: '' },
+  ),
+  logLevel: sharedSettings.logLevel,
+  drainMs: sharedSettings.drainMs,
+};
+
+export type GatewaySettings = SettingValues<typeof gatewaySettings>;
+
+const KEY_BYTES = 32;
+
+export function parseCells(raw: string): readonly CellAddresses[] {
+  const cells = raw.split(';').map(parseCell);
+  const encoders = new Set(cells.map((cell) => cell.encoder));
+  if (encoders.size < cells.length) throw new Error('names one encoder twice');
+  return cells;
+}
+
+function parseCell(raw: string): CellAddresses {
+  const parts = new Map(raw.split(',').map((part) => part.trim().split('=') as [string, string]));
+  const [encoder, ranking] = [parts.get('encoder'), parts.get('ranking')];
+  if (parts.size !== 2 || !isAddress(encoder) || !isAddress(ranking)) {
+    throw new Error(`must look like encoder=HOST:PORT,ranking=HOST:PORT, not ${JSON.stringify(raw)}`);
+  }
+  return { encoder, ranking };
+}
+
+function isAddress(text: string | undefined): text is string {
+  return text !== undefined && /^[^\s=,;]+:\d{1,5}$/.test(text);
+}
+
+/** Key bytes; undefined for an empty setting. */
+export function parseKey(hex: string): Uint8Array | undefined {
+  if (hex === '') return undefined;
+  if (!/^([0-9a-f]{2})+$/i.test(hex)) throw new Error('must be hex digits, two a byte');
+  if (hex.length < KEY_BYTES * 2) throw new Error(`must have at least ${KEY_BYTES * 2} hex digits`);
+  return Buffer.from(hex, 'hex');
+}

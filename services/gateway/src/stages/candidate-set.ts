@@ -1,0 +1,80 @@
+import type { AttributeValue as AttributeMessage, EmbeddingBatch, retrieval } from '@onepass/contracts';
+import type { EmbeddingBatchFields } from '@onepass/embeddings';
+import { OnepassError } from '@onepass/errors';
+import type { Budget } from '@onepass/pages';
+
+/** Who brought an item: onepass.gateway.v1.Source. */
+export interface SourceFields {
+  readonly name: string;
+  readonly outcome: string;
+  readonly rank: number;
+  readonly score: number;
+}
+
+/** Candidates as columns of equal length, in the order they were brought. Objects are made for items of the page only. */
+export interface CandidateSet {
+  readonly itemIds: readonly string[];
+  /** As they came: the gateway does not decode them. */
+  readonly embeddings: EmbeddingBatchFields;
+  readonly scores: ArrayLike<number>;
+  sourcesOf(candidate: number): SourceFields[];
+  valuesOf(candidate: number, attribute: string): readonly string[];
+}
+
+/** Retrieval's answer. `budgets` are those of its queries; undefined for a popular list. */
+export function fromRetrieval(
+  candidates: retrieval.Candidates,
+  budgets: readonly Budget[] | undefined,
+  attributes: readonly string[],
+): CandidateSet {
+  const { itemIds, scores, ranks, queryIndices } = candidates;
+  const count = itemIds.length;
+  const columns: [string, number, number][] = [
+    ['scores', scores.length, count],
+    ['ranks', ranks.length, count],
+    ['query_indices', queryIndices.length, budgets ? count : queryIndices.length],
+    ['attributes', candidates.attributes.length, attributes.length > 0 ? count : candidates.attributes.length],
+  ];
+  const uneven = columns.find(([, length, expected]) => length !== expected);
+  if (uneven) throw defect(`retrieval answered ${count} candidates with ${uneven[1]} ${uneven[0]}`);
+  return {
+    itemIds,
+    embeddings: embeddingsOf(candidates.embeddings, count),
+    scores,
+    sourcesOf: (i) => [
+      {
+        name: budgets ? 'retrieval' : 'popular',
+        outcome: budgets?.[queryIndices[i] as number]?.outcome ?? '',
+        rank: ranks[i] as number,
+        score: scores[i] as number,
+      },
+    ],
+    valuesOf: (i, attribute) => attributeTexts(candidates.attributes[i]?.values[attribute]),
+  };
+}
+
+function embeddingsOf(batch: EmbeddingBatch | undefined, count: number): EmbeddingBatchFields {
+  if (batch !== undefined && (count === 0 || batch.values.length > 0)) return batch;
+  if (count === 0) return { values: new Uint8Array(0), type: 0, dimension: 0, scales: new Uint8Array(0) };
+  throw defect(`retrieval answered ${count} candidates without embeddings`);
+}
+
+/** An attribute's values as texts, for rules that compare them. */
+export function attributeTexts(value: AttributeMessage | undefined): readonly string[] {
+  const kind = value?.kind;
+  switch (kind?.case) {
+    case 'text':
+      return [kind.value];
+    case 'texts':
+      return kind.value.values;
+    case 'number':
+      return [String(kind.value)];
+    default:
+      return [];
+  }
+}
+
+/** Something a stage answered that its contract rules out. The sentence is for the log. */
+export function defect(sentence: string): OnepassError {
+  return new OnepassError({ kind: 'internal' }, sentence);
+}

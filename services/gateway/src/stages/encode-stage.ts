@@ -1,0 +1,42 @@
+import type { EncodeResponse } from '@onepass/contracts';
+import { releaseMismatch } from '@onepass/errors';
+import { type Cell, firstReachable } from '../cells.js';
+import type { Run } from './run.js';
+
+export interface Encoded {
+  /** Where the KV lies: ranking must be asked there. */
+  readonly cell: Cell;
+  readonly response: EncodeResponse;
+}
+
+/** Brings the person's KV up to date and answers one query embedding per budget. */
+export function encode(run: Run, cells: readonly Cell[], deadlineMs: number): Promise<Encoded> {
+  const request = requestOf(run);
+  return firstReachable(cells, async (cell) => {
+    const response = await cell.encoder.encode(request, run.call(deadlineMs));
+    const actual = response.kv?.releaseId ?? '';
+    if (actual !== run.releaseId) throw releaseMismatch(run.releaseId, actual, 'the KV');
+    return { cell, response };
+  });
+}
+
+function requestOf({ plan, nowMs, releaseId }: Run) {
+  return {
+    releaseId,
+    ...(plan.person && { person: plan.person }),
+    context: requestContext(plan, nowMs),
+    relatedItemIds: [...plan.relatedItemIds],
+    queries: plan.budgets.map(({ outcome, offsetMs }) => ({ outcome, offsetMs: BigInt(offsetMs) })),
+    minimumHistorySequence: plan.minimumHistorySequence,
+  };
+}
+
+/** The request's own row as far as the gateway knows it; the encoder adds related items and the time of the last action. */
+export function requestContext(plan: Run['plan'], nowMs: number) {
+  return {
+    surface: plan.surface,
+    nowMs: BigInt(nowMs),
+    ...(plan.queryEmbedding && { embeddings: plan.queryEmbedding }),
+    features: plan.features,
+  };
+}

@@ -1,0 +1,59 @@
+import { KvSource } from '@onepass/contracts';
+import { releaseMismatch } from '@onepass/errors';
+import { type Cell, firstReachable } from '../cells.js';
+import { type CandidateSet, defect } from './candidate-set.js';
+import { type Encoded, requestContext } from './encode-stage.js';
+import type { Run } from './run.js';
+
+export interface Ranked {
+  readonly actions: readonly string[];
+  /** [candidates, actions] */
+  readonly probabilities: Float32Array;
+  /** [candidates]; NaN = not to be shown */
+  readonly utilities: Float32Array;
+  readonly kvSource: KvSource;
+}
+
+/**
+ * One pass over all candidates: on the encoder's KV at the cell that holds it, or, where there is none, on an empty past at
+ * any of `cells`. Rejects with `kv_miss` when the KV is gone.
+ */
+export async function rank(
+  run: Run,
+  cells: readonly Cell[],
+  encoded: Encoded | undefined,
+  candidates: CandidateSet,
+): Promise<Ranked> {
+  const { plan } = run;
+  const request = { ...past(run, encoded), candidates: candidates.embeddings, utilityWeights: plan.utilityWeights };
+  const options = run.call(run.budget.latest('rank'));
+  const response = await firstReachable(encoded ? [encoded.cell] : cells, (cell) =>
+    cell.ranking.rank(request, options),
+  );
+  const { actions, releaseId, kvSource } = response;
+  if (releaseId !== run.releaseId) throw releaseMismatch(run.releaseId, releaseId, 'the ranking');
+  const count = candidates.itemIds.length;
+  const utilities = floats(response.utilities);
+  const probabilities = floats(response.probabilities);
+  if (utilities.length !== count || probabilities.length !== count * actions.length) {
+    throw defect(
+      `ranking answered ${utilities.length} utilities and ${probabilities.length} probabilities of ${count}`,
+    );
+  }
+  if (!utilities.some(Number.isFinite)) throw defect('ranking answered no utility that is a number');
+  return { actions, probabilities, utilities, kvSource };
+}
+
+function past({ plan, nowMs, releaseId }: Run, encoded: Encoded | undefined) {
+  if (encoded === undefined) {
+    return { kv: { releaseId }, context: requestContext(plan, nowMs), kvSource: KvSource.EMPTY };
+  }
+  const { kv, context, kvSource } = encoded.response;
+  return { ...(kv && { kv }), ...(context && { context }), kvSource };
+}
+
+/** Little-endian float32 out of a message: copied, for its bytes start anywhere (and the slice of a Buffer is no copy). */
+function floats(bytes: Uint8Array): Float32Array {
+  if (bytes.length % 4 !== 0) throw defect(`ranking answered ${bytes.length} bytes of float32`);
+  return new Float32Array(new Uint8Array(bytes).buffer);
+}

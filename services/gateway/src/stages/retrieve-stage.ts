@@ -1,0 +1,60 @@
+import type { Coverage, retrieval, ServiceClient } from '@onepass/contracts';
+import type { EmbeddingBatchFields } from '@onepass/embeddings';
+import { releaseMismatch, unavailable } from '@onepass/errors';
+import type { Budget } from '@onepass/pages';
+import type { ServedRelease } from '../served-release.js';
+import { type CandidateSet, defect, fromRetrieval } from './candidate-set.js';
+import type { Run } from './run.js';
+
+export type RetrievalClient = ServiceClient<typeof retrieval.RetrievalService>;
+
+/** What retrieval searches by: query embeddings with a budget each, or the popular list of the request's surface. */
+export interface Queries {
+  readonly embeddings: EmbeddingBatchFields;
+  readonly budgets: readonly Budget[];
+}
+
+export interface Retrieved {
+  readonly candidates: CandidateSet;
+  readonly coverage: Coverage | undefined;
+}
+
+/**
+ * Candidates under the request's filters, none of `excluded` among them.
+ * @param queries undefined = the popular list
+ */
+export async function retrieve(
+  run: Run,
+  client: RetrievalClient,
+  release: ServedRelease,
+  query: { readonly queries: Queries | undefined; readonly excluded: ReadonlySet<string> },
+): Promise<Retrieved> {
+  const { plan } = run;
+  const { queries, excluded } = query;
+  const attributes = [...new Set(plan.diversity.map((window) => window.attribute))];
+  const response = await client.search(
+    {
+      releaseId: release.id,
+      ...(queries ? searchBy(queries) : { popularSurface: plan.surface }),
+      limit: plan.candidates,
+      excludedItemIds: [...excluded],
+      filters: [...plan.filters],
+      attributes,
+    },
+    run.call(run.budget.latest('retrieve')),
+  );
+  if (response.releaseId !== release.id) throw releaseMismatch(release.id, response.releaseId, 'the candidates');
+  if (response.candidates === undefined) throw defect('retrieval answered without candidates');
+  const candidates = fromRetrieval(response.candidates, queries?.budgets, attributes);
+  // Nothing found is an answer only where filters or exclusions can be the reason.
+  const explained = plan.filters.length > 0 || excluded.size >= release.itemIds.size;
+  if (candidates.itemIds.length === 0 && !explained) throw unavailable('retrieval answered nothing');
+  return { candidates, coverage: response.coverage };
+}
+
+function searchBy({ embeddings, budgets }: Queries) {
+  return {
+    queries: embeddings,
+    budgets: budgets.map(({ outcome, share, offsetMs }) => ({ outcome, share, offsetMs: BigInt(offsetMs) })),
+  };
+}

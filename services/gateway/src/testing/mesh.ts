@@ -1,0 +1,73 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  connectTo,
+  EventService,
+  gatewayCatalog,
+  RecommendationService,
+  type RecommendResponse,
+} from '@onepass/contracts';
+import { OnepassError } from '@onepass/errors';
+import { silentLogger } from '@onepass/telemetry';
+import { startGateway } from '../gateway.js';
+import type { GatewaySettings } from '../settings.js';
+import { EncoderStage, RankingStage, RetrievalStage } from './stages.js';
+import { RELEASE } from './world.js';
+
+export const user = (id: string) => ({ id: { case: 'userId', value: id } }) as const;
+
+/** A gateway in front of stage servers that tests steer; real gRPC, real LMDB, nothing of the gateway's replaced. */
+export async function startMesh(settings: Partial<GatewaySettings> = {}) {
+  const [encoder, retrieval, ranking] = [new EncoderStage(), new RetrievalStage(), new RankingStage()];
+  await Promise.all([encoder.begin(), retrieval.begin(), ranking.begin()]);
+  const dataDir = await mkdtemp(join(tmpdir(), 'onepass-gateway-'));
+  const gateway = await startGateway(
+    {
+      host: '127.0.0.1',
+      port: 0,
+      releaseDir: '',
+      dataDir,
+      cells: [{ encoder: encoder.server.address, ranking: ranking.server.address }],
+      retrieval: retrieval.server.address,
+      budgetMs: 10_000,
+      pageTokenKey: Buffer.alloc(32, 1),
+      logLevel: 'silent',
+      drainMs: 0,
+      ...settings,
+    },
+    RELEASE,
+    silentLogger,
+  );
+  const connection = connectTo(gateway.address);
+  return {
+    address: gateway.address,
+    dataDir,
+    encoder,
+    retrieval,
+    ranking,
+    recommendation: connection.client(RecommendationService),
+    events: connection.client(EventService),
+    catalog: connection.client(gatewayCatalog.CatalogService),
+    stop: async () => {
+      connection.close();
+      await gateway.stop();
+      await Promise.all([encoder, retrieval, ranking].map((stage) => stage.stop()));
+      await rm(dataDir, { recursive: true });
+    },
+  };
+}
+
+export type Mesh = Awaited<ReturnType<typeof startMesh>>;
+
+export const idsOf = (page: RecommendResponse) => page.items.map((item) => item.itemId);
+
+/** Kind and sentence of the error that a call rejects with. */
+export async function errorOf(call: Promise<unknown>): Promise<[string, string]> {
+  const error = await call.then(
+    () => new Error('the call succeeded'),
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof OnepassError)) throw error;
+  return [error.kind, error.message];
+}

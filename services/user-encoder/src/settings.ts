@@ -1,0 +1,26 @@
+import { integer, type SettingValues, sharedSettings } from '@onepass/config';
+
+export const userEncoderSettings = {
+  host: sharedSettings.host,
+  port: integer('ONEPASS_PORT', 'port to listen on; 0 = any', { default: 50051, minimum: 0, maximum: 65535 }),
+  releaseDir: sharedSettings.releaseDir,
+  dataDir: sharedSettings.dataDir,
+  cellDir: sharedSettings.cellDir,
+  logLevel: sharedSettings.logLevel,
+  executionProvider: sharedSettings.executionProvider,
+  inferenceInFlight: sharedSettings.inferenceInFlight,
+  inferenceThreads: sharedSettings.inferenceThreads,
+  drainMs: sharedSettings.drainMs,
+  kvSlots: integer('ONEPASS_KV_SLOTS', 'persons whose KV is held at one time', {
+    default: 128,
+    minimum: 1,
+    maximum: 1_000_000,
+  }),
+  kvRestMs: integer('ONEPASS_KV_REST_MS', 'how long a freed KV slot rests: the longest deadline of a request', {
+    default: 2_000,
+    minimum: 0,
+    maximum: 600_000,
+  }),
+} as const;
+
+export type UserEncoderSettings = SettingValues<typeof userEncoderSettings>;

@@ -1,0 +1,19 @@
+export type StageName = 'queue' | 'history' | 'encode' | 'head';
+
+/** How long a request spent in each stage. */
+export class StageClock {
+  readonly #micros = new Map<StageName, number>();
+
+  addMicros(stage: StageName, micros: number): void {
+    this.#micros.set(stage, (this.#micros.get(stage) ?? 0) + micros);
+  }
+
+  /** Adds the time since `started`, a reading of performance.now(). */
+  addSince(stage: StageName, started: number): void {
+    this.addMicros(stage, (performance.now() - started) * 1000);
+  }
+
+  timings(): { stage: string; micros: number }[] {
+    return Array.from(this.#micros, ([stage, micros]) => ({ stage, micros: Math.round(micros) }));
+  }
+}

@@ -1,0 +1,126 @@
+import { randomUUID } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describeSettings, readSettings } from '@onepass/config';
+import { type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
+import { startupError } from '@onepass/errors';
+import { openLmdbHistory } from '@onepass/history';
+import { createEngine, type InferenceEngine } from '@onepass/inference';
+import { KvPoolWriter, poolBytes } from '@onepass/kv';
+import { loadRelease, openItems, type Release } from '@onepass/release';
+import { createSharedMemory } from '@onepass/shared-memory';
+import { createLogger, Measurements, measureEventLoop } from '@onepass/telemetry';
+import { servedModel } from './served-model.js';
+import { userEncoderService } from './service.js';
+import { type UserEncoderSettings, userEncoderSettings } from './settings.js';
+import { Trunk } from './trunk.js';
+import { UserEncoder } from './user-encoder.js';
+
+/** The role as a program; main.ts runs it. */
+export const userEncoderProgram: RoleProgram = {
+  role: 'user-encoder',
+  summary: 'brings persons’ KV up to their histories and answers query embeddings.',
+  help: describeSettings(userEncoderSettings),
+  start: async (env) => startUserEncoder(readSettings(userEncoderSettings, env)),
+};
+
+/** File of the KV pool in the cell's directory, and folder of the history in the data directory. */
+export const KV_POOL_FILE = 'kv.pool';
+export const HISTORY_FOLDER = 'history';
+
+/** Persons remembered for each slot: those whose KV was evicted keep their seen items for a while. */
+const REMEMBERED_PER_SLOT = 4;
+
+/**
+ * Serves Encode over one release, one history and a KV pool made anew.
+ * @throws OnepassError `startup`: one sentence naming the setting, file or port.
+ */
+export async function startUserEncoder(settings: UserEncoderSettings): Promise<RunningRole> {
+  const logger = createLogger('user-encoder', settings.logLevel);
+  const measurements = new Measurements();
+  measureEventLoop(measurements);
+  const closing: (() => Promise<void> | void)[] = [];
+  // The server first, then what it uses: graph runs write to the pool's memory and die on it when it is gone.
+  const close = async () => {
+    for (const one of closing.splice(0).reverse()) await one();
+  };
+  try {
+    const release = await loadRelease(settings.releaseDir);
+    const model = servedModel(release, await openItems(release));
+    const pool = makePool(release, settings, measurements, closing);
+    const history = openLmdbHistory(join(settings.dataDir, HISTORY_FOLDER));
+    closing.push(() => history.close());
+    const engine = createEngine({
+      provider: settings.executionProvider,
+      inFlight: settings.inferenceInFlight,
+      threads: settings.inferenceThreads,
+    });
+    closing.push(() => engine.close());
+    logger.info({ provider: engine.provider, why: engine.providerReason }, 'execution provider');
+    const trunk = await loadTrunk(release, model, engine);
+    const encoder = new UserEncoder({
+      model,
+      trunk,
+      pool,
+      restMs: settings.kvRestMs,
+      history,
+      logger,
+      measurements,
+      rememberedPersons: REMEMBERED_PER_SLOT * settings.kvSlots,
+    });
+    closing.push(() => encoder.idle());
+    measurements.gauge('inference_queued', () => engine.queued);
+    measurements.gauge('inference_running', () => engine.running);
+    const server = await startServer({
+      role: 'user-encoder',
+      host: settings.host,
+      port: settings.port,
+      services: [userEncoderService({ release, model, encoder, measurements, executionProvider: engine.provider })],
+      logger,
+      measurements,
+    });
+    closing.push(() => server.stop(settings.drainMs));
+    server.setServing(true);
+    return { address: server.address, logger, stop: close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function loadTrunk(release: Release, model: ReturnType<typeof servedModel>, engine: InferenceEngine) {
+  const { encode, retrieveHead } = release.manifest.graphs;
+  return new Trunk(model, engine, {
+    encode: await engine.load(release.path(encode)),
+    retrieveHead: await engine.load(release.path(retrieveHead)),
+  });
+}
+
+function makePool(
+  release: Release,
+  settings: UserEncoderSettings,
+  measurements: Measurements,
+  closing: (() => void)[],
+): KvPoolWriter {
+  const { layers, width, window, contextRows } = release.manifest.model;
+  const shape = { layers, width, capacity: window + contextRows };
+  try {
+    mkdirSync(settings.cellDir, { recursive: true });
+  } catch (error) {
+    throw startupError(`ONEPASS_CELL_DIR: ${settings.cellDir} cannot be made: ${(error as Error).message}`, error);
+  }
+  const memory = createSharedMemory(join(settings.cellDir, KV_POOL_FILE), poolBytes(shape, settings.kvSlots));
+  closing.push(() => memory.close());
+  const pool = KvPoolWriter.create(memory, {
+    shape,
+    slots: settings.kvSlots,
+    releaseId: release.id,
+    poolId: randomUUID(),
+    restMs: settings.kvRestMs,
+    now: () => performance.now(),
+  });
+  for (const name of Object.keys(pool.stats()) as (keyof ReturnType<typeof pool.stats>)[]) {
+    measurements.gauge(`kv_pool_${name}`, () => pool.stats()[name]);
+  }
+  return pool;
+}

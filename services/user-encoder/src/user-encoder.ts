@@ -1,0 +1,254 @@
+import { setTimeout } from 'node:timers/promises';
+import { KvSource } from '@onepass/contracts';
+import { OnepassError, unavailable } from '@onepass/errors';
+import type { HistoryHead, HistoryStore } from '@onepass/history';
+import type { RunTiming } from '@onepass/inference';
+import type { KvPoolWriter, KvReference, SlotState } from '@onepass/kv';
+import type { PersonKey } from '@onepass/routing';
+import type { Logger, Measurements } from '@onepass/telemetry';
+import type { EncodeAsk } from './encode-ask.js';
+import { type Held, type HistoryPlan, planHistory } from './history-plan.js';
+import { PersonQueue } from './person-queue.js';
+import { PersonStates, SeenItems } from './person-state.js';
+import type { ServedModel } from './served-model.js';
+import { type EncodeCall, SlotHold } from './slot-hold.js';
+import { StageClock } from './stage-clock.js';
+import type { PassPast, Trunk } from './trunk.js';
+
+export interface UserEncoderParts {
+  readonly model: ServedModel;
+  readonly trunk: Trunk;
+  readonly pool: KvPoolWriter;
+  /** How long the pool's freed slots rest. */
+  readonly restMs: number;
+  readonly history: HistoryStore;
+  readonly logger: Logger;
+  readonly measurements: Measurements;
+  /** Persons remembered beside their slots. */
+  readonly rememberedPersons: number;
+}
+
+export interface Encoded {
+  readonly reference: KvReference;
+  readonly source: KvSource;
+  /** [q, E]. */
+  readonly queries: Float32Array;
+  readonly seenItemIds: readonly string[];
+  /** Effective time of the last token. */
+  readonly lastMs: number | undefined;
+  readonly encodedTokens: number;
+  /** Why the history could not be read, when it could not. */
+  readonly degraded: string | undefined;
+  readonly stages: StageClock;
+}
+
+/** How long a write that the caller was told of may take to be seen here. */
+const CATCH_UP_MS = 50;
+const CATCH_UP_POLL_MS = 1;
+
+const KINDS: Readonly<Record<HistoryPlan['kind'], { readonly source: KvSource; readonly counter: string }>> = {
+  empty: { source: KvSource.EMPTY, counter: 'kv_empty' },
+  keep: { source: KvSource.SLOT, counter: 'kv_slot' },
+  append: { source: KvSource.APPEND, counter: 'kv_append' },
+  encode: { source: KvSource.RECOMPUTE, counter: 'kv_recompute' },
+};
+
+/** One request on its way. */
+interface Work {
+  readonly ask: EncodeAsk;
+  readonly call: EncodeCall;
+  readonly stages: StageClock;
+}
+
+/** What is to be encoded, and why it is not what the history says where that could not be read. */
+interface Prepared {
+  readonly plan: HistoryPlan;
+  readonly degraded?: string | undefined;
+}
+
+/**
+ * Brings persons' KV up to their histories and answers query embeddings from the same pass. One person's work is done in order of
+ * asking, so that two requests at once do the history's work once; persons do not wait for each other.
+ */
+export class UserEncoder {
+  readonly #parts: UserEncoderParts;
+  readonly #queue = new PersonQueue();
+  readonly #states: PersonStates;
+  readonly #inWork = new Set<Promise<Encoded>>();
+
+  constructor(parts: UserEncoderParts) {
+    this.#parts = parts;
+    this.#states = new PersonStates(parts.rememberedPersons);
+    parts.measurements.gauge('persons_remembered', () => this.#states.size);
+    parts.measurements.gauge('persons_in_work', () => this.#queue.size);
+  }
+
+  /**
+   * @throws OnepassError `unavailable` when the history stays behind the sequence asked for; `overloaded` when no slot comes free; the
+   * signal's reason; whatever a graph run throws. What was held of the person before stays whole.
+   */
+  encode(ask: EncodeAsk, call: EncodeCall): Promise<Encoded> {
+    const encoded = this.#encode({ ask, call, stages: new StageClock() });
+    this.#inWork.add(encoded);
+    const done = () => this.#inWork.delete(encoded);
+    encoded.then(done, done);
+    return encoded;
+  }
+
+  /** Resolves when no request is in work: before that, engine and pool must stay. */
+  async idle(): Promise<void> {
+    while (this.#inWork.size > 0) await Promise.allSettled(this.#inWork);
+  }
+
+  async #encode(work: Work): Promise<Encoded> {
+    const { ask, call } = work;
+    const { person } = ask;
+    if (person === undefined) return this.#pass(work, { plan: emptyPlan(undefined) }, undefined);
+    const asked = performance.now();
+    return this.#queue.run(person, call.signal, async () => {
+      work.stages.addSince('queue', asked);
+      const hold = new SlotHold(this.#parts.pool, person);
+      try {
+        const prepared = await this.#prepare(person, hold.slot, work);
+        await this.#takeSlot(prepared.plan, hold, work);
+        return await this.#pass(work, prepared, hold.slot);
+      } finally {
+        hold.end();
+      }
+    });
+  }
+
+  /** Reads what is new. When the history cannot be read, what is held has to do. */
+  async #prepare(person: PersonKey, slot: SlotState | undefined, { ask, call, stages }: Work): Promise<Prepared> {
+    const { history, model, logger, measurements } = this.#parts;
+    const started = performance.now();
+    const held = this.#held(person, slot);
+    let plan: HistoryPlan;
+    try {
+      const head = await this.#head(person, ask.minimumSequence, call);
+      plan = await planHistory(history, person, { head, held }, model);
+    } catch (thrown) {
+      const error = OnepassError.from(thrown);
+      if (error.kind !== 'unavailable') throw error;
+      logger.warn({ err: error.cause ?? error }, 'the history cannot be read, serving what is held');
+      measurements.count('history_unreadable');
+      const usable = held?.length !== undefined ? ({ kind: 'keep', next: held.state } as const) : emptyPlan(held);
+      return { plan: usable, degraded: error.message };
+    } finally {
+      stages.addSince('history', started);
+    }
+    const { sequence } = plan.next.head;
+    if (sequence < ask.minimumSequence) {
+      throw unavailable(`the history ends at sequence ${sequence}, asked for was ${ask.minimumSequence}`);
+    }
+    return { plan };
+  }
+
+  /** The history's end; a write that the caller was told of is waited for. */
+  async #head(person: PersonKey, minimumSequence: number, call: EncodeCall): Promise<HistoryHead> {
+    const patience = performance.now() + Math.min(CATCH_UP_MS, call.remainingMs());
+    for (;;) {
+      const head = await this.#parts.history.head(person);
+      if (head.sequence >= minimumSequence || performance.now() >= patience) return head;
+      await setTimeout(CATCH_UP_POLL_MS);
+    }
+  }
+
+  #held(person: PersonKey, slot: SlotState | undefined): Held | undefined {
+    const state = this.#states.get(person);
+    if (state === undefined) return undefined;
+    const current = slot?.sequence === state.head.sequence && slot.hash === state.head.hash;
+    return { state, length: current ? slot.length : undefined };
+  }
+
+  async #takeSlot(plan: HistoryPlan, hold: SlotHold, { call, stages }: Work): Promise<void> {
+    if (plan.kind !== 'encode') return;
+    const started = performance.now();
+    await hold.claim(call, this.#parts.restMs);
+    stages.addSince('queue', started);
+  }
+
+  /** Both graphs, and in between what is left behind: published only once the first has run. */
+  async #pass(
+    { ask, call, stages }: Work,
+    { plan, degraded }: Prepared,
+    slot: SlotState | undefined,
+  ): Promise<Encoded> {
+    const { trunk, measurements } = this.#parts;
+    const past = this.#past(plan, slot);
+    const buffers = trunk.takeBuffers(past, ask);
+    try {
+      if (past.tokens.length > 0 || ask.queries.length > 0) {
+        addTiming(stages, 'encode', await trunk.encode(past, ask, buffers, call.signal));
+        measurements.count('encode_runs');
+        measurements.count('encoded_tokens', past.tokens.length);
+      }
+      const reference = this.#settle(ask.person, { plan, degraded }, slot);
+      measurements.count(KINDS[plan.kind].counter);
+      if (ask.queries.length > 0) addTiming(stages, 'head', await trunk.retrieve(ask, buffers, call.signal));
+      return {
+        reference,
+        source: KINDS[plan.kind].source,
+        queries: buffers.queries.slice(),
+        seenItemIds: plan.next.seen.list,
+        lastMs: plan.next.lastMs,
+        encodedTokens: past.tokens.length,
+        degraded,
+        stages,
+      };
+    } finally {
+      buffers.release();
+    }
+  }
+
+  #past(plan: HistoryPlan, slot: SlotState | undefined): PassPast {
+    const fresh = plan.kind === 'append' || plan.kind === 'encode' ? plan : undefined;
+    const kept = plan.kind === 'empty' ? undefined : slot;
+    return {
+      tensors: kept && this.#parts.pool.tensors(kept),
+      length: kept?.length ?? 0,
+      tokens: fresh?.tokens ?? [],
+      previousMs: fresh?.previousMs,
+      lastMs: plan.next.lastMs,
+    };
+  }
+
+  /** Leaves slot and state as the plan says, together. */
+  #settle(person: PersonKey | undefined, { plan, degraded }: Prepared, slot: SlotState | undefined): KvReference {
+    const { pool, model } = this.#parts;
+    const { head } = plan.next;
+    if (person !== undefined && degraded === undefined) {
+      if (plan.kind === 'empty') pool.release(person);
+      else {
+        const tokens = 'tokens' in plan ? plan.tokens.length : 0;
+        pool.publish(slot!, { length: slot!.length + tokens, ...head });
+      }
+      this.#states.set(person, plan.next);
+    }
+    return plan.kind === 'empty' ? emptyReference(model.releaseId, head) : pool.reference(slot!);
+  }
+}
+
+/** Nothing to encode and nothing to keep. */
+function emptyPlan(held: Held | undefined): HistoryPlan {
+  const head = held?.state.head ?? { sequence: 0, hash: 0n };
+  return { kind: 'empty', next: { head, lastMs: undefined, seen: held?.state.seen ?? new SeenItems([]) } };
+}
+
+function emptyReference(releaseId: string, { sequence, hash }: HistoryHead): KvReference {
+  return {
+    releaseId,
+    poolId: '',
+    slot: 0,
+    generation: 0n,
+    length: 0,
+    personKey: new Uint8Array(0),
+    historySequence: BigInt(sequence),
+    historyHash: hash,
+  };
+}
+
+function addTiming(stages: StageClock, stage: 'encode' | 'head', { queueMicros, runMicros }: RunTiming): void {
+  stages.addMicros('queue', queueMicros);
+  stages.addMicros(stage, runMicros);
+}

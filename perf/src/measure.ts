@@ -91,7 +91,7 @@ export class Bench {
   async #degraded(): Promise<number> {
     const { gateway = {} } = await this.#measurements();
     return Object.entries(gateway)
-      .filter(([name]) => name.startsWith('degraded'))
+      .filter(([name]) => /^stage_(?!.*_kv_miss$)/.test(name))
       .reduce((sum, [, count]) => sum + count, 0);
   }
 

@@ -1,4 +1,4 @@
-import { accessSync, constants, mkdirSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,6 +22,7 @@ export interface MeshOptions {
 
 const HOST = '127.0.0.1';
 const SHARED_MEMORY = '/dev/shm';
+const POOL_ROOM_BYTES = 512 * 2 ** 20;
 const ROLES = 4;
 
 /** The four processes on this machine, in shared memory and on ports of their own. */
@@ -43,7 +44,7 @@ export class Mesh {
   }
 
   private constructor(options: MeshOptions, ports: readonly [number, number, number, number]) {
-    const cellDir = createRunDirectory(isWritable(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir());
+    const cellDir = createRunDirectory(hasRoom(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir());
     const temporary = options.dataDir === undefined ? createRunDirectory(tmpdir()) : undefined;
     const dataDir = options.dataDir ?? temporary ?? '';
     this.#runDirectories = temporary === undefined ? [cellDir] : [cellDir, temporary];
@@ -95,10 +96,12 @@ export class Mesh {
   }
 }
 
-function isWritable(path: string): boolean {
+/** Whether the KV pool may go there. Containers often give /dev/shm no more than 64 MiB; a file elsewhere is mapped just as well. */
+function hasRoom(path: string): boolean {
   try {
     accessSync(path, constants.W_OK);
-    return true;
+    const { bavail, bsize } = statfsSync(path);
+    return bavail * bsize >= POOL_ROOM_BYTES;
   } catch {
     return false;
   }

@@ -1,0 +1,97 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { connect, KvSource, type OnepassClient, user } from '@onepass/client';
+import { SMOKE_RELEASE } from '@onepass/testing';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { runDemo } from './demo/demo.js';
+import { isRunning } from './fixtures/processes.js';
+import { Mesh } from './mesh.js';
+
+/** The services run as they are built: `npm test` builds before it tests. */
+const releaseDir = SMOKE_RELEASE;
+const silent = { heading() {}, line() {}, detail() {} };
+
+let mesh: Mesh;
+let onepass: OnepassClient;
+beforeAll(async () => {
+  mesh = await Mesh.prepare({ releaseDir, port: undefined, dataDir: undefined });
+  await mesh.start();
+  onepass = connect(mesh.address('gateway'));
+});
+afterAll(async () => {
+  onepass?.close();
+  const pids = Object.values(mesh.pids());
+  await mesh.stop();
+  expect(pids.filter(isRunning)).toEqual([]);
+});
+
+const save = (person: string, itemId: string) =>
+  onepass.logActions({
+    person: user(person),
+    events: [{ eventId: `save-${itemId}`, itemId, actions: ['save'], surface: 'home' }],
+  });
+const home = (person: string, minimumHistorySequence = 0n) =>
+  onepass.recommend({ person: user(person), surface: 'home', pageSize: 10, minimumHistorySequence });
+const itemIds = (page: { items: { itemId: string }[] }) => page.items.map((item) => item.itemId);
+
+test('an action changes the next page, and only the new action is encoded', async () => {
+  const demo = await runDemo(onepass, silent);
+  expect(demo.home.degraded).toEqual([]);
+  expect(demo.home.items.length).toBeGreaterThanOrEqual(8);
+  expect(demo.home.items.every((item) => item.probabilities.length === demo.home.actions.length)).toBe(true);
+  expect(demo.related?.items.length).toBeGreaterThan(0);
+  expect(demo.saved.length).toBeGreaterThan(0);
+
+  const { homeAfter } = demo;
+  expect(homeAfter.degraded).toEqual([]);
+  expect(homeAfter.kvSource).toBe(KvSource.APPEND);
+  expect(homeAfter.historySequence).toBe(demo.home.historySequence + BigInt(demo.saved.length));
+  expect(itemIds(homeAfter)).not.toEqual(itemIds(demo.home));
+  // Acted on is seen: not shown again.
+  expect(itemIds(homeAfter).filter((id) => demo.saved.includes(id))).toEqual([]);
+});
+
+test('the next page without a new action takes the KV as it lies, and is the same page', async () => {
+  const [before, after] = [await home('demo'), await home('demo')];
+  expect(after.kvSource).toBe(KvSource.SLOT);
+  expect(itemIds(after)).toEqual(itemIds(before));
+});
+
+test.each(['ranking', 'user-encoder', 'retrieval', 'gateway'])(
+  'killed %s comes back, and whole pages with it',
+  async (role) => {
+    const person = `survivor-of-${role}`;
+    const [first] = itemIds(await home(person));
+    const { historySequence } = await save(person, first ?? '');
+    const killed = mesh.pids()[role] ?? 0;
+    process.kill(killed, 'SIGKILL');
+    await vi.waitFor(
+      async () => {
+        expect(mesh.pids()[role]).not.toBe(killed);
+        const page = await home(person, historySequence);
+        expect(page.degraded).toEqual([]);
+        expect(page.items).toHaveLength(10);
+        // The acknowledged action is still known.
+        expect(page.historySequence).toBe(historySequence);
+        expect(itemIds(page)).not.toContain(first);
+      },
+      { timeout: 25_000, interval: 50 },
+    );
+  },
+);
+
+test('a page while ranking is gone is answered all the same, in retrieval order', async () => {
+  process.kill(mesh.pids().ranking ?? 0, 'SIGKILL');
+  const page = await home('during');
+  expect(page.items).toHaveLength(10);
+  await vi.waitFor(async () => expect((await home('during')).degraded).toEqual([]), { timeout: 25_000, interval: 50 });
+});
+
+test('the KV pool is removed with the mesh, also after a crash of its writer', async () => {
+  const own = await Mesh.prepare({ releaseDir, port: undefined, dataDir: undefined });
+  await own.start();
+  const cellDir = own.plans[0]?.env.ONEPASS_CELL_DIR ?? '';
+  expect(existsSync(join(cellDir, 'kv.pool'))).toBe(true);
+  await own.stop();
+  expect(existsSync(cellDir)).toBe(false);
+});

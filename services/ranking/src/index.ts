@@ -1,1 +1,2 @@
-export {};
+export { rankingProgram, startRanking } from './ranking.js';
+export type { RankingSettings } from './settings.js';

@@ -1,0 +1,132 @@
+import {
+  DEFAULT_MESSAGE_BYTES,
+  type Implementation,
+  implement,
+  type KvSource,
+  RankingService,
+  type RankRequest,
+} from '@onepass/contracts';
+import { OnepassError } from '@onepass/errors';
+import type { InferenceEngine } from '@onepass/inference';
+import type { Measurements } from '@onepass/telemetry';
+import type { KvDoor } from './kv-door.js';
+import { decodeRank, type RankAsk } from './rank-ask.js';
+import { EMPTY_PAST, type RankGraph, type RankRun } from './rank-graph.js';
+import type { ServedModel } from './served-model.js';
+
+export interface RankingParts {
+  readonly served: ServedModel;
+  readonly engine: Pick<InferenceEngine, 'provider' | 'queued' | 'running'>;
+  readonly graph: RankGraph;
+  readonly kv: KvDoor;
+  readonly measurements: Measurements;
+}
+
+interface RankAnswer {
+  readonly probabilities: Uint8Array;
+  readonly utilities: Uint8Array;
+  readonly actions: string[];
+  readonly kvSource: KvSource;
+  readonly releaseId: string;
+  readonly stages: { stage: string; micros: number }[];
+}
+
+export function rankingImplementation(parts: RankingParts): Implementation {
+  const { engine, measurements } = parts;
+  measurements.gauge('inference_queued', () => engine.queued);
+  measurements.gauge('inference_running', () => engine.running);
+  return implement(RankingService, {
+    rank: (request, call) => rank(parts, request, call.signal),
+    describe: () => describe(parts),
+  });
+}
+
+/**
+ * @throws OnepassError `invalid_argument`, `release_mismatch`, `kv_miss` (before the run or after it: never a score over changed KV), or
+ * the signal's reason
+ */
+export async function rank(parts: RankingParts, request: RankRequest, signal?: AbortSignal): Promise<RankAnswer> {
+  const { served, measurements } = parts;
+  const ask = decodeRank(request, served);
+  const { probabilities, timing } = ask.candidateCount === 0 ? NO_RUN : await runOverKv(parts, ask, signal);
+  measurements.count('rank_candidates', ask.candidateCount);
+  return {
+    probabilities: bytesOf(probabilities),
+    utilities: bytesOf(utilities(probabilities, ask.weights)),
+    actions: served.actions.map((action) => action.name),
+    kvSource: request.kvSource,
+    releaseId: served.releaseId,
+    stages: [
+      { stage: 'ranking.queue', micros: timing.queueMicros },
+      { stage: 'ranking.run', micros: timing.runMicros },
+    ],
+  };
+}
+
+const NO_RUN: RankRun = { probabilities: new Float32Array(0), timing: { queueMicros: 0, runMicros: 0 } };
+
+async function runOverKv(
+  { kv, graph, measurements }: RankingParts,
+  ask: RankAsk,
+  signal?: AbortSignal,
+): Promise<RankRun> {
+  measurements.count('rank_runs');
+  if (ask.kv.length === 0) return graph.run(ask, EMPTY_PAST, signal);
+  try {
+    const lease = kv.read(ask.kv);
+    try {
+      const run = await graph.run(ask, lease, signal);
+      lease.check();
+      return run;
+    } finally {
+      lease.done();
+    }
+  } catch (error) {
+    if (error instanceof OnepassError && error.kind === 'kv_miss') measurements.count('kv_miss');
+    throw error;
+  }
+}
+
+/**
+ * utility = sum over actions of weight x probability, per candidate, summed in float64. Not a number where a probability is not finite, so
+ * that this candidate, and no other, is left out of the page.
+ * @param probabilities [k, A]
+ * @returns [k]
+ */
+export function utilities(probabilities: Float32Array, weights: Float64Array): Float32Array {
+  const actions = weights.length;
+  const out = new Float32Array(probabilities.length / actions);
+  for (let candidate = 0, at = 0; candidate < out.length; candidate++) {
+    let sum = 0;
+    for (let action = 0; action < actions; action++, at++) {
+      const probability = probabilities[at]!;
+      sum += Number.isFinite(probability) ? weights[action]! * probability : Number.NaN;
+    }
+    out[candidate] = sum;
+  }
+  return out;
+}
+
+function describe({ served, engine, measurements }: RankingParts) {
+  const { model, vocabulary } = served;
+  return {
+    role: 'ranking',
+    releaseId: served.releaseId,
+    actions: served.actions,
+    surfaces: [...vocabulary.surfaces.names],
+    requestFeatures: [...vocabulary.requestFeatures.names],
+    limits: {
+      messageBytes: DEFAULT_MESSAGE_BYTES,
+      candidates: model.maxCandidates,
+      window: model.window,
+      itemDimension: model.itemDimension,
+      contextRows: model.contextRows,
+    },
+    executionProvider: engine.provider,
+    measurements: measurements.snapshot(),
+  };
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}

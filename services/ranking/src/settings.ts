@@ -1,0 +1,15 @@
+import { integer, type SettingValues, sharedSettings } from '@onepass/config';
+
+export const rankingSettings = {
+  host: sharedSettings.host,
+  port: integer('ONEPASS_PORT', 'port to listen on', { default: 50053, minimum: 0, maximum: 65_535 }),
+  releaseDir: sharedSettings.releaseDir,
+  cellDir: sharedSettings.cellDir,
+  executionProvider: sharedSettings.executionProvider,
+  inferenceInFlight: sharedSettings.inferenceInFlight,
+  inferenceThreads: sharedSettings.inferenceThreads,
+  logLevel: sharedSettings.logLevel,
+  drainMs: sharedSettings.drainMs,
+};
+
+export type RankingSettings = SettingValues<typeof rankingSettings>;

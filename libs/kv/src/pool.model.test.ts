@@ -118,7 +118,7 @@ class Model {
   #end(person: string): void {
     const index = this.#held.findIndex((h) => h.person === person);
     if (index < 0) return;
-    const [{ state }] = this.#held.splice(index, 1) as [{ state: SlotState }];
+    const { state } = this.#held.splice(index, 1)[0]!;
     if (!this.#kept.includes(state)) this.#freedAt.set(state.slot, this.now);
   }
 

@@ -36,9 +36,12 @@ export class AttributeColumns {
    * @throws OnepassError `invalid_argument` naming `<field>[i].attribute` or the condition
    */
   compile(filters: readonly AttributeFilter[], field: string): RowTest | undefined {
-    if (filters.length === 0) return undefined;
     const tests = filters.map((filter, i) => this.#compileOne(filter, `${field}[${i}]`));
-    return (row) => tests.every((test) => test(row));
+    if (tests.length <= 1) return tests[0];
+    return (row) => {
+      for (const test of tests) if (!test(row)) return false;
+      return true;
+    };
   }
 
   #compileOne({ attribute, condition }: AttributeFilter, field: string): RowTest {

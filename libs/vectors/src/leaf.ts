@@ -1,15 +1,9 @@
 import { dotF16, quantiseI8 } from '@onepass/embeddings';
 import type { Items } from '@onepass/release';
 import type { RowSearch } from './exact-search.js';
+import type { Refused } from './refused.js';
 import type { Segment } from './segment.js';
 import { bestHits, type Hits } from './top.js';
-
-/** Rows that must not be answered, whether by exclusion or by filter. */
-export interface Refused {
-  /** By row of the item table: 1 = refused. */
-  readonly marks: Uint8Array;
-  readonly count: number;
-}
 
 export interface LeafRequest {
   /** float32 [q, E], finite. */

@@ -1,0 +1,4 @@
+import { runRole } from '@onepass/contracts';
+import { retrievalProgram } from './start.js';
+
+await runRole(retrievalProgram);

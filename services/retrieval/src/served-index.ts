@@ -1,0 +1,55 @@
+import { type ItemMetadata, type Items, openItems, openMetadata, openPopular, type Release } from '@onepass/release';
+import type { Logger, Measurements } from '@onepass/telemetry';
+import { AttributeColumns, ExactLeaf, openLeaves, Root, type RowSearch } from '@onepass/vectors';
+
+/** A release as retrieval holds it. */
+export interface ServedIndex {
+  readonly release: Release;
+  readonly items: Items;
+  readonly metadata: ItemMetadata;
+  readonly columns: AttributeColumns;
+  readonly root: Root;
+  readonly shards: number;
+  /** By surface: all rows, the popular list first. */
+  readonly popular: ReadonlyMap<string, Uint32Array>;
+}
+
+export interface IndexTelemetry {
+  readonly rowSearch: RowSearch;
+  readonly logger: Logger;
+  readonly measurements: Measurements;
+}
+
+/** @throws OnepassError `startup` naming the file that does not fit */
+export async function openServedIndex(release: Release, telemetry: IndexTelemetry): Promise<ServedIndex> {
+  const { rowSearch, logger, measurements } = telemetry;
+  const items = await openItems(release);
+  const metadata = await openMetadata(release);
+  const leaves = await openLeaves(release, items, rowSearch);
+  const popular = new Map<string, Uint32Array>();
+  for (const [surface, rows] of await openPopular(release, items)) popular.set(surface, popularFirst(rows, items));
+  const root = new Root({
+    leaves,
+    ids: items.ids,
+    onLeafFailure: (leaf, cause) => {
+      measurements.count('leaf_failures');
+      logger.warn({ leaf, err: cause }, 'a shard did not answer');
+    },
+  });
+  measurements.gauge('items', () => items.count);
+  measurements.gauge('shards', () => leaves.length);
+  return { release, items, metadata, columns: new AttributeColumns(metadata), root, shards: leaves.length, popular };
+}
+
+/** The list, then everything else by nearness to the list's mean: a narrow filter may leave nothing of the list itself. */
+function popularFirst(list: Uint32Array, items: Items): Uint32Array {
+  const mean = new Float32Array(items.dimension);
+  for (const row of list) {
+    const embedding = items.embedding(row);
+    for (let i = 0; i < mean.length; i++) mean[i] = mean[i]! + embedding[i]! / list.length;
+  }
+  const listed = new Set(list);
+  const rest = Uint32Array.from(items.ids.keys()).filter((row) => !listed.has(row));
+  const [nearest] = new ExactLeaf(rest, items).search({ queries: mean, limit: rest.length });
+  return Uint32Array.of(...list, ...nearest!.rows);
+}

@@ -34,7 +34,8 @@ async function serve(options: LocalOptions, since: number): Promise<number> {
   try {
     const started = await Promise.race([mesh.start(), stopRequested]);
     if (started === 'stop') return INTERRUPTED;
-    progress('ready', `after ${((Date.now() - since) / 1000).toFixed(1)} s; logs in ${mesh.logDir}`);
+    const logs = options.dataDir === undefined ? '' : `; logs in ${mesh.logDir}`;
+    progress('ready', `after ${((Date.now() - since) / 1000).toFixed(1)} s${logs}`);
     const shown = await Promise.race([show(mesh, options), stopRequested]);
     if (shown === 'stop' || options.smoke) return 0;
     screen.heading(`The gateway listens on ${mesh.address('gateway')}. Ctrl-C stops everything.`);

@@ -44,12 +44,9 @@ export class RoleProcess {
     this.#child.kill(signal);
   }
 
-  /** The sentence with which this run ended: the last line of its output that is not a log record; undefined when there is none. */
+  /** Why this run ended, in its own words: the sentence that every role leaves behind, or the error of one that could not. */
   lastSentence(): string | undefined {
-    const output = readFileSync(this.#logFile).subarray(this.#logStart).toString();
-    return output
-      .split('\n')
-      .filter((line) => line.trim() !== '' && !line.startsWith('{') && !line.startsWith('    at '))
-      .at(-1);
+    const lines = readFileSync(this.#logFile).subarray(this.#logStart).toString().split('\n');
+    return lines.findLast((line) => line.startsWith('onepass ')) ?? lines.find((line) => /^\w*Error\b/.test(line));
   }
 }

@@ -1,16 +1,15 @@
-/** Commands that work as printed against the gateway at `address`. */
+/** Commands that work as printed against the gateway at `address`: a page, an action, a load. */
 export function callItLines(address: string, itemId: string): string[] {
-  const grpcurl = (method: string, body: string) => [
-    `grpcurl -plaintext -d '${body}' \\`,
-    `    ${address} onepass.gateway.v1.${method}`,
-  ];
+  const page = '{"person":{"user_id":"ada"},"surface":"home","page_size":5}';
+  const event = `{"event_id":"e1","item_id":${JSON.stringify(itemId)},"actions":["save"],"surface":"home"}`;
   return [
-    ...grpcurl('RecommendationService/Recommend', '{"person":{"user_id":"ada"},"surface":"home","page_size":5}'),
-    ...grpcurl(
-      'EventService/LogActions',
-      `{"person":{"user_id":"ada"},"events":[{"item_id":"${itemId}","actions":["save"],"surface":"home"}]}`,
-    ),
+    `grpcurl -plaintext -d '${page}' \\`,
+    `  ${address} onepass.gateway.v1.RecommendationService/Recommend`,
+    // A single quote cannot stand inside single quotes: the shell wants them closed, the quote escaped, and opened again.
+    `grpcurl -plaintext -d '{"person":{"user_id":"ada"},"events":[`,
+    `    ${event.replaceAll("'", "'\\''")}]}' \\`,
+    `  ${address} onepass.gateway.v1.EventService/LogActions`,
     'ghz --insecure --call onepass.gateway.v1.RecommendationService/Recommend -n 200 -c 4 --connections 4 \\',
-    `    -d '{"person":{"user_id":"ada"},"surface":"home"}' ${address}`,
+    `  -d '${page}' ${address}`,
   ];
 }

@@ -102,7 +102,7 @@ class Visit {
     const other = home.rows.find((row) => row.category !== leading)?.category ?? leading;
     const saved = sameCategory(home.rows, other);
     await this.#log(home, saved);
-    this.#screen.heading(`"${PERSON}" likes ${this.#inWords(saved)}:`);
+    this.#screen.heading(`"${PERSON}" leaves ${this.#inWords(saved)}:`);
     for (const row of saved) this.#screen.line(`   ${row.title} (was at ${row.position + 1})`);
     return saved;
   }

@@ -88,21 +88,18 @@ async function runOverKv(
 }
 
 /**
- * utility = sum over actions of weight x probability, per candidate, summed in float64. Not a number where a probability is not finite, so
- * that this candidate, and no other, is left out of the page.
+ * utility = sum over actions of weight x probability, per candidate, summed in float64. Not a number where that is not finite, so that this
+ * candidate, and no other, is left out of the page.
  * @param probabilities [k, A]
  * @returns [k]
  */
-export function utilities(probabilities: Float32Array, weights: Float64Array): Float32Array {
+function utilities(probabilities: Float32Array, weights: Float64Array): Float32Array {
   const actions = weights.length;
   const out = new Float32Array(probabilities.length / actions);
   for (let candidate = 0, at = 0; candidate < out.length; candidate++) {
     let sum = 0;
-    for (let action = 0; action < actions; action++, at++) {
-      const probability = probabilities[at]!;
-      sum += Number.isFinite(probability) ? weights[action]! * probability : Number.NaN;
-    }
-    out[candidate] = sum;
+    for (let action = 0; action < actions; action++, at++) sum += weights[action]! * probabilities[at]!;
+    out[candidate] = Number.isFinite(Math.fround(sum)) ? sum : Number.NaN;
   }
   return out;
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -124,8 +124,10 @@ test.each(['graphs/rank.onnx', 'items/table.f16', 'index/shard-0.seg'])(
 );
 
 test('a data directory that cannot be made: one sentence naming it', async () => {
-  const launch = new Launch('--release', releaseDir, '--data', '/proc/onepass', '--port', await fourPorts());
-  await expectOneSentence(launch, '/proc/onepass');
+  const data = join(folder, 'a-file', 'data');
+  writeFileSync(join(folder, 'a-file'), '');
+  const launch = new Launch('--release', releaseDir, '--data', data, '--port', await fourPorts());
+  await expectOneSentence(launch, data);
 });
 
 test('histories outlive a restart', async () => {

@@ -49,35 +49,47 @@ export class PartitionedLeaf implements LeafShard {
 
   search({ queries, limit, refused }: LeafRequest): Hits[] {
     const { dimension } = this.#items;
-    const rowQueries: Float32Array[] = [];
-    for (let at = 0; at < queries.length; at += dimension) rowQueries.push(queries.subarray(at, at + dimension));
-    const total = this.#segment.tableRows.length;
-    const wanted = overfetch(limit);
-    // A few refused rows are cheaper to fetch on top and drop; many are left out before the search.
-    if (refused === undefined || refused.count <= Math.max(wanted, total / 16)) {
-      const count = wanted + (refused?.count ?? 0);
-      return rowQueries.map((query) => this.#rescore(query, this.#probe(query, count), { limit, refused }));
-    }
-    const admitted = this.#gatherAdmitted(refused);
-    return rowQueries.map((query) => this.#rescore(query, this.#nearest(query, admitted, wanted), { limit }));
+    return Array.from({ length: queries.length / dimension }, (_, q) => {
+      const query = queries.subarray(q * dimension, (q + 1) * dimension);
+      const wanted = overfetch(limit);
+      return this.#rescore(query, this.#nearest(query, this.#searched(query, wanted, refused), wanted), limit);
+    });
   }
 
-  /** Candidates out of the partitions nearest to the query: at least `count`, or all there are. */
-  #probe(query: Float32Array, count: number): Uint32Array {
+  /**
+   * The rows to search: those of the nearest partitions that are not refused, as many as `probes` partitions would hold if none were,
+   * and at least `wanted`, or all there are. Refused rows are left out here, so that nothing has to be fetched in their stead.
+   */
+  #searched(query: Float32Array, wanted: number, refused: Refused | undefined): SearchedRows {
     const { offsets, tableRows, rows, dimension } = this.#segment;
     const partitions = offsets.length - 1;
-    if (this.#options.probes >= partitions || count >= tableRows.length) {
-      return this.#nearest(query, { rows, tableRows }, count);
-    }
+    const enough = Math.max(wanted, (tableRows.length * this.#options.probes) / partitions);
+    if (refused === undefined && enough >= tableRows.length) return { rows, tableRows };
     let filled = 0;
     for (const [rank, partition] of this.#partitionsByNearness(query).entries()) {
-      if (rank >= this.#options.probes && filled >= count) break;
-      const [start, end] = [offsets[partition]!, offsets[partition + 1]!];
-      this.#gathered.set(rows.subarray(start * dimension, end * dimension), filled * dimension);
-      this.#gatheredRows.set(tableRows.subarray(start, end), filled);
-      filled += end - start;
+      if (rank >= this.#options.probes && filled >= enough) break;
+      filled = this.#gather(offsets[partition]!, offsets[partition + 1]!, { filled, refused });
     }
-    return this.#nearest(query, this.#gatheredPrefix(filled), count);
+    return {
+      rows: new Int8Array(this.#gathered.buffer, 0, filled * dimension),
+      tableRows: this.#gatheredRows.subarray(0, filled),
+    };
+  }
+
+  /** Appends the rows from `start` to `end` that are not refused, runs of them at once. Answers how many there are now. */
+  #gather(start: number, end: number, state: { filled: number; refused: Refused | undefined }): number {
+    const { tableRows, rows, dimension } = this.#segment;
+    const marks = state.refused?.marks;
+    let { filled } = state;
+    for (let from = start, to = start; from < end; from = to + 1) {
+      if (marks === undefined) to = end;
+      else for (to = from; to < end && marks[tableRows[to]!] === 0; ) to++;
+      if (to === from) continue;
+      this.#gathered.set(rows.subarray(from * dimension, to * dimension), filled * dimension);
+      this.#gatheredRows.set(tableRows.subarray(from, to), filled);
+      filled += to - from;
+    }
+    return filled;
   }
 
   #partitionsByNearness(query: Float32Array): Uint32Array {
@@ -89,29 +101,6 @@ export class PartitionedLeaf implements LeafShard {
       scores[p] = sum;
     }
     return Uint32Array.from(scores.keys()).sort((a, b) => scores[b]! - scores[a]! || a - b);
-  }
-
-  #gatherAdmitted({ marks }: Refused): SearchedRows {
-    const { tableRows, rows, dimension } = this.#segment;
-    let filled = 0;
-    for (let start = 0, end = 0; start < tableRows.length; start = end + 1) {
-      // Runs of admitted rows are copied at once.
-      for (end = start; end < tableRows.length && marks[tableRows[end]!] === 0; end++) {
-        this.#gatheredRows[filled + end - start] = tableRows[end]!;
-      }
-      if (end > start) {
-        this.#gathered.set(rows.subarray(start * dimension, end * dimension), filled * dimension);
-        filled += end - start;
-      }
-    }
-    return this.#gatheredPrefix(filled);
-  }
-
-  #gatheredPrefix(filled: number): SearchedRows {
-    return {
-      rows: new Int8Array(this.#gathered.buffer, 0, filled * this.#items.dimension),
-      tableRows: this.#gatheredRows.subarray(0, filled),
-    };
   }
 
   /** Item rows of the `count` nearest by int8, in no order that means anything. */
@@ -128,30 +117,17 @@ export class PartitionedLeaf implements LeafShard {
     return offsets;
   }
 
-  #rescore(query: Float32Array, candidates: Uint32Array, { limit, refused }: Rescoring): Hits {
+  #rescore(query: Float32Array, candidates: Uint32Array, limit: number): Hits {
     const { table, dimension, ids } = this.#items;
-    const rows = new Uint32Array(candidates.length);
     const scores = new Float32Array(candidates.length);
-    let count = 0;
-    const marks = refused?.marks;
-    for (let i = 0; i < candidates.length; i++) {
-      const row = candidates[i]!;
-      if (marks !== undefined && marks[row] === 1) continue;
-      rows[count] = row;
-      scores[count++] = dotF16(query, table, row * dimension);
-    }
-    return bestHits(rows, scores, { count, limit, ids });
+    for (let i = 0; i < scores.length; i++) scores[i] = dotF16(query, table, candidates[i]! * dimension);
+    return bestHits(candidates, scores, { count: scores.length, limit, ids });
   }
 }
 
 interface SearchedRows {
   readonly rows: Int8Array;
   readonly tableRows: Uint32Array;
-}
-
-interface Rescoring {
-  readonly limit: number;
-  readonly refused?: Refused | undefined;
 }
 
 /** How many candidates int8 must bring for the float16 rescore to find the best `limit` among them. */

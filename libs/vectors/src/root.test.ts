@@ -1,0 +1,68 @@
+import { OnepassError } from '@onepass/errors';
+import { describe, expect, test } from 'vitest';
+import type { LeafShard } from './leaf.js';
+import { Root } from './root.js';
+import type { Hits } from './top.js';
+
+const hits = (...pairs: [row: number, score: number][]): Hits => ({
+  rows: Uint32Array.from(pairs, ([row]) => row),
+  scores: Float32Array.from(pairs, ([, score]) => score),
+});
+const leaf = (answer: () => Hits | Promise<Hits>): LeafShard => ({
+  search: () => {
+    const one = answer();
+    return one instanceof Promise ? one.then((h) => [h]) : [one];
+  },
+});
+const broken = leaf(() => {
+  throw new Error('broken');
+});
+const silent = leaf(() => new Promise(() => {}));
+const first = leaf(() => hits([3, 0.9], [1, 0.5]));
+const second = leaf(async () => hits([0, 0.7], [2, 0.5]));
+const request = { queries: new Float32Array(4), limit: 3 };
+
+async function ask(leaves: readonly LeafShard[], withinMs = 20) {
+  const failures: [number, string][] = [];
+  const root = new Root({
+    leaves,
+    ids: ['d', 'c', 'b', 'a'],
+    onLeafFailure: (index, cause) => failures.push([index, (cause as Error).message]),
+  });
+  return { ...(await root.search(request, withinMs)), failures };
+}
+
+describe('the root', () => {
+  test('merges what the leaves found, ties by id', async () => {
+    const { hits, shardsAnswered, shardsTotal } = await ask([first, second]);
+    expect([...hits[0]!.rows]).toEqual([3, 0, 2]);
+    expect([shardsAnswered, shardsTotal]).toEqual([2, 2]);
+  });
+
+  test('answers with less coverage when leaves fail or are late', async () => {
+    const { hits, shardsAnswered, shardsTotal, failures } = await ask([first, broken, silent]);
+    expect([...hits[0]!.rows]).toEqual([3, 1]);
+    expect([shardsAnswered, shardsTotal]).toEqual([1, 3]);
+    expect(failures).toEqual([
+      [1, 'broken'],
+      [2, 'no answer within 20 ms'],
+    ]);
+    const rejecting = leaf(() => Promise.reject(new Error('gone')));
+    expect((await ask([second, rejecting], Infinity)).failures).toEqual([[1, 'gone']]);
+  });
+
+  test('is unavailable when none answers', async () => {
+    const error = await ask([broken, silent]).catch((thrown: unknown) => thrown);
+    expect((error as OnepassError).kind).toBe('unavailable');
+  });
+
+  test('stops waiting when the caller goes', async () => {
+    const gone = new OnepassError({ kind: 'cancelled' }, 'the caller has gone');
+    const controller = new AbortController();
+    const root = new Root({ leaves: [first, silent], ids: [], onLeafFailure: () => {} });
+    const answer = root.search({ ...request, signal: controller.signal }, Infinity);
+    controller.abort(gone);
+    await expect(answer).rejects.toBe(gone);
+    await expect(root.search({ ...request, signal: controller.signal }, Infinity)).rejects.toBe(gone);
+  });
+});

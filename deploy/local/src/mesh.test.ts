@@ -40,6 +40,8 @@ test('an action changes the next page, and only the new action is encoded', asyn
   expect(demo.home.items.length).toBeGreaterThanOrEqual(8);
   expect(demo.home.items.every((item) => item.probabilities.length === demo.home.actions.length)).toBe(true);
   expect(demo.related?.items.length).toBeGreaterThan(0);
+  // A page about an item does not show that item.
+  expect(itemIds(demo.related ?? demo.home)).not.toContain(demo.home.items[0]?.itemId);
   expect(demo.saved.length).toBeGreaterThan(0);
 
   const { homeAfter } = demo;

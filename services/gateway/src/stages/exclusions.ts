@@ -2,16 +2,17 @@ import { Mode } from '@onepass/contracts';
 import type { FilterReason } from '@onepass/pages';
 import type { Plan } from '../recommend/plan.js';
 
-/** What may not be on the page, and why: acted on, excluded by the caller, on an earlier page of the chain. */
+/** What may not be on the page, and why: acted on, excluded by the caller, what the page is about, on an earlier page of the chain. */
 export class Exclusions {
   readonly #seen: ReadonlySet<string>;
   readonly #excluded: ReadonlySet<string>;
   readonly #returned: ReadonlySet<string>;
 
-  /** In score only the caller's exclusions hold; what was seen is scored like the rest. */
+  /** In score only the caller's exclusions alone hold; what was seen, or is related to, is scored like the rest. */
   constructor(plan: Plan, seenItemIds: readonly string[]) {
-    this.#seen = new Set(plan.mode === Mode.SCORE_ONLY ? [] : seenItemIds);
-    this.#excluded = new Set(plan.excludedItemIds);
+    const scoreOnly = plan.mode === Mode.SCORE_ONLY;
+    this.#seen = new Set(scoreOnly ? [] : seenItemIds);
+    this.#excluded = new Set([...plan.excludedItemIds, ...(scoreOnly ? [] : plan.relatedItemIds)]);
     this.#returned = new Set(plan.progress.returned);
   }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { apportion, blend, groupQueries } from './budgets.js';
+import { apportion, blend, commonDirection, groupQueries } from './budgets.js';
 import type { Hits } from './top.js';
 
 const hits = (...rows: number[]): Hits => ({
@@ -85,16 +85,28 @@ describe('budgets', () => {
   });
 
   test('near-equal queries are one, with the shares added; those without a share are none', () => {
+    const none = new Float32Array(2);
     const queries = Float32Array.of(1, 0, 0, 1, 0.999, 0.01, -1, 0, 2, 0);
-    expect(groupQueries(queries, [0.25, 0.5, 0.25, 0.5, 0.25], 2)).toEqual([
+    expect(groupQueries(queries, [0.25, 0.5, 0.25, 0.5, 0.25], none)).toEqual([
       { query: 0, share: 1.5 },
       { query: 1, share: 1 },
       { query: 3, share: 1 },
     ]);
-    expect(groupQueries(queries, [0, 0, 1, 0, 0], 2)).toEqual([{ query: 2, share: 1 }]);
-    expect(groupQueries(new Float32Array(4), [1e308, 1e308], 2)).toHaveLength(2);
-    expect(groupQueries(Float32Array.of(1, 0, 1, 0), [Number.MAX_VALUE, Number.MAX_VALUE], 2)).toEqual([
+    expect(groupQueries(queries, [0, 0, 1, 0, 0], none)).toEqual([{ query: 2, share: 1 }]);
+    expect(groupQueries(new Float32Array(4), [1e308, 1e308], none)).toHaveLength(2);
+    const most = Number.MAX_VALUE;
+    expect(groupQueries(Float32Array.of(3e38, 0, 3e38, 0), [most, most], none)).toEqual([{ query: 0, share: 2 }]);
+  });
+
+  test('queries in one cone are told apart by what is across it', () => {
+    const items = [Float32Array.of(0.1, 0, 1), Float32Array.of(0, 0.1, 1), Float32Array.of(-0.1, -0.1, 1)];
+    const common = commonDirection(items, 3);
+    expect([...common]).toEqual([0, 0, 1]);
+    const queries = Float32Array.of(0.1, 0, 1, 0, 0.1, 1, 0.05, 0, 1);
+    expect(groupQueries(queries, [1, 1, 1], common)).toEqual([
       { query: 0, share: 2 },
+      { query: 1, share: 1 },
     ]);
+    expect(commonDirection([], 2)).toEqual(new Float32Array(2));
   });
 });

@@ -14,29 +14,48 @@ const NEAR_EQUAL = 0.98;
  * Groups near-equal queries in order: each joins the first group whose query it is near to. Queries without a share are left out.
  * @param queries float32 [q, E], finite
  * @param shares [q], finite and not negative
+ * @param common float32 [E], the direction that the items share (`commonDirection`), left out of the comparison: items lie in a
+ *   cone, so any two queries are close along it, and it scores all items alike
  */
-export function groupQueries(queries: Float32Array, shares: readonly number[], dimension: number): QueryGroup[] {
+export function groupQueries(queries: Float32Array, shares: readonly number[], common: Float32Array): QueryGroup[] {
   const groups: { query: number; share: number }[] = [];
+  const directions = shares.map((_, q) => direction(queries, q, common));
   // Relative to the largest, so that no sum of them overflows.
   const largest = Math.max(...shares);
   for (const [query, given] of shares.entries()) {
     if (given === 0) continue;
     const share = given / largest;
-    const near = groups.find((group) => cosine(queries, group.query, query, dimension) > NEAR_EQUAL);
+    const near = groups.find((group) => product(directions[group.query]!, directions[query]!) > NEAR_EQUAL);
     if (near) near.share += share;
     else groups.push({ query, share });
   }
   return groups;
 }
 
-function cosine(queries: Float32Array, a: number, b: number, dimension: number): number {
-  let [product, normA, normB] = [0, 0, 0];
-  for (let i = 0, x = a * dimension, y = b * dimension; i < dimension; i++, x++, y++) {
-    product += queries[x]! * queries[y]!;
-    normA += queries[x]! ** 2;
-    normB += queries[y]! ** 2;
-  }
-  return product / Math.sqrt(normA * normB || 1);
+/** A query without its part along `common`, at unit length; zeros where nothing else is left. */
+function direction(queries: Float32Array, q: number, common: Float32Array): Float64Array {
+  // Float64 and a unit first: a query's numbers may be near the end of float32.
+  const vector = unit(Float64Array.from(queries.subarray(q * common.length, (q + 1) * common.length)));
+  const along = product(vector, common);
+  return unit(vector.map((value, i) => value - along * common[i]!));
+}
+
+/** The direction of the mean of float32 rows [n, E], unit length; zeros where they have none. */
+export function commonDirection(rows: Iterable<Float32Array>, dimension: number): Float32Array {
+  const sum = new Float64Array(dimension);
+  for (const row of rows) for (let i = 0; i < dimension; i++) sum[i] = sum[i]! + row[i]!;
+  return Float32Array.from(unit(sum));
+}
+
+function unit(vector: Float64Array): Float64Array {
+  const norm = Math.sqrt(product(vector, vector));
+  return norm > 1e-9 ? vector.map((value) => value / norm) : vector.fill(0);
+}
+
+function product(a: Float64Array | Float32Array, b: Float64Array | Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
 }
 
 /**

@@ -41,8 +41,8 @@ export async function search(
 }
 
 /** The embeddings that are searched with: one for each group of near-equal queries. */
-function groupedQueries({ queries, shares }: QueriesAsk, { items: { dimension } }: ServedIndex) {
-  const groups = groupQueries(queries, shares, dimension);
+function groupedQueries({ queries, shares }: QueriesAsk, { items: { dimension }, common }: ServedIndex) {
+  const groups = groupQueries(queries, shares, common);
   const grouped = new Float32Array(groups.length * dimension);
   for (const [i, { query }] of groups.entries()) {
     grouped.set(queries.subarray(query * dimension, (query + 1) * dimension), i * dimension);

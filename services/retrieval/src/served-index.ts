@@ -1,6 +1,6 @@
 import { type ItemMetadata, type Items, openItems, openMetadata, openPopular, type Release } from '@onepass/release';
 import type { Logger, Measurements } from '@onepass/telemetry';
-import { AttributeColumns, ExactLeaf, openLeaves, Root, type RowSearch } from '@onepass/vectors';
+import { AttributeColumns, commonDirection, ExactLeaf, openLeaves, Root, type RowSearch } from '@onepass/vectors';
 
 /** A release as retrieval holds it. */
 export interface ServedIndex {
@@ -10,6 +10,8 @@ export interface ServedIndex {
   readonly columns: AttributeColumns;
   readonly root: Root;
   readonly shards: number;
+  /** float32 [E]: see `groupQueries`. */
+  readonly common: Float32Array;
   /** By surface: all rows, the popular list first. */
   readonly popular: ReadonlyMap<string, Uint32Array>;
 }
@@ -38,7 +40,16 @@ export async function openServedIndex(release: Release, telemetry: IndexTelemetr
   });
   measurements.gauge('items', () => items.count);
   measurements.gauge('shards', () => leaves.length);
-  return { release, items, metadata, columns: new AttributeColumns(metadata), root, shards: leaves.length, popular };
+  return {
+    release,
+    items,
+    metadata,
+    columns: new AttributeColumns(metadata),
+    root,
+    shards: leaves.length,
+    common: commonDirection(embeddings(items), items.dimension),
+    popular,
+  };
 }
 
 /** The list, then everything else by nearness to the list's mean: a narrow filter may leave nothing of the list itself. */
@@ -52,4 +63,8 @@ function popularFirst(list: Uint32Array, items: Items): Uint32Array {
   const rest = Uint32Array.from(items.ids.keys()).filter((row) => !listed.has(row));
   const [nearest] = new ExactLeaf(rest, items).search({ queries: mean, limit: rest.length });
   return Uint32Array.of(...list, ...nearest!.rows);
+}
+
+function* embeddings(items: Items): Generator<Float32Array> {
+  for (let row = 0; row < items.count; row++) yield items.embedding(row);
 }

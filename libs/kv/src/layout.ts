@@ -1,5 +1,8 @@
 import { startupError } from '@onepass/errors';
 
+/** The pool's file in the cell's directory. */
+export const KV_POOL_FILE = 'kv.pool';
+
 /** How much one slot holds. All numbers are float32. */
 export interface KvShape {
   readonly layers: number;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { kvMiss, OnepassError } from '@onepass/errors';
-import { KvPoolReader, type KvReference, type KvTensors } from '@onepass/kv';
+import { KV_POOL_FILE, KvPoolReader, type KvReference, type KvTensors } from '@onepass/kv';
 import { openSharedMemory, type SharedMemory } from '@onepass/shared-memory';
 import type { ServedModel } from './served-model.js';
 
@@ -29,7 +29,7 @@ export class KvDoor {
   #pool: OpenPool | undefined;
 
   constructor(cellDir: string, served: ServedModel) {
-    this.#path = join(cellDir, 'kv.pool');
+    this.#path = join(cellDir, KV_POOL_FILE);
     this.#served = served;
   }
 

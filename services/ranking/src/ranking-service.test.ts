@@ -5,7 +5,7 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { EmbeddingType, RankRequestSchema } from '@onepass/contracts';
 import { encodeEmbeddings } from '@onepass/embeddings';
 import { FakeEngine, type FakeGraph, type Tensors } from '@onepass/inference';
-import { KvPoolWriter, poolBytes } from '@onepass/kv';
+import { KV_POOL_FILE, KvPoolWriter, poolBytes } from '@onepass/kv';
 import { type Manifest, Vocabulary } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
 import { Measurements } from '@onepass/telemetry';
@@ -84,7 +84,7 @@ beforeEach(async () => {
 });
 
 function createPool(poolId: string): KvPoolWriter {
-  const memory = createSharedMemory(join(cellDir, 'kv.pool'), poolBytes(served.kvShape, 2));
+  const memory = createSharedMemory(join(cellDir, KV_POOL_FILE), poolBytes(served.kvShape, 2));
   return KvPoolWriter.create(memory, {
     shape: served.kvShape,
     slots: 2,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createClient, EmbeddingType, KvSource, RankingService, type RunningRole } from '@onepass/contracts';
 import { createEngine, type Graph, type InferenceEngine } from '@onepass/inference';
-import { KvPoolWriter, type KvReference, kvShape, poolBytes } from '@onepass/kv';
+import { KV_POOL_FILE, KvPoolWriter, type KvReference, kvShape, poolBytes } from '@onepass/kv';
 import { type Items, loadRelease, openItems, type Release } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
 import { silentLogger } from '@onepass/telemetry';
@@ -66,7 +66,7 @@ afterAll(async () => {
 
 function createPool(poolId: string): KvPoolWriter {
   const shape = kvShape(release.manifest.model);
-  const memory = createSharedMemory(join(cellDir, 'kv.pool'), poolBytes(shape, 4));
+  const memory = createSharedMemory(join(cellDir, KV_POOL_FILE), poolBytes(shape, 4));
   const options = { shape, slots: 4, releaseId: release.id, poolId, restMs: 1000, now: () => performance.now() };
   return KvPoolWriter.create(memory, options);
 }

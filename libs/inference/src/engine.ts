@@ -17,6 +17,13 @@ export interface RunTiming {
   readonly runMicros: number;
 }
 
+/** When a run is given up. */
+export interface RunTerms {
+  readonly signal?: AbortSignal | undefined;
+  /** Epoch ms. A run that would have to wait and is not likely to be done by then is refused at once. */
+  readonly deadlineMs?: number | undefined;
+}
+
 /** One loaded graph; its runs share one session, from any number of callers at once. */
 export interface Graph {
   readonly inputs: readonly string[];
@@ -25,10 +32,10 @@ export interface Graph {
    * Runs without blocking the event loop, in order of asking. All inputs and all outputs must be given, outputs preallocated.
    * `signal`: aborted while queued, rejects at once and never runs; aborted while running, stops at the next operator and rejects
    * when the native side has let go of the tensors.
-   * @throws OnepassError the signal's reason (`cancelled` when that is not one of ours), or `internal` whose cause says which
-   * tensor is wrong or what ONNX Runtime said.
+   * @throws OnepassError the signal's reason (`cancelled` when that is not one of ours), `overloaded`, or `internal` whose cause says
+   * which tensor is wrong or what ONNX Runtime said.
    */
-  run(inputs: Tensors, outputs: Tensors, options?: { readonly signal?: AbortSignal }): Promise<RunTiming>;
+  run(inputs: Tensors, outputs: Tensors, terms?: RunTerms): Promise<RunTiming>;
 }
 
 export type ExecutionProvider = 'cpu' | 'cuda';

@@ -42,12 +42,12 @@ export class FakeEngine implements InferenceEngine {
     return {
       inputs: graph.inputs.map((spec) => spec.name),
       outputs: graph.outputs.map((spec) => spec.name),
-      run: async (inputs, outputs, options) => {
+      run: async (inputs, outputs, terms) => {
         checkTensors(name, [graph.inputs, inputs], [graph.outputs, outputs]);
         return this.#queue.schedule(async (): Promise<RunTiming> => {
           await graph.run(inputs, outputs);
           return { queueMicros: 0, runMicros: 0 };
-        }, options?.signal);
+        }, terms);
       },
     };
   }

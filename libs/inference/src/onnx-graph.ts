@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { type OnepassError, startupError } from '@onepass/errors';
 import { koffi } from '@onepass/shared-memory';
-import type { Graph, RunTiming, Tensor, Tensors } from './engine.js';
+import type { Graph, RunTerms, RunTiming, Tensor, Tensors } from './engine.js';
 import type { Address, OnnxRuntime } from './onnxruntime.js';
 import { abortReason, type RunQueue } from './run-queue.js';
 import { checkTensors, graphDefect, type TensorSpec } from './tensors.js';
@@ -18,6 +18,7 @@ export interface Lane {
 
 export const MAX_TENSORS = 512;
 const FLOAT32 = 1;
+const USUAL_WEIGHT = 0.1;
 
 /** Everything that graphs of one engine share. */
 export interface GraphHost {
@@ -40,6 +41,8 @@ export class OnnxGraph implements Graph {
   readonly #outputNames: NativeNames;
   /** Scratch for the shape of the tensor being made. */
   readonly #shape = new BigInt64Array(16);
+  /** Moving average of what a run takes, from 0: nothing is refused before something is known. */
+  #usualMs = 0;
 
   private constructor(host: GraphHost, path: string, session: Address) {
     this.#host = host;
@@ -74,15 +77,17 @@ export class OnnxGraph implements Graph {
     }
   }
 
-  async run(inputs: Tensors, outputs: Tensors, { signal }: { readonly signal?: AbortSignal } = {}): Promise<RunTiming> {
+  async run(inputs: Tensors, outputs: Tensors, { signal, deadlineMs }: RunTerms = {}): Promise<RunTiming> {
     checkTensors(this.#name, [this.#inputSpecs, inputs], [this.#outputSpecs, outputs]);
     const asked = performance.now();
-    return this.#host.queue.schedule(async (lane) => {
+    const work = async (lane: number) => {
       const started = performance.now();
       await this.#runNow(this.#host.lanes[lane]!, [inputs, outputs], signal);
-      const ended = performance.now();
-      return { queueMicros: micros(started - asked), runMicros: micros(ended - started) };
-    }, signal);
+      const runMs = performance.now() - started;
+      this.#usualMs += (runMs - this.#usualMs) * USUAL_WEIGHT;
+      return { queueMicros: micros(started - asked), runMicros: micros(runMs) };
+    };
+    return this.#host.queue.schedule(work, { signal, deadlineMs, expectedMs: this.#usualMs });
   }
 
   release(): void {

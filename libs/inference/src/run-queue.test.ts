@@ -43,14 +43,14 @@ test('work that was aborted in the queue never runs, keeps its reason, and holds
   const late = new OnepassError({ kind: 'deadline_exceeded' }, 'too late');
   const [gone, known] = [new AbortController(), new AbortController()];
   let ran = 0;
-  const aborted = queue.schedule(async () => ran++, gone.signal);
-  const timedOut = queue.schedule(async () => ran++, known.signal);
+  const aborted = queue.schedule(async () => ran++, { signal: gone.signal });
+  const timedOut = queue.schedule(async () => ran++, { signal: known.signal });
   const last = queue.schedule(async () => 'last');
   gone.abort();
   known.abort(late);
   await expect(aborted).rejects.toMatchObject({ kind: 'cancelled' });
   await expect(timedOut).rejects.toBe(late);
-  await expect(queue.schedule(async () => ran++, gone.signal)).rejects.toMatchObject({ kind: 'cancelled' });
+  await expect(queue.schedule(async () => ran++, { signal: gone.signal })).rejects.toMatchObject({ kind: 'cancelled' });
   expect(queue.queued).toBe(1);
   first.resolve();
   await running;
@@ -67,4 +67,29 @@ test('work that fails gives its lane back', async () => {
     }),
   ).rejects.toThrow('at once');
   expect(await queue.schedule(async () => 1)).toBe(1);
+});
+
+test('work that would wait beyond its deadline is refused at once with when to try again', async () => {
+  const queue = new RunQueue(2);
+  const first = deferred();
+  const deadlineMs = Date.now() + 10_000;
+  const slow = { expectedMs: 7_000, deadlineMs };
+  const running = [queue.schedule(() => first.promise, slow), queue.schedule(() => first.promise, slow)];
+  const gone = new AbortController();
+  const aborted = queue.schedule(async () => 0, { expectedMs: 1_000, deadlineMs, signal: gone.signal });
+  // 15 s of work over two lanes, then its own.
+  const refused = queue.schedule(async () => 0, { expectedMs: 4_000, deadlineMs });
+  await expect(refused).rejects.toMatchObject({
+    kind: 'overloaded',
+    message: expect.stringContaining('1 graph runs wait: done in 11500 ms, asked for in'),
+    detail: { retryAfterMs: 7_500 },
+  });
+  gone.abort();
+  await expect(aborted).rejects.toMatchObject({ kind: 'cancelled' });
+  const admitted = queue.schedule(async () => 'done', { expectedMs: 2_000, deadlineMs });
+  const patient = queue.schedule(async () => 'at last', { expectedMs: 60_000 });
+  first.resolve();
+  expect(await Promise.all([...running, admitted, patient])).toEqual([undefined, undefined, 'done', 'at last']);
+  // Nothing is left of what ran: all lanes are free for any deadline.
+  expect(await queue.schedule(async () => 1, { expectedMs: 1e9, deadlineMs })).toBe(1);
 });

@@ -4,6 +4,15 @@ interface Waiting {
   start(lane: number): void;
 }
 
+/** When work is given up, and what is known of its time. */
+export interface WorkTerms {
+  readonly signal?: AbortSignal | undefined;
+  /** Epoch ms; absent = none. */
+  readonly deadlineMs?: number | undefined;
+  /** How long it is likely to run. */
+  readonly expectedMs?: number;
+}
+
 /**
  * At most `lanes` pieces of work at one time, the others in order of asking. Work is given the number of its lane (0..lanes-1),
  * which no other work has meanwhile.
@@ -13,6 +22,8 @@ export class RunQueue {
   readonly #free: number[];
   readonly #waiting = new Set<Waiting>();
   readonly #onIdle: (() => void)[] = [];
+  /** Expected time of all work that runs or waits. */
+  #backlogMs = 0;
 
   constructor(lanes: number) {
     this.#lanes = lanes;
@@ -27,20 +38,28 @@ export class RunQueue {
     return this.#waiting.size;
   }
 
-  /** @throws OnepassError why the signal was aborted, when that happened before the work's turn. */
-  schedule<T>(work: (lane: number) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  /**
+   * @throws OnepassError why the signal was aborted, when that happened before the work's turn; `overloaded` at once when the work would
+   * have to wait and is not likely to be done by its deadline: refusing it early keeps the deadlines of what was admitted.
+   */
+  schedule<T>(work: (lane: number) => Promise<T>, terms: WorkTerms = {}): Promise<T> {
+    const { signal, expectedMs = 0 } = terms;
     if (signal?.aborted) return Promise.reject(abortReason(signal));
     const lane = this.#free.pop();
-    if (lane !== undefined) return this.#start(lane, work);
+    const late = lane === undefined && this.#tooLate(terms);
+    if (late) return Promise.reject(late);
+    this.#backlogMs += expectedMs;
+    if (lane !== undefined) return this.#start(lane, work, expectedMs);
     return new Promise((resolve, reject) => {
       const onAbort = () => {
         this.#waiting.delete(waiting);
+        this.#backlogMs -= expectedMs;
         reject(abortReason(signal));
       };
       const waiting: Waiting = {
         start: (turn) => {
           signal?.removeEventListener('abort', onAbort);
-          resolve(this.#start(turn, work));
+          resolve(this.#start(turn, work, expectedMs));
         },
       };
       signal?.addEventListener('abort', onAbort, { once: true });
@@ -53,12 +72,23 @@ export class RunQueue {
     if (this.running > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
   }
 
-  async #start<T>(lane: number, work: (lane: number) => Promise<T>): Promise<T> {
+  async #start<T>(lane: number, work: (lane: number) => Promise<T>, expectedMs: number): Promise<T> {
     try {
       return await work(lane);
     } finally {
+      this.#backlogMs -= expectedMs;
       this.#next(lane);
     }
+  }
+
+  #tooLate({ deadlineMs = Number.POSITIVE_INFINITY, expectedMs = 0 }: WorkTerms): OnepassError | undefined {
+    const waitMs = this.#backlogMs / this.#lanes;
+    const remainingMs = deadlineMs - Date.now();
+    if (waitMs + expectedMs <= remainingMs) return undefined;
+    return new OnepassError(
+      { kind: 'overloaded', retryAfterMs: Math.ceil(waitMs) },
+      `${this.queued} graph runs wait: done in ${Math.ceil(waitMs + expectedMs)} ms, asked for in ${Math.max(0, Math.floor(remainingMs))} ms`,
+    );
   }
 
   #next(lane: number): void {

@@ -11,7 +11,7 @@ interface OpenPool {
   inUse: number;
 }
 
-/** KV read in place. Exactly one of `check` and nothing happens before `done`. */
+/** KV read in place, mapped until `done`. */
 export interface KvLease extends KvTensors {
   /** After the run. @throws OnepassError `kv_miss` when the KV may have changed during it. */
   check(): void;

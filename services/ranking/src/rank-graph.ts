@@ -1,5 +1,5 @@
 import { startupError } from '@onepass/errors';
-import type { Graph, InferenceEngine, RunTiming, Tensor } from '@onepass/inference';
+import type { Graph, InferenceEngine, RunTerms, RunTiming, Tensor } from '@onepass/inference';
 import type { KvTensors } from '@onepass/kv';
 import type { RankAsk } from './rank-ask.js';
 import type { ServedModel } from './served-model.js';
@@ -37,9 +37,9 @@ export class RankGraph {
 
   /**
    * One pass over all candidates. `past` is read in place: K and V of `ask.kv.length` tokens per layer.
-   * @throws OnepassError the signal's reason, or `internal`
+   * @throws OnepassError the signal's reason, `overloaded` or `internal`
    */
-  async run(ask: Omit<RankAsk, 'weights'>, past: KvTensors, signal?: AbortSignal): Promise<RankRun> {
+  async run(ask: Omit<RankAsk, 'weights'>, past: KvTensors, terms?: RunTerms): Promise<RankRun> {
     const { layout, kvShape } = this.#served;
     const { contextRows: c, candidateCount: k } = ask;
     const p = ask.kv.length;
@@ -57,7 +57,7 @@ export class RankGraph {
     }
     const probabilities = new Float32Array(k * layout.actions);
     const outputs = { probabilities: { data: probabilities, shape: [k, layout.actions] } };
-    const timing = await this.#graph.run(inputs, outputs, signal ? { signal } : {});
+    const timing = await this.#graph.run(inputs, outputs, terms);
     return { probabilities, timing };
   }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { EmbeddingType, RankRequestSchema } from '@onepass/contracts';
 import { encodeEmbeddings } from '@onepass/embeddings';
-import { FakeEngine, type FakeGraph, type Tensors } from '@onepass/inference';
+import { FakeEngine, type FakeGraph, type RunTerms, type Tensors } from '@onepass/inference';
 import { KV_POOL_FILE, KvPoolWriter, poolBytes } from '@onepass/kv';
 import { type Manifest, Vocabulary } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
@@ -109,9 +109,9 @@ const batch = (rows: number[][], type: EmbeddingType.F32 | EmbeddingType.F16 | E
   encodeEmbeddings(Float32Array.from(rows.flat()), 2, type);
 const context = { surface: 'home', nowMs: 1_000_000n, previousMs: 400_000n };
 const empty = { releaseId: 'r-1' };
-function run(ask: Ask, signal?: AbortSignal) {
+function run(ask: Ask, terms?: RunTerms) {
   const fields = { context, ...ask } as MessageInitShape<typeof RankRequestSchema>;
-  return rank(parts, create(RankRequestSchema, fields), signal);
+  return rank(parts, create(RankRequestSchema, fields), terms);
 }
 
 function numbers(bytes: Uint8Array): number[] {
@@ -273,6 +273,7 @@ test('another release is refused before anything else of the request is looked a
 });
 
 test('an aborted call never runs', async () => {
-  const aborted = AbortSignal.abort();
-  await expect(run({ kv: empty, candidates: batch([[1, 1]]) }, aborted)).rejects.toMatchObject({ kind: 'cancelled' });
+  await expect(run({ kv: empty, candidates: batch([[1, 1]]) }, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+    kind: 'cancelled',
+  });
 });

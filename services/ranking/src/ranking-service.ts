@@ -7,7 +7,7 @@ import {
   type RankRequest,
 } from '@onepass/contracts';
 import { OnepassError } from '@onepass/errors';
-import type { InferenceEngine } from '@onepass/inference';
+import type { InferenceEngine, RunTerms } from '@onepass/inference';
 import type { Measurements } from '@onepass/telemetry';
 import type { KvDoor } from './kv-door.js';
 import { decodeRank, type RankAsk } from './rank-ask.js';
@@ -36,19 +36,19 @@ export function rankingImplementation(parts: RankingParts): Implementation {
   measurements.gauge('inference_queued', () => engine.queued);
   measurements.gauge('inference_running', () => engine.running);
   return implement(RankingService, {
-    rank: (request, call) => rank(parts, request, call.signal),
+    rank: (request, call) => rank(parts, request, call),
     describe: () => describe(parts),
   });
 }
 
 /**
- * @throws OnepassError `invalid_argument`, `release_mismatch`, `kv_miss` (before the run or after it: never a score over changed KV), or
- * the signal's reason
+ * @throws OnepassError `invalid_argument`, `release_mismatch`, `kv_miss` (before the run or after it: never a score over changed KV),
+ * `overloaded` or the signal's reason
  */
-export async function rank(parts: RankingParts, request: RankRequest, signal?: AbortSignal): Promise<RankAnswer> {
+export async function rank(parts: RankingParts, request: RankRequest, terms?: RunTerms): Promise<RankAnswer> {
   const { served, measurements } = parts;
   const ask = decodeRank(request, served);
-  const { probabilities, timing } = ask.candidateCount === 0 ? NO_RUN : await runOverKv(parts, ask, signal);
+  const { probabilities, timing } = ask.candidateCount === 0 ? NO_RUN : await runOverKv(parts, ask, terms);
   measurements.count('rank_candidates', ask.candidateCount);
   return {
     probabilities: bytesOf(probabilities),
@@ -65,17 +65,13 @@ export async function rank(parts: RankingParts, request: RankRequest, signal?: A
 
 const NO_RUN: RankRun = { probabilities: new Float32Array(0), timing: { queueMicros: 0, runMicros: 0 } };
 
-async function runOverKv(
-  { kv, graph, measurements }: RankingParts,
-  ask: RankAsk,
-  signal?: AbortSignal,
-): Promise<RankRun> {
+async function runOverKv({ kv, graph, measurements }: RankingParts, ask: RankAsk, terms?: RunTerms): Promise<RankRun> {
   measurements.count('rank_runs');
-  if (ask.kv.length === 0) return graph.run(ask, EMPTY_PAST, signal);
+  if (ask.kv.length === 0) return graph.run(ask, EMPTY_PAST, terms);
   try {
     const lease = kv.read(ask.kv);
     try {
-      const run = await graph.run(ask, lease, signal);
+      const run = await graph.run(ask, lease, terms);
       lease.check();
       return run;
     } finally {

@@ -113,6 +113,7 @@ function layerProblems(p, byName, rules) {
   if (isLib && !rules.layers.flat().includes(p.name))
     return [`${p.folder} has no layer: add it to scripts/lib/imports.mjs`];
   return ownDependencies(p).flatMap((name) => {
+    if (name === 'testing') return [`${p.folder}/package.json must have @onepass/testing among its devDependencies`];
     const dependency = byName.get(name);
     if (dependency === undefined) return [`${p.folder}/package.json depends on @onepass/${name}, which does not exist`];
     if (dependency.folder.startsWith('services/'))
@@ -249,7 +250,9 @@ async function readPackage(root, folder) {
     files.sort().map(async (name) => {
       const file = `${folder}/src/${name}`;
       const specifiers = importsOf(await readFile(join(root, file), 'utf8'));
-      return specifiers.map((specifier) => ({ file, specifier, test: /\.(test|suite)\.ts$/.test(name) }));
+      // All of libs/testing is there for tests.
+      const test = /\.(test|suite)\.ts$/.test(name) || folder === 'libs/testing';
+      return specifiers.map((specifier) => ({ file, specifier, test }));
     }),
   );
   return {

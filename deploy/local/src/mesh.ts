@@ -44,11 +44,11 @@ export class Mesh {
   }
 
   private constructor(options: MeshOptions, ports: readonly [number, number, number, number]) {
-    const cellDir = createRunDirectory(hasRoom(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir());
     const temporary = options.dataDir === undefined ? createRunDirectory(tmpdir()) : undefined;
     const dataDir = options.dataDir ?? temporary ?? '';
-    this.#runDirectories = temporary === undefined ? [cellDir] : [cellDir, temporary];
     makeDataDirectory(dataDir);
+    const cellDir = createRunDirectory(hasRoom(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir());
+    this.#runDirectories = temporary === undefined ? [cellDir] : [cellDir, temporary];
     this.logDir = join(dataDir, 'logs');
     const { releaseDir } = options;
     this.plans = planMesh({ root: repositoryRoot, host: HOST, ports, releaseDir, dataDir, cellDir, env: process.env });

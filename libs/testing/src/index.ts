@@ -1,2 +1,3 @@
 export * from './bundle.js';
+export * from './smoke-draft.js';
 export * from './smoke-release.js';

@@ -38,6 +38,7 @@ export class PartitionedLeaf implements LeafShard {
   readonly #gathered: Int8Array;
   /** By position in #gathered (or in the segment): row of the item table. */
   readonly #gatheredRows: Uint32Array;
+  readonly #scores: Float32Array;
 
   constructor(segment: Segment, items: Items, options: LeafOptions) {
     this.#segment = segment;
@@ -45,6 +46,7 @@ export class PartitionedLeaf implements LeafShard {
     this.#options = options;
     this.#gathered = new Int8Array(segment.rows.length);
     this.#gatheredRows = new Uint32Array(segment.tableRows.length);
+    this.#scores = new Float32Array(segment.tableRows.length);
   }
 
   search({ queries, limit, refused }: LeafRequest): Hits[] {
@@ -119,9 +121,9 @@ export class PartitionedLeaf implements LeafShard {
 
   #rescore(query: Float32Array, candidates: Uint32Array, limit: number): Hits {
     const { table, dimension, ids } = this.#items;
-    const scores = new Float32Array(candidates.length);
-    for (let i = 0; i < scores.length; i++) scores[i] = dotF16(query, table, candidates[i]! * dimension);
-    return bestHits(candidates, scores, { count: scores.length, limit, ids });
+    const count = candidates.length;
+    for (let i = 0; i < count; i++) this.#scores[i] = dotF16(query, table, candidates[i]! * dimension);
+    return bestHits(candidates, this.#scores, { count, limit, ids });
   }
 }
 

@@ -1,8 +1,8 @@
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadRelease, MANIFEST, openItems } from '@onepass/release';
-import { SMOKE_RELEASE } from '@onepass/testing';
+import { SMOKE_RELEASE, smokeDraft } from '@onepass/testing';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildRelease, shardRows } from './build.js';
@@ -17,34 +17,18 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true }));
 
-/** The smoke release as training left it. */
-async function smokeDraft(name: string): Promise<string> {
-  const directory = join(root, name);
-  await cp(SMOKE_RELEASE, directory, { recursive: true });
-  const {
-    id: _id,
-    index: _index,
-    files: _files,
-    ...draft
-  } = JSON.parse(await readFile(join(directory, MANIFEST), 'utf8'));
-  await writeFile(join(directory, 'manifest.draft.json'), JSON.stringify(draft));
-  await rm(join(directory, MANIFEST));
-  await rm(join(directory, 'index'), { recursive: true });
-  return directory;
-}
-
 const quiet = () => {};
 
 describe('segments of a release', () => {
   test('are built the same again, whatever lay there before', async () => {
-    const directory = await smokeDraft('again');
+    const directory = await smokeDraft(join(root, 'again'));
     const committed = await loadRelease(SMOKE_RELEASE);
     expect(await buildRelease(directory, { shards: 2, progress: quiet })).toBe(committed.id);
     expect((await readdir(directory)).sort()).toEqual(['graphs', 'index', 'items', MANIFEST, 'vectors']);
   });
 
   test('hold every item once, in the shard of its id', async () => {
-    const directory = await smokeDraft('shards');
+    const directory = await smokeDraft(join(root, 'shards'));
     await buildRelease(directory, { shards: 3, partitions: 2, progress: quiet });
     const release = await loadRelease(directory);
     const items = await openItems(release);
@@ -65,7 +49,7 @@ describe('segments of a release', () => {
   });
 
   test('cannot be built with more shards or partitions than items', async () => {
-    const directory = await smokeDraft('many');
+    const directory = await smokeDraft(join(root, 'many'));
     const build = (shards: number, partitions?: number) =>
       buildRelease(directory, { shards, partitions, progress: quiet });
     await expect(build(1000)).rejects.toThrow('would have no items: use fewer shards');

@@ -18,7 +18,7 @@ export function bestHits(
   scores: Float32Array,
   { count, limit, ids }: { count: number; limit: number; ids: readonly string[] },
 ): Hits {
-  const keys = new Float64Array(count);
+  const keys = scratch(count);
   for (let slot = 0; slot < count; slot++) keys[slot] = descending(scores[slot]!) * SLOTS + slot;
   keys.sort();
   const order = new Uint32Array(count);
@@ -32,6 +32,14 @@ export function bestHits(
     best.scores[rank] = scores[order[rank]!]!;
   }
   return best;
+}
+
+let kept = new Float64Array(0);
+
+/** Memory that every call uses again: a search makes enough typed arrays for the collector to be seen in a profile. */
+function scratch(length: number): Float64Array {
+  if (kept.length < length) kept = new Float64Array(2 * length);
+  return kept.subarray(0, length);
 }
 
 /** An integer that grows as the score falls; NaN has the largest. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { checkDiversity, orderByUtility, selectPage, Violations } from './index.js';
+import { checkDiversity, orderByUtility, reasonsAgainst, selectPage, Violations } from './index.js';
 
 const settings = { seed: 12, numRuns: 300 };
 
@@ -50,7 +50,10 @@ test('every candidate is on the page or has one reason not to be', () => {
   fc.assert(
     fc.property(candidates, size, fc.array(window, { maxLength: 2 }), (list, pageSize, diversity) => {
       for (const order of ['utility', 'given'] as const) {
-        const { selected, notShown } = selectPage(columns(list), { size: pageSize, order, diversity });
+        const rules = { size: pageSize, order, diversity };
+        const selection = selectPage(columns(list), rules);
+        const { selected } = selection;
+        const notShown = reasonsAgainst(selection, list.length, rules);
         const all = [...selected, ...notShown.map((n) => n.candidate)].sort((a, b) => a - b);
         expect(all).toEqual([...list.keys()]);
         expect(selected.length).toBeLessThanOrEqual(pageSize);
@@ -92,9 +95,10 @@ test('an item passed over stands further down when it fits there', () => {
     { id: 'e', utility: 1, values: [] },
   ];
   const diversity = [{ attribute: 'colour', window: 2, maximum: 1 }];
-  const page = selectPage(columns(list), { size: 4, order: 'utility', diversity });
+  const rules = { size: 4, order: 'utility', diversity } as const;
+  const page = selectPage(columns(list), rules);
   expect(page.selected.map((i) => list[i]?.id)).toEqual(['a', 'c', 'b', 'e']);
-  expect(page.notShown).toEqual([{ candidate: 3, reason: 'diversity' }]);
+  expect(reasonsAgainst(page, 5, rules)).toEqual([{ candidate: 3, reason: 'diversity' }]);
 });
 
 test('diversity of an unknown attribute or an empty window is refused by field', () => {

@@ -27,47 +27,42 @@ export interface PageRules {
   readonly diversity: readonly DiversityWindow[];
 }
 
-/** Every candidate is either selected or has the one reason why it is not. */
 export interface PageSelection {
   /** Candidates of the page, first position first. */
   readonly selected: readonly number[];
-  readonly notShown: readonly { readonly candidate: number; readonly reason: FilterReason }[];
+  /** All that could be shown, the page's among them. */
+  readonly order: readonly number[];
 }
 
 export function selectPage(candidates: PageCandidates, rules: PageRules): PageSelection {
-  const order = rules.order === 'utility' ? byUtility(candidates) : asGiven(candidates);
-  const selected =
-    rules.diversity.length === 0
-      ? order.slice(0, rules.size)
-      : diversify(order, rules.size, rules.diversity, candidates.valuesOf);
-  return { selected, notShown: explain(candidates, order, selected, rules.size) };
+  const { itemIds, utilities, valuesOf } = candidates;
+  const order =
+    rules.order === 'utility'
+      ? orderByUtility(itemIds, utilities)
+      : [...itemIds.keys()].filter((i) => Number.isFinite(utilities[i]));
+  if (rules.diversity.length === 0) return { selected: order.slice(0, rules.size), order };
+  return { selected: diversify(order, rules.size, rules.diversity, valuesOf), order };
 }
 
-function byUtility({ itemIds, utilities }: PageCandidates): number[] {
-  return orderByUtility(itemIds, utilities);
-}
-
-function asGiven({ itemIds, utilities }: PageCandidates): number[] {
-  return [...itemIds.keys()].filter((i) => Number.isFinite(utilities[i]));
-}
-
-function explain(
-  candidates: PageCandidates,
-  order: readonly number[],
-  selected: readonly number[],
-  size: number,
-): PageSelection['notShown'] {
+/**
+ * Every candidate that is not on the page, with its one reason: what could be shown first, in order.
+ * @param count of all candidates
+ */
+export function reasonsAgainst(
+  { selected, order }: PageSelection,
+  count: number,
+  { size }: PageRules,
+): { candidate: number; reason: FilterReason }[] {
   const onPage = new Set(selected);
-  // Passed over for something that stands lower in the order, or left out of a page that has room: diversity's doing.
   const ranks = new Map(order.map((candidate, rank) => [candidate, rank]));
-  const lowest =
-    selected.length < size ? order.length : Math.max(...selected.map((candidate) => ranks.get(candidate) as number));
-  const notShown: { candidate: number; reason: FilterReason }[] = [];
+  // Passed over for something that stands lower in the order, or left out of a page that has room: diversity's doing.
+  const lowest = selected.length < size ? order.length : Math.max(...selected.map((c) => ranks.get(c) as number));
+  const reasons: { candidate: number; reason: FilterReason }[] = [];
   for (const [rank, candidate] of order.entries()) {
-    if (!onPage.has(candidate)) notShown.push({ candidate, reason: rank < lowest ? 'diversity' : 'below_page' });
+    if (!onPage.has(candidate)) reasons.push({ candidate, reason: rank < lowest ? 'diversity' : 'below_page' });
   }
-  for (let candidate = 0; candidate < candidates.itemIds.length; candidate++) {
-    if (!ranks.has(candidate)) notShown.push({ candidate, reason: 'not_a_number' });
+  for (let candidate = 0; candidate < count; candidate++) {
+    if (!ranks.has(candidate)) reasons.push({ candidate, reason: 'not_a_number' });
   }
-  return notShown;
+  return reasons;
 }

@@ -6,7 +6,7 @@ import { errorOf, idsOf, type Mesh, startMesh, user } from '../testing/mesh.js';
 import { itemId, POPULAR } from '../testing/world.js';
 
 /** Deadline of calls that run into a stage that hangs: what answers must answer in a quarter of it, on a busy machine too. */
-const LATE_MS = 1_500;
+const LATE_MS = 1_000;
 
 let mesh: Mesh;
 beforeEach(async () => {

@@ -15,8 +15,9 @@ import type { ServedRelease } from '../served-release.js';
 import type { CandidateSet } from '../stages/candidate-set.js';
 import { type Encoded, encode } from '../stages/encode-stage.js';
 import { Exclusions } from '../stages/exclusions.js';
-import { type LookedUp, lookUp, ownEmbeddings } from '../stages/look-up-stage.js';
+import { type LookedUp, lookUp, ownEmbeddings, type ResolvedExternal } from '../stages/look-up-stage.js';
 import { mergeExternals } from '../stages/merge-externals.js';
+import type { FilteredOut } from '../stages/page-stage.js';
 import { popularFallback } from '../stages/popular-fallback.js';
 import { type Ranked, rank } from '../stages/rank-stage.js';
 import { type Queries, type RetrievalClient, type Retrieved, retrieve } from '../stages/retrieve-stage.js';
@@ -89,7 +90,7 @@ export class Recommender {
       retrieved,
       ...scored,
       head: scored.encoded ? seenBy(scored.encoded).head : seen.head,
-      seenItems: exclusions.seenItems,
+      seenItems: seen.itemIds.length,
     });
   }
 
@@ -126,7 +127,7 @@ export class Recommender {
 
   async #retrieve(run: Run, encoded: Encoded | undefined, exclusions: Exclusions): Promise<Retrieved> {
     const { release, retrieval } = this.#parts;
-    const query = { queries: queriesOf(run.plan, encoded), excluded: exclusions.all() };
+    const query = { queries: queriesOf(run.plan, encoded), excluded: exclusions.itemIds };
     const retrieved = await run.stage('retrieve', () => retrieve(run, retrieval, release, query));
     if (!(retrieved instanceof OnepassError)) return retrieved;
     const failure = failureOf('retrieval', retrieved);
@@ -199,15 +200,14 @@ function queriesOf(plan: Plan, encoded: Encoded | undefined): Queries | undefine
   return { embeddings: plan.queryEmbedding, budgets: [{ outcome: 'any', share: 1, offsetMs: 0 }] };
 }
 
-function withoutExcluded({ resolved, filtered }: LookedUp, exclusions: Exclusions): LookedUp {
-  const reasonAgainst = (itemId: string) => exclusions.reasonAgainst(itemId);
-  const out = resolved.flatMap(({ item: { itemId } }) => {
+function withoutExcluded({ resolved, filtered }: LookedUp, { reasonAgainst }: Exclusions): LookedUp {
+  const kept: ResolvedExternal[] = [];
+  const out: FilteredOut[] = [...filtered];
+  for (const external of resolved) {
+    const { itemId } = external.item;
     const reason = reasonAgainst(itemId);
-    return reason === undefined ? [] : [{ itemId, reason }];
-  });
-  if (out.length === 0) return { resolved, filtered };
-  return {
-    resolved: resolved.filter(({ item }) => reasonAgainst(item.itemId) === undefined),
-    filtered: [...filtered, ...out],
-  };
+    if (reason === undefined) kept.push(external);
+    else out.push({ itemId, reason });
+  }
+  return { resolved: kept, filtered: out };
 }

@@ -1,17 +1,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import {
-  Degraded_Reason,
-  type ExplanationSchema,
-  KvSource,
-  type RecommendResponseSchema,
-  View,
-} from '@onepass/contracts';
+import { Degraded_Reason, KvSource, type RecommendResponseSchema } from '@onepass/contracts';
 import type { HistoryHead } from '@onepass/history';
-import type { PageSelection } from '@onepass/pages';
 import type { ServedRelease } from '../served-release.js';
 import type { CandidateSet } from '../stages/candidate-set.js';
 import type { Encoded } from '../stages/encode-stage.js';
-import { explainFiltered, type FilteredOut, type PageInput, page } from '../stages/page-stage.js';
+import { type FilteredOut, type PageInput, page } from '../stages/page-stage.js';
 import type { Ranked } from '../stages/rank-stage.js';
 import type { Retrieved } from '../stages/retrieve-stage.js';
 import type { Run } from '../stages/run.js';
@@ -39,13 +32,19 @@ export function respond(run: Run, results: StageResults): MessageInitShape<typeo
     const detail = `${coverage.shardsAnswered} of ${coverage.shardsTotal} shards answered`;
     run.degrade(Degraded_Reason.COVERAGE, detail);
   }
+  const found = retrieved?.candidates.itemIds.length ?? 0;
   const input: PageInput = {
     candidates: results.candidates,
     ranked,
     filtered: results.filtered,
-    mayHoldMore: (retrieved?.candidates.itemIds.length ?? 0) >= plan.candidates,
+    mayHoldMore: found >= plan.candidates,
+    known: {
+      retrieved: found,
+      seenItems: results.seenItems,
+      kvTokens: results.encoded?.response.kv?.length ?? 0,
+    },
   };
-  const { selection, ...shown } = run.timed('page', () => page(run, input, results.pageTokenKey));
+  const shown = run.timed('page', () => page(run, input, results.pageTokenKey));
   return {
     ...shown,
     requestId: plan.requestId,
@@ -57,23 +56,5 @@ export function respond(run: Run, results: StageResults): MessageInitShape<typeo
     kvSource: ranked?.kvSource ?? KvSource.UNSPECIFIED,
     stages: run.timings,
     warnings: run.warnings,
-    ...(plan.view === View.EXPLAIN && { explanation: explain(run, results, input, selection) }),
-  };
-}
-
-function explain(
-  { plan }: Run,
-  { retrieved, ranked, encoded, seenItems }: StageResults,
-  input: PageInput,
-  selection: PageSelection,
-): MessageInitShape<typeof ExplanationSchema> {
-  return {
-    retrieved: retrieved?.candidates.itemIds.length ?? 0,
-    ranked: ranked?.utilities.length ?? 0,
-    filtered: explainFiltered(input, selection),
-    utilityWeights: { ...plan.weightsInForce },
-    outcomeBudgets: plan.budgets.map((budget) => ({ ...budget, offsetMs: BigInt(budget.offsetMs) })),
-    seenItems,
-    kvTokens: encoded?.response.kv?.length ?? 0,
   };
 }

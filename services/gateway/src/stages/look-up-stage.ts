@@ -1,9 +1,9 @@
 import type { Item } from '@onepass/contracts';
 import { decodeEmbeddings } from '@onepass/embeddings';
-import type { FilterReason } from '@onepass/pages';
 import type { ExternalItem, Plan } from '../recommend/plan.js';
 import type { ServedRelease } from '../served-release.js';
 import { attributeTexts, defect } from './candidate-set.js';
+import type { FilteredOut } from './page-stage.js';
 import type { RetrievalClient } from './retrieve-stage.js';
 import type { Run } from './run.js';
 
@@ -16,7 +16,7 @@ export interface ResolvedExternal {
 
 export interface LookedUp {
   readonly resolved: readonly ResolvedExternal[];
-  readonly filtered: readonly { readonly itemId: string; readonly reason: FilterReason }[];
+  readonly filtered: readonly FilteredOut[];
 }
 
 /**
@@ -29,7 +29,7 @@ export async function lookUp(run: Run, client: RetrievalClient, release: ServedR
   const asked = externals.filter((item) => byAttributes || item.embedding === undefined);
   const found = asked.length === 0 ? NOTHING : await getItems(run, client, release, asked);
   const resolved: ResolvedExternal[] = [];
-  const filtered: { itemId: string; reason: FilterReason }[] = [];
+  const filtered: FilteredOut[] = [];
   for (const item of externals) {
     const known = found.items.get(item.itemId);
     const embedding = item.embedding ?? known?.embedding;

@@ -4,6 +4,7 @@ import { FilteredItem_Reason, Mode, type PageItemSchema, type RecommendResponseS
 import {
   type FilterReason,
   type PageSelection,
+  reasonsAgainst,
   SLATE_ENTROPY_BYTES,
   sealPageToken,
   selectPage,
@@ -28,29 +29,32 @@ export interface PageInput {
   readonly filtered: readonly FilteredOut[];
   /** Retrieval gave as many as it was asked for: there may be more of them. */
   readonly mayHoldMore: boolean;
+  /** How much there was to work with. */
+  readonly known: { readonly retrieved: number; readonly seenItems: number; readonly kvTokens: number };
 }
 
 type PageFields = Pick<
   MessageInitShape<typeof RecommendResponseSchema>,
-  'slateId' | 'items' | 'nextPageToken' | 'actions'
-> & { readonly selection: PageSelection };
+  'slateId' | 'items' | 'nextPageToken' | 'actions' | 'explanation'
+>;
 
 /** The page: best first, diverse, numbered on from the pages before. */
 export function page(run: Run, input: PageInput, pageTokenKey: Uint8Array): PageFields {
   const { plan } = run;
   const { candidates, ranked } = input;
   const utilities = ranked?.utilities ?? candidates.scores;
-  const selection = selectPage(
-    { itemIds: candidates.itemIds, utilities, valuesOf: candidates.valuesOf },
-    { size: plan.pageSize, order: ranked ? 'utility' : 'given', diversity: plan.diversity },
-  );
+  const { itemIds, valuesOf } = candidates;
+  const rules = { size: plan.pageSize, order: ranked ? 'utility' : 'given', diversity: plan.diversity } as const;
+  const selection = selectPage({ itemIds, utilities, valuesOf }, rules);
   warn(run, selection);
   return {
     slateId: slateId(run.nowMs, randomBytes(SLATE_ENTROPY_BYTES)),
     items: selection.selected.map((candidate, i) => pageItem(run, input, candidate, i)),
     nextPageToken: nextPageToken(run, input, selection, pageTokenKey),
     actions: plan.view === View.BASIC ? [] : [...(ranked?.actions ?? [])],
-    selection,
+    ...(plan.view === View.EXPLAIN && {
+      explanation: explain(run, input, reasonsAgainst(selection, itemIds.length, rules)),
+    }),
   };
 }
 
@@ -73,8 +77,8 @@ function pageItem(run: Run, input: PageInput, candidate: number, i: number): Mes
 
 function nextPageToken(run: Run, input: PageInput, selection: PageSelection, key: Uint8Array): string {
   const { plan } = run;
-  const { selected, notShown } = selection;
-  const more = input.mayHoldMore || notShown.some(({ reason }) => reason !== 'not_a_number');
+  const { selected, order } = selection;
+  const more = input.mayHoldMore || order.length > selected.length;
   if (plan.mode === Mode.SCORE_ONLY || selected.length === 0 || !more) return '';
   const returned = [...plan.progress.returned, ...selected.map((i) => input.candidates.itemIds[i] as string)];
   const position = plan.progress.position + selected.length;
@@ -83,10 +87,10 @@ function nextPageToken(run: Run, input: PageInput, selection: PageSelection, key
   return token ?? '';
 }
 
-function warn(run: Run, { selected, notShown }: PageSelection): void {
+function warn(run: Run, { selected, order }: PageSelection): void {
   if (selected.length === 0) {
     run.warnings.push('the page is empty: filters, exclusions and what was seen or returned before leave nothing');
-  } else if (selected.length < run.plan.pageSize && notShown.some(({ reason }) => reason === 'diversity')) {
+  } else if (selected.length < run.plan.pageSize && order.length > selected.length) {
     run.warnings.push(`diversity leaves ${run.plan.pageSize - selected.length} places of the page empty`);
   }
 }
@@ -102,15 +106,24 @@ const REASONS: Readonly<Record<FilterReason, FilteredItem_Reason>> = {
   below_page: FilteredItem_Reason.BELOW_PAGE,
 };
 
-/** Everything that was a candidate and is not on the page, with its one reason. */
-export function explainFiltered({ candidates, ranked, filtered }: PageInput, { notShown }: PageSelection) {
+function explain(
+  { plan }: Run,
+  { candidates, ranked, filtered, known }: PageInput,
+  notShown: ReturnType<typeof reasonsAgainst>,
+): MessageInitShape<typeof ExplanationSchema> {
   const utilities = ranked?.utilities ?? candidates.scores;
-  return [
-    ...filtered.map(({ itemId, reason }) => ({ itemId, reason: REASONS[reason] })),
-    ...notShown.map(({ candidate, reason }) => ({
-      itemId: candidates.itemIds[candidate] as string,
-      reason: REASONS[reason],
-      utility: utilities[candidate] as number,
-    })),
-  ];
+  return {
+    ...known,
+    ranked: ranked?.utilities.length ?? 0,
+    filtered: [
+      ...filtered.map(({ itemId, reason }) => ({ itemId, reason: REASONS[reason] })),
+      ...notShown.map(({ candidate, reason }) => ({
+        itemId: candidates.itemIds[candidate] as string,
+        reason: REASONS[reason],
+        utility: utilities[candidate] as number,
+      })),
+    ],
+    utilityWeights: { ...plan.weightsInForce },
+    outcomeBudgets: plan.budgets.map((budget) => ({ ...budget, offsetMs: BigInt(budget.offsetMs) })),
+  };
 }

@@ -20,14 +20,14 @@ export interface Retrieved {
 }
 
 /**
- * Candidates under the request's filters, none of `excluded` among them.
+ * Candidates under the request's filters, none of the ids in `excluded` among them.
  * @param queries undefined = the popular list
  */
 export async function retrieve(
   run: Run,
   client: RetrievalClient,
   release: ServedRelease,
-  query: { readonly queries: Queries | undefined; readonly excluded: ReadonlySet<string> },
+  query: { readonly queries: Queries | undefined; readonly excluded: string[] },
 ): Promise<Retrieved> {
   const { plan } = run;
   const { queries, excluded } = query;
@@ -37,7 +37,7 @@ export async function retrieve(
       releaseId: release.id,
       ...(queries ? searchBy(queries) : { popularSurface: plan.surface }),
       limit: plan.candidates,
-      excludedItemIds: [...excluded],
+      excludedItemIds: excluded,
       filters: [...plan.filters],
       attributes,
     },
@@ -47,7 +47,7 @@ export async function retrieve(
   if (response.candidates === undefined) throw defect('retrieval answered without candidates');
   const candidates = fromRetrieval(response.candidates, queries?.budgets, attributes);
   // Nothing found is an answer only where filters or exclusions can be the reason.
-  const explained = plan.filters.length > 0 || excluded.size >= release.itemIds.size;
+  const explained = plan.filters.length > 0 || excluded.length >= release.itemIds.size;
   if (candidates.itemIds.length === 0 && !explained) throw unavailable('retrieval answered nothing');
   return { candidates, coverage: response.coverage };
 }

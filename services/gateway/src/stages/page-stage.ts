@@ -1,6 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { FilteredItem_Reason, Mode, type PageItemSchema, type RecommendResponseSchema, View } from '@onepass/contracts';
+import {
+  type ExplanationSchema,
+  FilteredItem_Reason,
+  Mode,
+  type PageItemSchema,
+  type RecommendResponseSchema,
+  View,
+} from '@onepass/contracts';
 import {
   type FilterReason,
   type PageSelection,

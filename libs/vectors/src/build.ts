@@ -7,6 +7,7 @@ import { finishRelease, type IndexSection, type Items, loadDraft, openItems, wri
 import { partitionRows } from './partition.js';
 import { chooseProbes } from './probes.js';
 import { encodeSegment, type Segment } from './segment.js';
+import { MOST_ROWS } from './top.js';
 
 export interface BuildOptions {
   readonly shards: number;
@@ -31,6 +32,9 @@ export async function buildRelease(directory: string, options: BuildOptions): Pr
   progress(`${items.count} items of dimension ${items.dimension}`);
   const segments = shardRows(items.ids, shards).map((rows, shard) => {
     if (rows.length === 0) throw startupError(`shard ${shard} of ${shards} would have no items: use fewer shards`);
+    if (rows.length > MOST_ROWS) {
+      throw startupError(`shard ${shard} of ${shards} would have more than ${MOST_ROWS} items: use more shards`);
+    }
     const segment = buildSegment(items, rows, partitions ?? defaultPartitions(rows.length));
     progress(`shard ${shard}: ${rows.length} items in ${segment.offsets.length - 1} partitions`);
     return segment;

@@ -4,14 +4,15 @@ export interface Hits {
   readonly scores: Float32Array;
 }
 
-const SLOTS = 2 ** 21;
+/** More rows than this cannot be told apart in one packed number. */
+export const MOST_ROWS = 2 ** 21;
 const bitsOf = new Uint32Array(1);
 const floatOf = new Float32Array(bitsOf.buffer);
 
 /**
  * The best `limit` of the first `count` rows by score, ties by item id; a score that is not a number comes last.
  * Sorts packed numbers (float32 score as an ordered integer, then the position), which needs no comparison function and no objects.
- * `count` must be below 2^21.
+ * `count` is at most MOST_ROWS.
  */
 export function bestHits(
   rows: Uint32Array,
@@ -19,11 +20,11 @@ export function bestHits(
   { count, limit, ids }: { count: number; limit: number; ids: readonly string[] },
 ): Hits {
   const keys = scratch(count);
-  for (let slot = 0; slot < count; slot++) keys[slot] = descending(scores[slot]!) * SLOTS + slot;
+  for (let slot = 0; slot < count; slot++) keys[slot] = descending(scores[slot]!) * MOST_ROWS + slot;
   keys.sort();
   const order = new Uint32Array(count);
   // Not `%`: a remainder of floats costs more than the sort.
-  for (let rank = 0; rank < count; rank++) order[rank] = keys[rank]! - Math.floor(keys[rank]! / SLOTS) * SLOTS;
+  for (let rank = 0; rank < count; rank++) order[rank] = keys[rank]! - Math.floor(keys[rank]! / MOST_ROWS) * MOST_ROWS;
   orderTies(order, rows, scores, ids);
   const taken = Math.min(limit, count);
   const best = { rows: new Uint32Array(taken), scores: new Float32Array(taken) };

@@ -1,6 +1,7 @@
+import { dotF16 } from '@onepass/embeddings';
 import { type ItemMetadata, type Items, openItems, openMetadata, openPopular, type Release } from '@onepass/release';
 import type { Logger, Measurements } from '@onepass/telemetry';
-import { AttributeColumns, commonDirection, ExactLeaf, openLeaves, Root, type RowSearch } from '@onepass/vectors';
+import { AttributeColumns, commonDirection, openLeaves, Root, type RowSearch } from '@onepass/vectors';
 
 /** A release as retrieval holds it. */
 export interface ServedIndex {
@@ -60,9 +61,13 @@ function popularFirst(list: Uint32Array, items: Items): Uint32Array {
     for (let i = 0; i < mean.length; i++) mean[i] = mean[i]! + embedding[i]! / list.length;
   }
   const listed = new Set(list);
+  const nearness = Float32Array.from(items.ids.keys(), (row) => dotF16(mean, items.table, row * items.dimension));
   const rest = Uint32Array.from(items.ids.keys()).filter((row) => !listed.has(row));
-  const [nearest] = new ExactLeaf(rest, items).search({ queries: mean, limit: rest.length });
-  return Uint32Array.of(...list, ...nearest!.rows);
+  rest.sort((a, b) => nearness[b]! - nearness[a]! || a - b);
+  const order = new Uint32Array(items.count);
+  order.set(list);
+  order.set(rest, list.length);
+  return order;
 }
 
 function* embeddings(items: Items): Generator<Float32Array> {

@@ -4,15 +4,19 @@ import type { Measurements } from '@onepass/telemetry';
 import { type Found, search } from './search.js';
 import { parseGetItems, parseSearch } from './search-ask.js';
 import type { ServedIndex } from './served-index.js';
+import { Turns } from './turns.js';
 
 const NO_SCALES = new Uint8Array(0);
 
 /** The wire's side of retrieval. */
 export function retrievalService(index: ServedIndex, measurements: Measurements): Implementation {
+  const turns = new Turns();
   return implement(
     retrieval.RetrievalService,
     {
       search: async (request, call) => {
+        await turns.next();
+        call.signal.throwIfAborted();
         const started = performance.now();
         const ask = parseSearch(request, index);
         const found = await search(ask, index, call);

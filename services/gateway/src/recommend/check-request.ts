@@ -112,13 +112,16 @@ function checkSizes(request: RecommendRequest, mode: Mode, release: ServedReleas
   if (size < 0 || size > LIMITS.pageSize)
     violations.add('page_size', `must be from 0 to ${LIMITS.pageSize}, is ${size}`);
   const pageSize = size || LIMITS.defaultPageSize;
+  const maximum = Math.min(LIMITS.externals, maxCandidates);
+  violations.count('external_candidates', externals.length, { minimum: 0, maximum });
+  if (mode === Mode.SCORE_ONLY) return { pageSize: externals.length, candidates: 0 };
   // Retrieved and external candidates are ranked in one pass.
   const room = maxCandidates - externals.length;
-  if (room < 0) violations.count('external_candidates', externals.length, { minimum: 0, maximum: maxCandidates });
-  if (mode === Mode.SCORE_ONLY) return { pageSize: externals.length, candidates: 0 };
   const candidates = request.candidates || Math.min(room, Math.max(LIMITS.defaultCandidates, pageSize));
-  if (room >= 0 && (candidates > room || candidates < pageSize)) {
-    violations.add('candidates', `must be from page_size (${pageSize}) to ${room}, is ${candidates}`);
+  const least = Math.max(1, Math.min(pageSize, room));
+  if (candidates < least || candidates > room) {
+    const why = `the release ranks ${maxCandidates}, external ones among them`;
+    violations.add('candidates', `must be from ${least} to ${room}, is ${candidates}: ${why}`);
   }
   return { pageSize, candidates };
 }

@@ -6,6 +6,8 @@ export const LIMITS = {
   relatedItems: 8,
   queryTextBytes: 1024,
   excludedItems: 10_000,
+  /** As many as retrieval looks up in one call. */
+  externals: 1_000,
   filters: 32,
   filterValues: 1_000,
 } as const;

@@ -91,6 +91,8 @@ test('related and search pages carry their context; nobody and an unknown person
   expect((await mesh.recommendation.recommend({ surface: 'related', context: related })).items).toHaveLength(20);
   expect(mesh.encoder.last).toMatchObject({ relatedItemIds: ids(1, 2) });
   expect(mesh.encoder.last.person).toBeUndefined();
+  // A page about items does not show them.
+  expect(mesh.retrieval.last).toMatchObject({ excludedItemIds: ids(1, 2) });
   const query = { case: 'embedding', value: embedding(1, 2, 3, 4) } as const;
   const search = { case: 'search', value: { query } } as const;
   await mesh.recommendation.recommend({ surface: 'search', context: search, person: user('nobody knows') });

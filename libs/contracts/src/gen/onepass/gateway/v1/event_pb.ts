@@ -148,7 +148,7 @@ export type EventResult = Message<"onepass.gateway.v1.EventResult"> & {
   status: EventResult_Status;
 
   /**
-   * Why it was refused.
+   * Why it was refused; of an accepted event, which of its actions the release does not know.
    *
    * @generated from field: string reason = 3;
    */

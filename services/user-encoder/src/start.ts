@@ -6,7 +6,7 @@ import { type RoleProgram, type RunningRole, startServer } from '@onepass/contra
 import { startupError } from '@onepass/errors';
 import { openLmdbHistory } from '@onepass/history';
 import { createEngine, type InferenceEngine } from '@onepass/inference';
-import { KvPoolWriter, poolBytes } from '@onepass/kv';
+import { type KvPoolStats, KvPoolWriter, poolBytes } from '@onepass/kv';
 import { loadRelease, openItems, type Release } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
 import { createLogger, Measurements, measureEventLoop } from '@onepass/telemetry';
@@ -119,8 +119,14 @@ function makePool(
     restMs: settings.kvRestMs,
     now: () => performance.now(),
   });
-  for (const name of Object.keys(pool.stats()) as (keyof ReturnType<typeof pool.stats>)[]) {
-    measurements.gauge(`kv_pool_${name}`, () => pool.stats()[name]);
-  }
+  const gauge = (name: string, stat: keyof KvPoolStats) => measurements.gauge(name, () => pool.stats()[stat]);
+  gauge('kv_slots', 'slots');
+  gauge('kv_slots_held', 'held');
+  gauge('kv_slots_resting', 'resting');
+  gauge('kv_slots_pinned', 'pinned');
+  gauge('kv_claims', 'claims');
+  gauge('kv_evictions', 'evictions');
+  gauge('kv_early_evictions', 'earlyEvictions');
+  gauge('kv_refusals', 'refusals');
   return pool;
 }

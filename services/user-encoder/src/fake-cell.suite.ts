@@ -1,0 +1,259 @@
+// A user-encoder over a model small enough to compute by hand, for tests.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type HistoryStore, type NewEvent, openLmdbHistory } from '@onepass/history';
+import { FakeEngine, type FakeGraph, type Tensors } from '@onepass/inference';
+import { KvPoolReader, KvPoolWriter, type KvReference, poolBytes } from '@onepass/kv';
+import { heapMemory } from '@onepass/shared-memory';
+import { Measurements, silentLogger } from '@onepass/telemetry';
+import { type PastToken, pastTokens, rowLayout, writePastRows } from '@onepass/tokens';
+import type { EncodeAsk } from './encode-ask.js';
+import type { ServedModel } from './served-model.js';
+import { Trunk } from './trunk.js';
+import { UserEncoder } from './user-encoder.js';
+
+export const NOW = 1_800_000_000_000;
+const E = 2;
+const W = 3;
+const LAYERS = 2;
+const RELEASE = 'r-fake';
+const ITEMS = ['i0', 'i1', 'i2', 'i3', 'i4', 'i5', 'i6', 'i7'];
+const ACTIONS = ['click', 'save'];
+const SURFACES = ['home', 'related'];
+
+export function fakeModel(window: number): ServedModel {
+  const layout = rowLayout({
+    model: { itemDimension: E },
+    vocabulary: { actions: ACTIONS.map((name) => ({ name })), surfaces: SURFACES },
+    tokens: { dailyPeriodsMs: [86_400_000], deltaScale: 20 },
+  });
+  const indexIn = (names: readonly string[]) => (name: string) => {
+    const index = names.indexOf(name);
+    return index < 0 ? undefined : index;
+  };
+  const required = (names: readonly string[]) => (name: string, field: string) => {
+    if (!names.includes(name)) throw new Error(`${field}: no ${name}`);
+    return names.indexOf(name);
+  };
+  return {
+    releaseId: RELEASE,
+    layers: LAYERS,
+    width: W,
+    window,
+    contextRows: 2,
+    layout,
+    world: { itemRow: indexIn(ITEMS), actionIndex: indexIn(ACTIONS), surfaceIndex: indexIn(SURFACES) },
+    outcome: required([...ACTIONS, 'any']),
+    outcomes: ACTIONS.length + 1,
+    surface: required(SURFACES),
+    embedding: (row, out = new Float32Array(E)) => {
+      out.set([row + 1, 0.5 - row]);
+      return out;
+    },
+  };
+}
+
+/** What the fake graph keeps of a row: one number of its content a column, told apart by layer and position. */
+function kvOf(row: Float32Array, position: number, layer: number, kind: 'key' | 'value'): Float32Array {
+  const content = row.reduce((sum, value, column) => sum + value * (column + 1), 0);
+  const sign = kind === 'key' ? 1 : -1;
+  return Float32Array.from({ length: W }, (_, column) => sign * (content + 100 * position + 10 * layer + column));
+}
+
+export interface FakeCell {
+  readonly encoder: UserEncoder;
+  readonly history: HistoryStore;
+  readonly pool: KvPoolWriter;
+  readonly reader: KvPoolReader;
+  readonly measurements: Measurements;
+  readonly model: ServedModel;
+  /** Called before every encode run fills its outputs; may wait or throw. */
+  beforeRun: () => void | Promise<void>;
+  append(person: string, ...events: readonly NewEvent[]): Promise<void>;
+  /** The K and V of all layers that the history wants behind a reference, as the reader must find them. */
+  expectedKv(person: string, length: number): Promise<number[][]>;
+  readKv(reference: KvReference): number[][];
+  close(): Promise<void>;
+}
+
+export interface FakeCellOptions {
+  readonly slots?: number;
+  readonly window?: number;
+  readonly restMs?: number;
+  readonly inFlight?: number;
+  /** Wraps the history that the encoder reads. */
+  readonly history?: (history: HistoryStore) => HistoryStore;
+}
+
+export async function fakeCell(options: FakeCellOptions = {}): Promise<FakeCell> {
+  const { slots = 4, window = 8, restMs = 0, inFlight = 4 } = options;
+  const directory = mkdtempSync(join(tmpdir(), 'onepass-user-encoder-'));
+  const history = openLmdbHistory(directory, { now: () => NOW });
+  const model = fakeModel(window);
+  const shape = { layers: LAYERS, width: W, capacity: window + model.contextRows };
+  const memory = heapMemory(poolBytes(shape, slots));
+  const pool = KvPoolWriter.create(memory, {
+    shape,
+    slots,
+    restMs,
+    releaseId: RELEASE,
+    poolId: 'pool',
+    now: () => performance.now(),
+  });
+  const reader = KvPoolReader.open(memory, { shape, releaseId: RELEASE });
+  const gate = { beforeRun: (): void | Promise<void> => {} };
+  const engine = new FakeEngine(
+    { 'encode.onnx': encodeGraph(model, () => gate.beforeRun()), 'head.onnx': headGraph(model) },
+    inFlight,
+  );
+  const graphs = { encode: await engine.load('encode.onnx'), retrieveHead: await engine.load('head.onnx') };
+  const measurements = new Measurements();
+  const encoder = new UserEncoder({
+    model,
+    trunk: new Trunk(model, engine, graphs),
+    pool,
+    restMs,
+    history: options.history?.(history) ?? history,
+    logger: silentLogger,
+    measurements,
+    rememberedPersons: 4 * slots,
+  });
+  return Object.assign(gate, {
+    encoder,
+    history,
+    pool,
+    reader,
+    measurements,
+    model,
+    append: async (person: string, ...events: readonly NewEvent[]) => {
+      await history.append(person, events);
+    },
+    expectedKv: (person: string, length: number) => expectedKv(history, model, person, length),
+    readKv: (reference: KvReference) => {
+      const { keys, values } = reader.read(reference);
+      return [...keys, ...values].map((tensor) => [...tensor]);
+    },
+    close: async () => {
+      await encoder.idle();
+      await history.close();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  });
+}
+
+async function expectedKv(history: HistoryStore, model: ServedModel, person: string, length: number) {
+  const { events } = await history.latest(person, 10_000);
+  const tokens = pastTokens(model.world, events);
+  const held = tokens.slice(tokens.length - length);
+  const rows = rowsOf(model, held, tokens[tokens.length - length - 1]?.timeMs);
+  const tensor = (layer: number, kind: 'key' | 'value') =>
+    rows.flatMap((row, position) => [...kvOf(row, position, layer, kind)]);
+  const layers = Array.from({ length: LAYERS }, (_, layer) => layer);
+  return [...layers.map((layer) => tensor(layer, 'key')), ...layers.map((layer) => tensor(layer, 'value'))];
+}
+
+function rowsOf(model: ServedModel, tokens: readonly PastToken[], previousMs: number | undefined): Float32Array[] {
+  const { features } = model.layout;
+  const out = new Float32Array(tokens.length * features);
+  writePastRows(model.layout, out, tokens, { previousMs, embedding: (row) => model.embedding(row) });
+  return tokens.map((_, row) => out.subarray(row * features, (row + 1) * features));
+}
+
+/** Causal: the hidden state of a row is the sum of the last layer's values so far. */
+function encodeGraph(model: ServedModel, beforeRun: () => void | Promise<void>): FakeGraph {
+  const layers = Array.from({ length: LAYERS }, (_, layer) => layer);
+  const { features } = model.layout;
+  return {
+    inputs: [
+      { name: 'rows', shape: ['n', features] },
+      { name: 'positions', shape: ['n'] },
+      ...layers.flatMap((l) => [
+        { name: `past_key_${l}`, shape: ['p', W] },
+        { name: `past_value_${l}`, shape: ['p', W] },
+      ]),
+    ],
+    outputs: [
+      { name: 'hidden', shape: ['n', W] },
+      ...layers.flatMap((l) => [
+        { name: `key_${l}`, shape: ['n', W] },
+        { name: `value_${l}`, shape: ['n', W] },
+      ]),
+    ],
+    run: async (inputs, outputs) => {
+      await beforeRun();
+      fillEncode(features, inputs, outputs);
+    },
+  };
+}
+
+function fillEncode(features: number, inputs: Tensors, outputs: Tensors): void {
+  const last = LAYERS - 1;
+  const sum = new Float32Array(W);
+  const past = inputs[`past_value_${last}`]!.data;
+  past.forEach((value, i) => {
+    sum[i % W] = sum[i % W]! + value;
+  });
+  inputs.positions!.data.forEach((position, i) => {
+    const row = inputs.rows!.data.subarray(i * features, (i + 1) * features);
+    for (let layer = 0; layer < LAYERS; layer++) {
+      outputs[`key_${layer}`]!.data.set(kvOf(row, position, layer, 'key'), i * W);
+      outputs[`value_${layer}`]!.data.set(kvOf(row, position, layer, 'value'), i * W);
+    }
+    kvOf(row, position, last, 'value').forEach((value, column) => {
+      sum[column] = sum[column]! + value;
+    });
+    outputs.hidden!.data.set(sum, i * W);
+  });
+}
+
+/** A query is the hidden state's first numbers, shifted by the outcome's index and the offset. */
+function headGraph(model: ServedModel): FakeGraph {
+  return {
+    inputs: [
+      { name: 'hidden', shape: [1, W] },
+      { name: 'outcomes', shape: ['q', model.outcomes] },
+      { name: 'offsets', shape: ['q', 1] },
+      { name: 'surfaces', shape: ['q', SURFACES.length] },
+    ],
+    outputs: [{ name: 'queries', shape: ['q', E] }],
+    run: (inputs, outputs) => {
+      const { hidden, outcomes, offsets } = inputs;
+      offsets!.data.forEach((offset, row) => {
+        const outcome = outcomes!.data.subarray(row * model.outcomes, (row + 1) * model.outcomes).indexOf(1);
+        for (let i = 0; i < E; i++) outputs.queries!.data[row * E + i] = hidden!.data[i]! + outcome + offset;
+      });
+    },
+  };
+}
+
+export function person(number: number): string {
+  return number.toString(16).padStart(32, '0');
+}
+
+export function action(eventId: string, itemId: string, more: Partial<NewEvent> = {}): NewEvent {
+  return { eventId, operation: 'add', itemId, actions: ['click'], surface: 'home', timeMs: NOW - 1000, ...more };
+}
+
+export function retract(eventId: string): NewEvent {
+  return { eventId, operation: 'retract', actions: [], surface: 'home', timeMs: NOW };
+}
+
+export function ask(who: string | undefined, more: Partial<EncodeAsk> = {}): EncodeAsk {
+  return {
+    person: who,
+    context: { surface: 'home', nowMs: BigInt(NOW), features: {} } as EncodeAsk['context'],
+    surface: 0,
+    nowMs: NOW,
+    embeddings: undefined,
+    contextRows: 1,
+    queries: [{ outcome: 2, offsetMs: 0 }],
+    minimumSequence: 0,
+    ...more,
+  };
+}
+
+/** A call that nobody gives up, with `remainingMs` to go at every time of asking. */
+export function call(remainingMs = 10_000, signal: AbortSignal = new AbortController().signal) {
+  return { signal, remainingMs: () => remainingMs };
+}

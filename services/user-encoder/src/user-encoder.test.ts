@@ -1,0 +1,374 @@
+import { KvSource } from '@onepass/contracts';
+import { OnepassError, unavailable } from '@onepass/errors';
+import type { HistoryStore } from '@onepass/history';
+import fc from 'fast-check';
+import { afterEach, expect, test } from 'vitest';
+import {
+  action,
+  ask,
+  call,
+  type FakeCell,
+  type FakeCellOptions,
+  fakeCell,
+  person,
+  retract,
+} from './fake-cell.suite.js';
+
+const open: FakeCell[] = [];
+async function newCell(options: FakeCellOptions = {}): Promise<FakeCell> {
+  const cell = await fakeCell(options);
+  open.push(cell);
+  return cell;
+}
+afterEach(async () => {
+  for (const cell of open.splice(0)) await cell.close();
+});
+
+const encode = (cell: FakeCell, who: string | undefined) => cell.encoder.encode(ask(who), call());
+
+/** Something that tests open by hand. */
+function latch() {
+  let release!: () => void;
+  const opened = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  return { opened, release };
+}
+
+/** Waits until a condition that other work brings about holds. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test('nobody has an empty past and holds nothing', async () => {
+  const cell = await newCell();
+  const encoded = await encode(cell, undefined);
+  expect(encoded).toMatchObject({ source: KvSource.EMPTY, seenItemIds: [], lastMs: undefined, encodedTokens: 0 });
+  expect(encoded.reference).toMatchObject({ releaseId: 'r-fake', length: 0, historySequence: 0n });
+  expect(encoded.queries).toHaveLength(2);
+  expect(cell.pool.stats().held).toBe(0);
+});
+
+test('a person is encoded once, then held, then only what is new', async () => {
+  const cell = await newCell();
+  const who = person(1);
+  await cell.append(who, action('e1', 'i1'), action('e2', 'i2'), action('e3', 'i1'));
+  const first = await encode(cell, who);
+  expect(first).toMatchObject({ source: KvSource.RECOMPUTE, encodedTokens: 3, seenItemIds: ['i2', 'i1'] });
+  const second = await encode(cell, who);
+  expect(second).toMatchObject({ source: KvSource.SLOT, encodedTokens: 0, queries: first.queries });
+  await cell.append(who, action('e4', 'i3'));
+  const third = await encode(cell, who);
+  expect(third).toMatchObject({ source: KvSource.APPEND, encodedTokens: 1, seenItemIds: ['i2', 'i1', 'i3'] });
+  expect(third.reference.generation).toBe(first.reference.generation);
+  expect(third.reference).toMatchObject({ length: 4, historySequence: 4n });
+  expect(cell.readKv(third.reference)).toEqual(await cell.expectedKv(who, 4));
+  // What was handed out before still holds its shorter prefix.
+  expect(cell.readKv(first.reference)[0]).toEqual((await cell.expectedKv(who, 4))[0]!.slice(0, 9));
+  expect(cell.measurements.snapshot()).toMatchObject({
+    kv_recompute: 1,
+    kv_slot: 1,
+    kv_append: 1,
+    encode_runs: 3,
+    encoded_tokens: 4,
+  });
+});
+
+test('appending gives the queries of a full pass', async () => {
+  const [one, other] = [await newCell(), await newCell()];
+  const who = person(1);
+  const events = ['i1', 'i2', 'i3', 'i4'].map((item, i) => action(`e${i}`, item));
+  for (const event of events) {
+    await one.append(who, event);
+    await encode(one, who);
+  }
+  await other.append(who, ...events);
+  expect((await encode(one, who)).queries).toEqual((await encode(other, who)).queries);
+});
+
+test('two requests at once do the work once', async () => {
+  const cell = await newCell();
+  const who = person(1);
+  await cell.append(who, action('e1', 'i1'), action('e2', 'i2'));
+  const both = await Promise.all([encode(cell, who), encode(cell, who)]);
+  expect(both.map((e) => e.source)).toEqual([KvSource.RECOMPUTE, KvSource.SLOT]);
+  expect(cell.measurements.snapshot()).toMatchObject({ encoded_tokens: 2 });
+});
+
+test('persons do not wait for each other', async () => {
+  const cell = await newCell();
+  const gate = latch();
+  await cell.append(person(1), action('e1', 'i1'));
+  await cell.append(person(2), action('e1', 'i2'));
+  cell.beforeRun = () => gate.opened;
+  const slow = encode(cell, person(1));
+  await until(() => cell.pool.stats().pinned === 1);
+  cell.beforeRun = () => {};
+  expect((await encode(cell, person(2))).source).toBe(KvSource.RECOMPUTE);
+  gate.release();
+  expect((await slow).source).toBe(KvSource.RECOMPUTE);
+});
+
+test('a full window is encoded anew, shorter, in a slot of another generation', async () => {
+  const cell = await newCell({ window: 8 });
+  const who = person(1);
+  await cell.append(who, ...Array.from({ length: 8 }, (_, i) => action(`e${i}`, `i${i}`)));
+  const full = await encode(cell, who);
+  expect(full.reference.length).toBe(8);
+  await cell.append(who, action('e8', 'i1'));
+  const slid = await encode(cell, who);
+  expect(slid).toMatchObject({ source: KvSource.RECOMPUTE, encodedTokens: 6 });
+  expect(slid.reference.slot).not.toBe(full.reference.slot);
+  expect(cell.readKv(slid.reference)).toEqual(await cell.expectedKv(who, 6));
+  // The first token kept knows when the one before it was.
+  expect(slid.seenItemIds).toHaveLength(8);
+  await cell.append(who, action('e9', 'i1'), action('e10', 'i2'));
+  const grown = await encode(cell, who);
+  expect(grown).toMatchObject({ source: KvSource.APPEND, reference: { length: 8 } });
+});
+
+test('a retract takes the action out of KV and seen', async () => {
+  const cell = await newCell();
+  const who = person(1);
+  await cell.append(who, action('e1', 'i1'), action('e2', 'i2'), action('e3', 'i3'));
+  const before = await encode(cell, who);
+  await cell.append(who, retract('e2'));
+  const after = await encode(cell, who);
+  expect(after).toMatchObject({ source: KvSource.RECOMPUTE, encodedTokens: 2, seenItemIds: ['i1', 'i3'] });
+  expect(after.reference.historySequence).toBe(4n);
+  expect(
+    after.reference.slot === before.reference.slot && after.reference.generation === before.reference.generation,
+  ).toBe(false);
+  expect(cell.readKv(after.reference)).toEqual(await cell.expectedKv(who, 2));
+});
+
+test('an action logged and retracted between two requests was never there', async () => {
+  const cell = await newCell();
+  const who = person(1);
+  await cell.append(who, action('e1', 'i1'));
+  await encode(cell, who);
+  await cell.append(who, action('e2', 'i2'), retract('e2'));
+  expect(await encode(cell, who)).toMatchObject({
+    source: KvSource.SLOT,
+    seenItemIds: ['i1'],
+    reference: { length: 1, historySequence: 3n },
+  });
+});
+
+test('retracting everything leaves an empty past, and the old KV misses', async () => {
+  const cell = await newCell();
+  const who = person(1);
+  await cell.append(who, action('e1', 'i1'));
+  const { reference } = await encode(cell, who);
+  await cell.append(who, retract('e1'));
+  expect(await encode(cell, who)).toMatchObject({ source: KvSource.EMPTY, seenItemIds: [], lastMs: undefined });
+  expect(() => cell.readKv(reference)).toThrow('KV miss');
+  expect(cell.pool.stats().held).toBe(0);
+});
+
+test('actions the release does not know make no token, but are seen and counted', async () => {
+  const cell = await newCell();
+  const who = person(1);
+  await cell.append(who, action('e1', 'elsewhere'), action('e2', 'i2', { actions: ['wave'] }));
+  const empty = await encode(cell, who);
+  expect(empty).toMatchObject({ source: KvSource.EMPTY, seenItemIds: ['elsewhere', 'i2'] });
+  expect(empty.reference).toMatchObject({ length: 0, historySequence: 2n });
+  await cell.append(who, action('e3', 'i3'), action('e4', 'elsewhere'));
+  const one = await encode(cell, who);
+  expect(one).toMatchObject({ source: KvSource.RECOMPUTE, encodedTokens: 1, reference: { historySequence: 4n } });
+  await cell.append(who, action('e5', 'elsewhere'));
+  expect(await encode(cell, who)).toMatchObject({
+    source: KvSource.SLOT,
+    reference: { length: 1, historySequence: 5n },
+  });
+});
+
+test('a window is filled from behind many unknown actions', async () => {
+  const cell = await newCell({ window: 8 });
+  const who = person(1);
+  const unknown = Array.from({ length: 900 }, (_, i) => action(`u${i}`, 'elsewhere'));
+  await cell.append(who, ...[1, 2, 3].map((i) => action(`e${i}`, `i${i}`)), ...unknown);
+  await cell.append(who, action('last', 'i4'));
+  const encoded = await encode(cell, who);
+  expect(encoded).toMatchObject({ encodedTokens: 4, reference: { historySequence: 904n } });
+  expect(cell.readKv(encoded.reference)).toEqual(await cell.expectedKv(who, 4));
+});
+
+test('the person used longest ago gives way', async () => {
+  const cell = await newCell({ slots: 2 });
+  for (const n of [1, 2, 3]) await cell.append(person(n), action('e1', `i${n}`));
+  const first = await encode(cell, person(1));
+  for (const n of [2, 3]) await encode(cell, person(n));
+  expect(() => cell.readKv(first.reference)).toThrow('KV miss');
+  expect((await encode(cell, person(2))).source).toBe(KvSource.SLOT);
+  const again = await encode(cell, person(1));
+  expect(again).toMatchObject({ source: KvSource.RECOMPUTE, seenItemIds: ['i1'] });
+  expect(cell.readKv(again.reference)).toEqual(await cell.expectedKv(person(1), 1));
+});
+
+test('a pool whose every slot is in work is waited for, as long as the call allows', async () => {
+  const cell = await newCell({ slots: 1, restMs: 300 });
+  const gate = latch();
+  await cell.append(person(1), action('e1', 'i1'));
+  await cell.append(person(2), action('e1', 'i2'));
+  cell.beforeRun = () => gate.opened;
+  const working = encode(cell, person(1));
+  await until(() => cell.pool.stats().pinned === 1);
+  const hasty = cell.encoder.encode(ask(person(2)), call(15));
+  await expect(hasty).rejects.toMatchObject({ detail: { kind: 'overloaded', retryAfterMs: 300 } });
+  const patient = encode(cell, person(2));
+  await until(() => cell.pool.stats().refusals > 4);
+  gate.release();
+  expect((await working).source).toBe(KvSource.RECOMPUTE);
+  expect((await patient).source).toBe(KvSource.RECOMPUTE);
+});
+
+test('a failed run leaves what was held as it was', async () => {
+  const cell = await newCell();
+  const who = person(1);
+  cell.beforeRun = () => {
+    throw new Error('out of order');
+  };
+  await cell.append(who, action('e1', 'i1'));
+  await expect(encode(cell, who)).rejects.toThrow('out of order');
+  expect(cell.pool.stats()).toMatchObject({ held: 0, pinned: 0 });
+  cell.beforeRun = () => {};
+  const held = await encode(cell, who);
+  await cell.append(who, action('e2', 'i2'));
+  cell.beforeRun = () => {
+    throw new Error('out of order');
+  };
+  await expect(encode(cell, who)).rejects.toThrow('out of order');
+  expect(cell.readKv(held.reference)).toEqual((await cell.expectedKv(who, 2)).map((tensor) => tensor.slice(0, 3)));
+  cell.beforeRun = () => {};
+  const after = await encode(cell, who);
+  expect(after).toMatchObject({ source: KvSource.APPEND, encodedTokens: 1, seenItemIds: ['i1', 'i2'] });
+  expect(cell.readKv(after.reference)).toEqual(await cell.expectedKv(who, 2));
+  expect(cell.pool.stats().pinned).toBe(0);
+});
+
+test('a caller that has gone while it waits its turn does not run and holds nobody up', async () => {
+  const cell = await newCell();
+  const who = person(1);
+  await cell.append(who, action('e1', 'i1'));
+  const gate = latch();
+  cell.beforeRun = () => gate.opened;
+  const first = encode(cell, who);
+  const gone = new AbortController();
+  const second = cell.encoder.encode(ask(who), call(10_000, gone.signal));
+  const third = encode(cell, who);
+  gone.abort(new OnepassError({ kind: 'cancelled' }, 'the caller has gone'));
+  await expect(second).rejects.toMatchObject({ kind: 'cancelled' });
+  gate.release();
+  expect((await first).source).toBe(KvSource.RECOMPUTE);
+  expect((await third).source).toBe(KvSource.SLOT);
+});
+
+/** The history with another `head`. */
+const withHead = (history: HistoryStore, head: HistoryStore['head']): HistoryStore => ({
+  append: (...args) => history.append(...args),
+  head,
+  tail: (...args) => history.tail(...args),
+  latest: (...args) => history.latest(...args),
+  actedItemIds: (who) => history.actedItemIds(who),
+  close: () => history.close(),
+});
+
+test('without the history, what is held is served and said to be degraded', async () => {
+  let down = false;
+  const cell = await newCell({
+    history: (history) =>
+      withHead(history, async (who) => {
+        if (down) throw unavailable('the history store cannot be read');
+        return history.head(who);
+      }),
+  });
+  const who = person(1);
+  await cell.append(who, action('e1', 'i1'));
+  await cell.append(person(2), action('e1', 'i2'));
+  const held = await encode(cell, who);
+  down = true;
+  expect(await encode(cell, who)).toMatchObject({
+    source: KvSource.SLOT,
+    degraded: 'the history store cannot be read',
+    reference: held.reference,
+    seenItemIds: ['i1'],
+  });
+  expect(await encode(cell, person(2))).toMatchObject({ source: KvSource.EMPTY, degraded: expect.any(String) });
+  down = false;
+  expect(await encode(cell, person(2))).toMatchObject({ source: KvSource.RECOMPUTE, degraded: undefined });
+  expect(await encode(cell, who)).toMatchObject({ source: KvSource.SLOT, degraded: undefined });
+});
+
+test('a write that the caller was told of is waited for, one that never comes is not', async () => {
+  let late = 3;
+  const cell = await newCell({
+    history: (history) =>
+      withHead(history, async (who) => (late-- > 0 ? { sequence: 0, hash: 0n } : history.head(who))),
+  });
+  const who = person(1);
+  await cell.append(who, action('e1', 'i1'), action('e2', 'i2'));
+  const seen = await cell.encoder.encode(ask(who, { minimumSequence: 2 }), call());
+  expect(seen.reference.historySequence).toBe(2n);
+  await expect(cell.encoder.encode(ask(who, { minimumSequence: 3 }), call())).rejects.toMatchObject({
+    kind: 'unavailable',
+    message: 'the history ends at sequence 2, asked for was 3',
+  });
+});
+
+test('without queries a held person runs nothing', async () => {
+  const cell = await newCell();
+  const who = person(1);
+  await cell.append(who, action('e1', 'i1'));
+  await encode(cell, who);
+  const encoded = await cell.encoder.encode(ask(who, { queries: [] }), call());
+  expect(encoded).toMatchObject({ source: KvSource.SLOT, queries: new Float32Array(0), reference: { length: 1 } });
+  expect(cell.measurements.snapshot()).toMatchObject({ encode_runs: 1 });
+});
+
+test('several context rows fit behind a full window', async () => {
+  const cell = await newCell({ window: 8 });
+  const who = person(1);
+  await cell.append(who, ...Array.from({ length: 8 }, (_, i) => action(`e${i}`, `i${i}`)));
+  const related = ask(who, { embeddings: Float32Array.of(1, 2, 3, 4), contextRows: 2 });
+  const encoded = await cell.encoder.encode(related, call());
+  expect(cell.readKv(encoded.reference)).toEqual(await cell.expectedKv(who, 8));
+  expect((await encode(cell, who)).queries).not.toEqual(encoded.queries);
+});
+
+test('whatever persons do in whatever order, KV is the history’s', async () => {
+  const step = fc.record({
+    who: fc.integer({ min: 1, max: 4 }),
+    add: fc.array(fc.constantFrom('i0', 'i1', 'i2', 'i3', 'elsewhere'), { maxLength: 5 }),
+    retract: fc.option(fc.nat(8), { nil: undefined, freq: 4 }),
+    requests: fc.integer({ min: 0, max: 3 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 25 }), async (steps) => {
+      const cell = await fakeCell({ slots: 3, window: 6 });
+      try {
+        let events = 0;
+        for (const { who, add, retract: taken, requests } of steps) {
+          const added = add.map((item) => action(`${who}-${events++}`, item));
+          await cell.append(person(who), ...added);
+          if (taken !== undefined) await cell.append(person(who), retract(`${who}-${taken}`));
+          const all = await Promise.all(Array.from({ length: requests }, () => encode(cell, person(who))));
+          const head = await cell.history.head(person(who));
+          const { itemIds } = await cell.history.actedItemIds(person(who));
+          for (const { reference, seenItemIds } of all) {
+            expect(reference.historySequence).toBe(BigInt(head.sequence));
+            expect(reference.historyHash).toBe(head.hash);
+            expect([...seenItemIds].sort()).toEqual([...itemIds].sort());
+            if (reference.length > 0) {
+              expect(cell.readKv(reference)).toEqual(await cell.expectedKv(person(who), reference.length));
+            }
+          }
+        }
+        expect(cell.pool.stats().pinned).toBe(0);
+      } finally {
+        await cell.close();
+      }
+    }),
+    { seed: 6, numRuns: 25 },
+  );
+});

@@ -255,5 +255,5 @@ export function ask(who: string | undefined, more: Partial<EncodeAsk> = {}): Enc
 
 /** A call that nobody gives up, with `remainingMs` to go at every time of asking. */
 export function call(remainingMs = 10_000, signal: AbortSignal = new AbortController().signal) {
-  return { signal, remainingMs: () => remainingMs };
+  return { signal, deadlineMs: Date.now() + remainingMs, remainingMs: () => remainingMs };
 }

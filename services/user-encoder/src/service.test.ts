@@ -14,13 +14,13 @@ import {
 } from '@onepass/contracts';
 import { decodeEmbeddings } from '@onepass/embeddings';
 import { type HistoryStore, type NewEvent, openLmdbHistory } from '@onepass/history';
-import { KvPoolReader } from '@onepass/kv';
+import { KV_POOL_FILE, KvPoolReader, kvShape } from '@onepass/kv';
 import { type Items, loadRelease, openItems, type Release } from '@onepass/release';
 import { personKey } from '@onepass/routing';
 import { openSharedMemory } from '@onepass/shared-memory';
 import { type BundledProgram, bundleProgram, SMOKE_RELEASE } from '@onepass/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { HISTORY_FOLDER, KV_POOL_FILE, userEncoderProgram } from './index.js';
+import { HISTORY_FOLDER, userEncoderProgram } from './index.js';
 
 const root = mkdtempSync(join(tmpdir(), 'onepass-encode-'));
 const historyDir = join(root, 'data', HISTORY_FOLDER);
@@ -51,9 +51,8 @@ beforeAll(async () => {
   role = await userEncoderProgram.start(environment());
   client = createClient(UserEncoderService, role.address);
   history = openLmdbHistory(historyDir);
-  const { layers, width, window, contextRows } = release.manifest.model;
   reader = KvPoolReader.open(openSharedMemory(join(root, 'cell', KV_POOL_FILE)), {
-    shape: { layers, width, capacity: window + contextRows },
+    shape: kvShape(release.manifest.model),
     releaseId: release.id,
   });
   appender = await bundleProgram(new URL('./append.program.ts', import.meta.url));

@@ -5,6 +5,8 @@ import type { KvPoolWriter, SlotState } from '@onepass/kv';
 /** Of a call: when it is given up, and by when it must be answered. */
 export interface EncodeCall {
   readonly signal: AbortSignal;
+  /** Epoch ms; Infinity = none. */
+  readonly deadlineMs: number;
   remainingMs(): number;
 }
 

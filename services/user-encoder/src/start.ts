@@ -6,7 +6,7 @@ import { type RoleProgram, type RunningRole, startServer } from '@onepass/contra
 import { startupError } from '@onepass/errors';
 import { openLmdbHistory } from '@onepass/history';
 import { createEngine, type InferenceEngine } from '@onepass/inference';
-import { type KvPoolStats, KvPoolWriter, poolBytes } from '@onepass/kv';
+import { KV_POOL_FILE, type KvPoolStats, KvPoolWriter, kvShape, poolBytes } from '@onepass/kv';
 import { loadRelease, openItems, type Release } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
 import { createLogger, Measurements, measureEventLoop } from '@onepass/telemetry';
@@ -24,8 +24,7 @@ export const userEncoderProgram: RoleProgram = {
   start: async (env) => startUserEncoder(readSettings(userEncoderSettings, env)),
 };
 
-/** File of the KV pool in the cell's directory, and folder of the history in the data directory. */
-export const KV_POOL_FILE = 'kv.pool';
+/** Where the history lies in the data directory. */
 export const HISTORY_FOLDER = 'history';
 
 /** Persons remembered for each slot: those whose KV was evicted keep their seen items for a while. */
@@ -102,8 +101,7 @@ function makePool(
   measurements: Measurements,
   closing: (() => void)[],
 ): KvPoolWriter {
-  const { layers, width, window, contextRows } = release.manifest.model;
-  const shape = { layers, width, capacity: window + contextRows };
+  const shape = kvShape(release.manifest.model);
   try {
     mkdirSync(settings.cellDir, { recursive: true });
   } catch (error) {

@@ -1,4 +1,4 @@
-import type { Graph, InferenceEngine, RunBuffer, RunTiming, Tensor } from '@onepass/inference';
+import type { Graph, InferenceEngine, RunBuffer, RunTerms, RunTiming, Tensor } from '@onepass/inference';
 import type { KvTensors } from '@onepass/kv';
 import { contextRows, headOffset, type PastToken, writePastRows } from '@onepass/tokens';
 import type { EncodeAsk } from './encode-ask.js';
@@ -85,7 +85,7 @@ export class Trunk {
    * New tokens and, behind them, the context rows, in one causal pass. K and V of the new rows are written in place behind
    * the held ones; those of the context rows lie behind the last token, where nobody reads.
    */
-  async encode(past: PassPast, ask: EncodeAsk, buffers: PassBuffers, signal: AbortSignal): Promise<RunTiming> {
+  async encode(past: PassPast, ask: EncodeAsk, buffers: PassBuffers, terms: RunTerms): Promise<RunTiming> {
     const { layout, layers, width } = this.#model;
     const fresh = past.tokens.length;
     const rows = fresh + ask.contextRows;
@@ -114,11 +114,11 @@ export class Trunk {
       outputs[`key_${layer}`] = { data: key.subarray(held, end), shape: [rows, width] };
       outputs[`value_${layer}`] = { data: value.subarray(held, end), shape: [rows, width] };
     }
-    return this.#encode.run(inputs, outputs, { signal });
+    return this.#encode.run(inputs, outputs, terms);
   }
 
   /** One embedding a query into `buffers.queries`, from the last context row's hidden state. */
-  async retrieve(ask: EncodeAsk, buffers: PassBuffers, signal: AbortSignal): Promise<RunTiming> {
+  async retrieve(ask: EncodeAsk, buffers: PassBuffers, terms: RunTerms): Promise<RunTiming> {
     const { layout, width, outcomes } = this.#model;
     const count = ask.queries.length;
     buffers.outcomes.fill(0);
@@ -136,7 +136,7 @@ export class Trunk {
         surfaces: { data: buffers.surfaces, shape: [count, layout.surfaces] },
       },
       { queries: { data: buffers.queries, shape: [count, layout.itemDimension] } },
-      { signal },
+      terms,
     );
   }
 }

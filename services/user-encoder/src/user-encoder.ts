@@ -84,8 +84,8 @@ export class UserEncoder {
   }
 
   /**
-   * @throws OnepassError `unavailable` when the history stays behind the sequence asked for; `overloaded` when no slot comes free; the
-   * signal's reason; whatever a graph run throws. What was held of the person before stays whole.
+   * @throws OnepassError `unavailable` when the history stays behind the sequence asked for; `overloaded` when no slot comes free, or
+   * the graph runs that wait leave no time; the signal's reason; whatever a graph run throws. What was held of the person before stays whole.
    */
   encode(ask: EncodeAsk, call: EncodeCall): Promise<Encoded> {
     const encoded = this.#encode({ ask, call, stages: new StageClock() });
@@ -179,13 +179,13 @@ export class UserEncoder {
     const buffers = trunk.takeBuffers(past, ask);
     try {
       if (past.tokens.length > 0 || ask.queries.length > 0) {
-        addTiming(stages, 'encode', await trunk.encode(past, ask, buffers, call.signal));
+        addTiming(stages, 'encode', await trunk.encode(past, ask, buffers, call));
         measurements.count('encode_runs');
         measurements.count('encoded_tokens', past.tokens.length);
       }
       const reference = this.#settle(ask.person, { plan, degraded }, slot);
       measurements.count(KINDS[plan.kind].counter);
-      if (ask.queries.length > 0) addTiming(stages, 'head', await trunk.retrieve(ask, buffers, call.signal));
+      if (ask.queries.length > 0) addTiming(stages, 'head', await trunk.retrieve(ask, buffers, call));
       return {
         reference,
         source: KINDS[plan.kind].source,

@@ -1,4 +1,5 @@
 import { OnepassError } from '@onepass/errors';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { LeafShard } from './leaf.js';
 import { Root } from './root.js';
@@ -33,6 +34,26 @@ async function ask(leaves: readonly LeafShard[], withinMs = 20) {
 }
 
 describe('the root', () => {
+  test('answers the best of all shards however they lie, though it asks each for its part first', async () => {
+    const shards = fc.array(fc.array(fc.integer({ min: 0, max: 9 }), { maxLength: 120 }), {
+      minLength: 1,
+      maxLength: 4,
+    });
+    await fc.assert(
+      fc.asyncProperty(shards, fc.integer({ min: 1, max: 150 }), async (scores, limit) => {
+        let row = 0;
+        const parts = scores.map((list) => list.map((score): [number, number] => [row++, score]));
+        const ids = Array.from({ length: row }, (_, i) => `i${(i * 31) % 97}-${i}`);
+        const best = (pairs: [number, number][], count: number) =>
+          hits(...[...pairs].sort((a, b) => b[1] - a[1] || (ids[a[0]]! < ids[b[0]]! ? -1 : 1)).slice(0, count));
+        const leaves = parts.map((pairs): LeafShard => ({ search: ({ limit }) => [best(pairs, limit)] }));
+        const root = new Root({ leaves, ids, onLeafFailure: expect.fail });
+        expect((await root.search({ ...request, limit }, Infinity)).hits).toEqual([best(parts.flat(), limit)]);
+      }),
+      { seed: 14, numRuns: 300 },
+    );
+  });
+
   test('merges what the leaves found, ties by id', async () => {
     const { hits, shardsAnswered, shardsTotal } = await ask([first, second]);
     expect([...hits[0]!.rows]).toEqual([3, 0, 2]);

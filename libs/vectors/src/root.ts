@@ -30,29 +30,54 @@ export class Root {
    * @throws OnepassError `unavailable` when no leaf answers; the signal's reason when it is aborted
    */
   async search(request: LeafRequest, withinMs: number): Promise<RootAnswer> {
+    const { limit } = request;
+    const fewer = leafLimit(limit, this.#options.leaves.length);
+    const first = await this.#ask(request, fewer, withinMs);
+    const complete = first.hits.every((merged, q) =>
+      first.parts.every((part) => fewer === limit || !cutShort(part[q]!, fewer, merged, limit)),
+    );
+    return complete ? first : this.#ask(request, limit, withinMs);
+  }
+
+  async #ask(request: LeafRequest, each: number, withinMs: number): Promise<RootAnswer & { parts: Parts }> {
     request.signal?.throwIfAborted();
     const { leaves, ids, onLeafFailure } = this.#options;
+    const leafRequest = { ...request, limit: each };
     const settled = await settle(
-      leaves.map((leaf) => ask(leaf, request)),
+      leaves.map((leaf) => ask(leaf, leafRequest)),
       { withinMs, signal: request.signal },
     );
-    const answers: (readonly Hits[])[] = [];
+    const parts: (readonly Hits[])[] = [];
     for (const [leaf, outcome] of settled.entries()) {
-      if (outcome.hits) answers.push(outcome.hits);
+      if (outcome.hits) parts.push(outcome.hits);
       else onLeafFailure(leaf, outcome.cause);
     }
     request.signal?.throwIfAborted();
-    if (answers.length === 0) throw unavailable('no shard of the index answered');
-    const queries = answers[0]!.length;
-    const hits = Array.from({ length: queries }, (_, q) =>
+    if (parts.length === 0) throw unavailable('no shard of the index answered');
+    const hits = parts[0]!.map((_, q) =>
       mergeHits(
-        answers.map((answer) => answer[q]!),
+        parts.map((part) => part[q]!),
         request.limit,
         ids,
       ),
     );
-    return { hits, shardsTotal: leaves.length, shardsAnswered: answers.length };
+    return { hits, parts, shardsTotal: leaves.length, shardsAnswered: parts.length };
   }
+}
+
+/** By leaf that answered, by query. */
+type Parts = readonly (readonly Hits[])[];
+
+/** What a leaf is asked for at first: items lie on shards by a hash, so its part of the best is near limit / leaves. */
+function leafLimit(limit: number, leaves: number): number {
+  const part = limit / leaves;
+  return Math.min(limit, Math.ceil(part + 4 * Math.sqrt(part) + 8));
+}
+
+/** Whether a leaf that gave all it was asked for may have more that belong to the best. */
+function cutShort(part: Hits, asked: number, merged: Hits, limit: number): boolean {
+  if (part.rows.length < asked) return false;
+  return merged.rows.length < limit || part.scores.at(-1)! >= merged.scores.at(-1)!;
 }
 
 type Outcome = { readonly hits: readonly Hits[] } | { readonly hits?: undefined; readonly cause: unknown };

@@ -131,6 +131,7 @@ test('score only: the external candidates, all of them, seen or not, nothing ret
     view: View.EXPLAIN,
   });
   expect(idsOf(page)).toEqual([itemId(60), 'mine', itemId(5)]);
+  expect(mesh.encoder.last.queries).toEqual([]);
   expect(page.items.map((item) => item.sources[0]?.name)).toEqual(['external', 'external', 'ads']);
   expect(page.items[1]?.probabilities).toEqual([0.5, 0.25]);
   expect(page.nextPageToken).toBe('');

@@ -1,5 +1,6 @@
-import type { EncodeResponse } from '@onepass/contracts';
+import { type EncodeResponse, Mode } from '@onepass/contracts';
 import { releaseMismatch } from '@onepass/errors';
+import type { Budget } from '@onepass/pages';
 import { type Cell, firstReachable } from '../cells.js';
 import type { Run } from './run.js';
 
@@ -26,9 +27,14 @@ function requestOf({ plan, nowMs, releaseId }: Run) {
     ...(plan.person && { person: plan.person }),
     context: requestContext(plan, nowMs),
     relatedItemIds: [...plan.relatedItemIds],
-    queries: plan.budgets.map(({ outcome, offsetMs }) => ({ outcome, offsetMs: BigInt(offsetMs) })),
+    // Score only retrieves nothing.
+    queries: plan.mode === Mode.SCORE_ONLY ? [] : plan.budgets.map(queryOf),
     minimumHistorySequence: plan.minimumHistorySequence,
   };
+}
+
+function queryOf({ outcome, offsetMs }: Budget) {
+  return { outcome, offsetMs: BigInt(offsetMs) };
 }
 
 /** The request's own row as far as the gateway knows it; the encoder adds related items and the time of the last action. */

@@ -66,10 +66,31 @@ describe('the root', () => {
     expect([shardsAnswered, shardsTotal]).toEqual([1, 3]);
     expect(failures).toEqual([
       [1, 'broken'],
-      [2, 'no answer within 20 ms'],
+      [2, 'no answer in time'],
     ]);
     const rejecting = leaf(() => Promise.reject(new Error('gone')));
     expect((await ask([second, rejecting], Infinity)).failures).toEqual([[1, 'gone']]);
+  });
+
+  test('asks the leaves that answered for the part of one that did not, and nobody waits twice', async () => {
+    const asked: number[] = [];
+    const plenty: LeafShard = {
+      search: ({ limit }) => {
+        asked.push(limit);
+        return [hits(...Array.from({ length: limit }, (_, row): [number, number] => [row, 1 - row / 1000]))];
+      },
+    };
+    let silences = 0;
+    const counted: LeafShard = {
+      search: () => {
+        silences++;
+        return new Promise(() => {});
+      },
+    };
+    const root = new Root({ leaves: [plenty, counted], ids: [], onLeafFailure: () => {} });
+    const answer = await root.search({ ...request, limit: 200 }, 20);
+    expect(answer.hits[0]!.rows.length).toBe(200);
+    expect([asked, silences, answer.shardsAnswered]).toEqual([[148, 200], 1, 1]);
   });
 
   test('is unavailable when none answers', async () => {

@@ -31,42 +31,48 @@ export class Root {
    */
   async search(request: LeafRequest, withinMs: number): Promise<RootAnswer> {
     const { limit } = request;
-    const fewer = leafLimit(limit, this.#options.leaves.length);
-    const first = await this.#ask(request, fewer, withinMs);
-    const complete = first.hits.every((merged, q) =>
-      first.parts.every((part) => fewer === limit || !cutShort(part[q]!, fewer, merged, limit)),
-    );
-    return complete ? first : this.#ask(request, limit, withinMs);
+    const latest = performance.now() + withinMs;
+    const count = this.#options.leaves.length;
+    const fewer = leafLimit(limit, count);
+    const parts = await this.#ask([...Array(count).keys()], { ...request, limit: fewer }, latest);
+    if (parts.size === 0) throw unavailable('no shard of the index answered');
+    let hits = this.#merge(parts, limit);
+    if (fewer < limit) {
+      const short = [...parts].filter(([, part]) => part.some((own, q) => cutShort(own, fewer, hits[q]!, limit)));
+      const again = short.map(([leaf]) => leaf);
+      for (const [leaf, part] of await this.#ask(again, request, latest)) parts.set(leaf, part);
+      if (again.length > 0) hits = this.#merge(parts, limit);
+    }
+    return { hits, shardsTotal: count, shardsAnswered: parts.size };
   }
 
-  async #ask(request: LeafRequest, each: number, withinMs: number): Promise<RootAnswer & { parts: Parts }> {
+  /** What those of `leaves` that answer find, by leaf. */
+  async #ask(leaves: readonly number[], request: LeafRequest, latest: number): Promise<Map<number, readonly Hits[]>> {
     request.signal?.throwIfAborted();
-    const { leaves, ids, onLeafFailure } = this.#options;
-    const leafRequest = { ...request, limit: each };
     const settled = await settle(
-      leaves.map((leaf) => ask(leaf, leafRequest)),
-      { withinMs, signal: request.signal },
+      leaves.map((leaf) => ask(this.#options.leaves[leaf]!, request)),
+      { withinMs: latest - performance.now(), signal: request.signal },
     );
-    const parts: (readonly Hits[])[] = [];
-    for (const [leaf, outcome] of settled.entries()) {
-      if (outcome.hits) parts.push(outcome.hits);
-      else onLeafFailure(leaf, outcome.cause);
-    }
     request.signal?.throwIfAborted();
-    if (parts.length === 0) throw unavailable('no shard of the index answered');
-    const hits = parts[0]!.map((_, q) =>
+    const parts = new Map<number, readonly Hits[]>();
+    for (const [i, outcome] of settled.entries()) {
+      if (outcome.hits) parts.set(leaves[i]!, outcome.hits);
+      else this.#options.onLeafFailure(leaves[i]!, outcome.cause);
+    }
+    return parts;
+  }
+
+  #merge(parts: ReadonlyMap<number, readonly Hits[]>, limit: number): Hits[] {
+    const byLeaf = [...parts.values()];
+    return byLeaf[0]!.map((_, q) =>
       mergeHits(
-        parts.map((part) => part[q]!),
-        request.limit,
-        ids,
+        byLeaf.map((part) => part[q]!),
+        limit,
+        this.#options.ids,
       ),
     );
-    return { hits, parts, shardsTotal: leaves.length, shardsAnswered: parts.length };
   }
 }
-
-/** By leaf that answered, by query. */
-type Parts = readonly (readonly Hits[])[];
 
 /** What a leaf is asked for at first: items lie on shards by a hash, so its part of the best is near limit / leaves. */
 function leafLimit(limit: number, leaves: number): number {
@@ -103,7 +109,7 @@ async function settle(
   if (!outcomes.some((outcome) => outcome instanceof Promise)) return outcomes as Outcome[];
   let stop = () => {};
   const late = new Promise<Outcome>((resolve) => {
-    stop = () => resolve({ cause: new Error(`no answer within ${withinMs} ms`) });
+    stop = () => resolve({ cause: new Error('no answer in time') });
   });
   // A longer wait than the timer can count is no limit.
   const timer = withinMs < 2 ** 31 ? setTimeout(stop, withinMs) : undefined;
@@ -117,7 +123,6 @@ async function settle(
 }
 
 function mergeHits(parts: readonly Hits[], limit: number, ids: readonly string[]): Hits {
-  if (parts.length === 1) return parts[0]!;
   const count = parts.reduce((sum, part) => sum + part.rows.length, 0);
   const rows = new Uint32Array(count);
   const scores = new Float32Array(count);

@@ -66,7 +66,7 @@ export class RememberedSlates {
       this.#bytes += entry.bytes.length;
       this.#evict();
     });
-    entry.settled = kept.catch(() => this.#entries.delete(key));
+    entry.settled = kept.catch(() => this.#entries.get(key) === entry && this.#entries.delete(key));
     await kept;
     return made;
   }

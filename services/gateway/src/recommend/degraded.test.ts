@@ -87,6 +87,12 @@ test.each(breaks)("retrieval %s: the gateway's own popular list, ranked", async 
   ]);
 });
 
+test("retrieval down: the popular list keeps to the request's number of candidates", async () => {
+  await mesh.retrieval.stop();
+  await home({ candidates: 5, pageSize: 5 });
+  expect(mesh.ranking.last.candidates?.values).toHaveLength(5 * 4 * 2);
+});
+
 test('retrieval down and every popular item excluded: unavailable, not an empty page', async () => {
   await mesh.retrieval.stop();
   const excludedItemIds = POPULAR.map((item) => item.id);

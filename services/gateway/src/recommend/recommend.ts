@@ -133,7 +133,7 @@ export class Recommender {
     const failure = failureOf('retrieval', retrieved);
     if (run.plan.filters.length > 0) throw unavailable(`${failure}, and the filters cannot be evaluated without it`);
     const popular = release.popular.get(run.plan.surface);
-    const candidates = popular && popularFallback(popular, exclusions.reasonAgainst);
+    const candidates = popular && popularFallback(popular, exclusions.reasonAgainst, run.plan.candidates);
     if (!candidates?.itemIds.length) throw unavailable(`${failure}, and no popular item is left to show`);
     run.degrade(Degraded_Reason.RETRIEVAL, failure);
     return { candidates, coverage: undefined };

@@ -2,6 +2,7 @@ import { type EncodeResponse, Mode } from '@onepass/contracts';
 import { releaseMismatch } from '@onepass/errors';
 import type { Budget } from '@onepass/pages';
 import { type Cell, firstReachable } from '../cells.js';
+import { defect } from './candidate-set.js';
 import type { Run } from './run.js';
 
 export interface Encoded {
@@ -17,6 +18,7 @@ export function encode(run: Run, cells: readonly Cell[], deadlineMs: number): Pr
     const response = await cell.encoder.encode(request, run.call(deadlineMs));
     const actual = response.kv?.releaseId ?? '';
     if (actual !== run.releaseId) throw releaseMismatch(run.releaseId, actual, 'the KV');
+    if (request.queries.length > 0 && !response.queries?.values.length) throw defect('the encoder answered no query');
     return { cell, response };
   });
 }

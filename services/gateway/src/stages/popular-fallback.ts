@@ -12,8 +12,11 @@ const NO_SCALES = new Uint8Array(0);
 export function popularFallback(
   popular: PopularItems,
   reasonAgainst: (itemId: string) => FilterReason | undefined,
+  limit: number,
 ): CandidateSet {
-  const kept = [...popular.itemIds.keys()].filter((place) => reasonAgainst(popular.itemIds[place]!) === undefined);
+  const kept = [...popular.itemIds.keys()]
+    .filter((place) => reasonAgainst(popular.itemIds[place]!) === undefined)
+    .slice(0, limit);
   const dimension = popular.embeddings.length / popular.itemIds.length;
   const rows = new Uint16Array(kept.length * dimension);
   for (const [i, place] of kept.entries()) {

@@ -192,9 +192,11 @@ function unary(method: DescMethodUnary, handler: AnyHandler, limit: number, opti
     call: grpc.ServerUnaryCall<Buffer, Uint8Array>,
     callback: grpc.sendUnaryData<Uint8Array>,
   ): Promise<void> => {
+    const underWay = new CallUnderWay(call);
     try {
       const request = decode(method.input, call.request, limit);
-      const response = await handler(request, serverCall(call));
+      const response = await handler(request, underWay);
+      underWay.answered();
       callback(null, toBinary(method.output, create(method.output, response as MessageInitShape<DescMessage>)));
       measurements.count('rpc_ok');
     } catch (thrown) {
@@ -222,17 +224,40 @@ function decode(schema: DescMessage, bytes: Buffer, limit: number): unknown {
   }
 }
 
-function serverCall(call: grpc.ServerUnaryCall<Buffer, Uint8Array>): ServerCall {
-  const deadlineMs = Number(call.getDeadline());
-  const controller = new AbortController();
-  call.on('cancelled', () => {
-    const late = Date.now() >= deadlineMs;
-    controller.abort(
-      new OnepassError(
-        { kind: late ? 'deadline_exceeded' : 'cancelled' },
-        late ? 'the deadline has passed' : 'the caller has gone',
-      ),
-    );
-  });
-  return { signal: controller.signal, deadlineMs, remainingMs: () => deadlineMs - Date.now() };
+/** One call under way. */
+class CallUnderWay implements ServerCall {
+  readonly deadlineMs: number;
+  readonly #call: grpc.ServerUnaryCall<Buffer, Uint8Array>;
+  #controller: AbortController | undefined;
+  readonly #abort = () => this.#controller?.abort(goneError(this.deadlineMs));
+
+  constructor(call: grpc.ServerUnaryCall<Buffer, Uint8Array>) {
+    this.#call = call;
+    this.deadlineMs = Number(call.getDeadline());
+  }
+
+  /** Made when asked for: most calls of a stage finish without anybody waiting on it. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#call.cancelled) this.#abort();
+      else this.#call.on('cancelled', this.#abort);
+    }
+    return this.#controller.signal;
+  }
+
+  remainingMs(): number {
+    return this.deadlineMs - Date.now();
+  }
+
+  /** grpc-js says `cancelled` of answered calls too, when their stream closes: that is nobody's business any more. */
+  answered(): void {
+    this.#call.off('cancelled', this.#abort);
+  }
+}
+
+function goneError(deadlineMs: number): OnepassError {
+  return Date.now() >= deadlineMs
+    ? new OnepassError({ kind: 'deadline_exceeded' }, 'the deadline has passed')
+    : new OnepassError({ kind: 'cancelled' }, 'the caller has gone');
 }

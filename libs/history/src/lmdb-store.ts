@@ -28,7 +28,7 @@ import {
 } from './store.js';
 
 export interface LmdbOptions {
-  /** Address space for the data file, in bytes; the file itself grows as it is written. A full map refuses writes. */
+  /** Address space for the data file, in bytes; the file itself grows as it is written, and lmdb-js maps it anew when it outgrows this. */
   readonly mapBytes: number;
   /** Readers at one time over all processes: one a process. */
   readonly maxReaders: number;

@@ -28,7 +28,7 @@ export const userEncoderProgram: RoleProgram = {
 export const HISTORY_FOLDER = 'history';
 
 /** Persons remembered for each slot: those whose KV was evicted keep their seen items for a while. */
-const REMEMBERED_PER_SLOT = 4;
+const REMEMBERED_PER_SLOT = 2;
 
 /**
  * Serves Encode over one release, one history and a KV pool made anew.

@@ -89,6 +89,8 @@ let loaded: OnnxRuntime | undefined;
 
 /** The library that the onnxruntime-node package ships, loaded once per process. @throws OnepassError `startup` naming the file. */
 export function loadOnnxRuntime(): OnnxRuntime {
+  // Else the library collects usage data in the home directory and sends it to its makers, on Linux too.
+  process.env.ORT_DISABLE_TELEMETRY ??= '1';
   loaded ??= bindLibrary(findLibrary());
   return loaded;
 }

@@ -1,16 +1,31 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import { createEngine } from './index.js';
 
+// In a file of its own: the reference API, loaded in the same process, would keep the native library from being unloaded.
 setFlagsFromString('--expose-gc');
 const collect: () => void = runInNewContext('gc');
 
-// In a file of its own: the reference API, loaded in this process, would keep the native library from being unloaded.
+const fixture = fileURLToPath(new URL('../fixtures/attend.onnx', import.meta.url));
+
+test('ONNX Runtime keeps no usage data', async () => {
+  const home = mkdtempSync(join(tmpdir(), 'onepass-home-'));
+  process.env.HOME = home;
+  const engine = createEngine({ provider: 'cpu', inFlight: 1, threads: 1 });
+  await engine.load(fixture);
+  await engine.close();
+  expect(readdirSync(home)).toEqual([]);
+  rmSync(home, { recursive: true });
+});
+
 test('nothing the native side still uses is collected', async () => {
   const engine = createEngine({ provider: 'cpu', inFlight: 3, threads: 1 });
-  const graph = await engine.load(fileURLToPath(new URL('../fixtures/attend.onnx', import.meta.url)));
+  const graph = await engine.load(fixture);
   const run = async () => {
     const [mixed, keys] = [new Float32Array(40), new Float32Array(40)];
     const inputs = {

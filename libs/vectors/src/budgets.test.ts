@@ -114,6 +114,8 @@ describe('budgets', () => {
     ]);
     expect(groupQueries(queries, [0, 0, 1, 0, 0], none)).toEqual([{ query: 2, share: 1 }]);
     expect(groupQueries(new Float32Array(4), [1e308, 1e308], none)).toHaveLength(2);
+    const [, least] = groupQueries(queries, [1e308, 1e-300, 0, 0, 0], none);
+    expect(blend([hits(1), hits(2, 1)], [1, least!.share], 2).rows.length).toBe(2);
     const most = Number.MAX_VALUE;
     expect(groupQueries(Float32Array.of(3e38, 0, 3e38, 0), [most, most], none)).toEqual([{ query: 0, share: 2 }]);
   });

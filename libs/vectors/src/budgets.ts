@@ -24,7 +24,8 @@ export function groupQueries(queries: Float32Array, shares: readonly number[], c
   const largest = Math.max(...shares);
   for (const [query, given] of shares.entries()) {
     if (given === 0) continue;
-    const share = given / largest;
+    // A share that is nothing beside the largest still brings what the others leave.
+    const share = Math.max(given / largest, Number.MIN_VALUE);
     const near = groups.find((group) => product(directions[group.query]!, directions[query]!) > NEAR_EQUAL);
     if (near) near.share += share;
     else groups.push({ query, share });
@@ -106,6 +107,7 @@ export interface Blend {
  * Merges the hits of several queries by budget, never by score: an item in several lists counts once, for the list where its rank is
  * best (ties: the earlier list); each list brings the places its share buys, an unused rest goes to the others. In the order of the
  * answer the lists alternate in proportion, so that every prefix of it keeps the budgets too.
+ * @param shares one for each list, above 0: a list without would take items from the others and bring none
  */
 export function blend(lists: readonly Hits[], shares: readonly number[], limit: number): Blend {
   const owned = ownedRanks(lists);

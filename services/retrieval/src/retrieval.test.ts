@@ -12,6 +12,7 @@ import {
 } from '@onepass/release';
 import { SMOKE_RELEASE } from '@onepass/testing';
 import { mixedQueries } from '@onepass/vectors';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { retrievalProgram } from './start.js';
 
@@ -105,6 +106,35 @@ describe('Search', () => {
       expect(none.candidates!.itemIds).toEqual([]);
       expect(none.candidates!.embeddings!.values.length).toBe(0);
     }
+  });
+
+  test('answers as many as exist up to the limit, whatever the shares, exclusions and filters', async () => {
+    const ask = fc.record({
+      shares: fc.array(fc.constantFrom(0, 1e-300, 0.5, 1, 1e308), { minLength: 1, maxLength: 4 }),
+      limit: fc.constantFrom(1, 5, 50, 200, 400, 2000),
+      excluded: fc.nat(400),
+      filter: fc.constantFrom(undefined, 'ceramics', 'garden', 'none of them'),
+    });
+    await fc.assert(
+      fc.asyncProperty(ask, async ({ shares, limit, excluded, filter }) => {
+        fc.pre(shares.some((share) => share > 0));
+        const { candidates } = await client.search({
+          releaseId: release.id,
+          queries: embeddings(...shares.keys()),
+          budgets: budgets(...shares),
+          limit,
+          excludedItemIds: items.ids.slice(0, excluded),
+          filters: filter === undefined ? [] : [category(filter)],
+        });
+        const admitted = (row: number) =>
+          row >= excluded && (filter === undefined || metadata.attributes[row]!.category === filter);
+        expect(rowsOf(candidates!.itemIds).every(admitted)).toBe(true);
+        const distinct = new Set(candidates!.itemIds).size;
+        expect(distinct).toBe(candidates!.itemIds.length);
+        expect(distinct).toBe(Math.min(limit, items.ids.filter((_, row) => admitted(row)).length));
+      }),
+      { seed: 17, numRuns: 150 },
+    );
   });
 
   test('merges near-equal queries into the first and gives nothing to a share of zero', async () => {

@@ -1,9 +1,9 @@
 import { writeFile } from 'node:fs/promises';
-import { connect, KvSource, user, View } from '@onepass/client';
+import { connect, KvSource, type RecommendResponse, user, View } from '@onepass/client';
 import { connectTo, RankingService, RecommendationService, retrieval, UserEncoderService } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
 import type { Mesh } from '@onepass/local';
-import { type Load, type LoadResult, runGhz } from './ghz.js';
+import { type LoadResult, runGhz } from './ghz.js';
 import { cpuMs } from './machine.js';
 import { personId } from './people.js';
 import { median } from './statistics.js';
@@ -15,8 +15,8 @@ const CONNECTIONS = 8;
 
 type ByRole = Readonly<Record<string, number>>;
 
-/** One load at saturation. */
-export interface Saturated {
+/** One load, and what it cost. */
+export interface Loaded {
   readonly load: LoadResult;
   /** CPU that each process of the mesh used, in ms a request. */
   readonly cpuMs: ByRole;
@@ -53,46 +53,27 @@ export class Bench {
     this.#seconds = seconds;
   }
 
-  /** One call at a time. */
-  oneAtATime(): Promise<LoadResult> {
-    return this.#load(1);
-  }
-
-  async saturate(concurrency: number): Promise<Saturated> {
-    await this.#measurements();
-    const before = this.#cpu();
-    const load = await this.#load(concurrency);
-    const after = this.#cpu();
-    const measured = await this.#measurements();
-    const perRequest = (role: string) => ((after[role] ?? 0) - (before[role] ?? 0)) / load.calls;
-    return {
-      load,
-      cpuMs: mapRoles(after, perRequest),
-      lagP99Ms: mapRoles(measured, (role) => measured[role]?.event_loop_lag_p99_ms ?? Number.NaN),
-    };
-  }
-
-  async #load(concurrency: number): Promise<LoadResult> {
-    const load: Load = {
+  /** A closed loop of `concurrency` calls at any time. */
+  async load(concurrency: number): Promise<Loaded> {
+    const measuredBefore = await this.#measurements();
+    const cpuBefore = this.#cpu();
+    const load = await runGhz(this.#ghz, {
       address: this.#mesh.address('gateway'),
       method: METHOD,
       requests: this.#requests,
       concurrency,
       connections: Math.min(concurrency, CONNECTIONS),
       seconds: this.#seconds,
+    });
+    const cpuAfter = this.#cpu();
+    const measured = await this.#measurements();
+    const degraded = degradedStages(measured.gateway) - degradedStages(measuredBefore.gateway);
+    return {
+      // A degraded page costs less than a whole one: figures with such pages in them would flatter.
+      load: degraded === 0 ? load : { ...load, errors: { ...load.errors, degraded } },
+      cpuMs: mapRoles(cpuAfter, (role) => ((cpuAfter[role] ?? 0) - (cpuBefore[role] ?? 0)) / load.calls),
+      lagP99Ms: mapRoles(measured, (role) => measured[role]?.event_loop_lag_p99_ms ?? Number.NaN),
     };
-    const degradedBefore = await this.#degraded();
-    const result = await runGhz(this.#ghz, load);
-    const degraded = (await this.#degraded()) - degradedBefore;
-    // A degraded page costs less than a whole one: figures with such pages in them would flatter.
-    return degraded === 0 ? result : { ...result, errors: { ...result.errors, degraded } };
-  }
-
-  async #degraded(): Promise<number> {
-    const { gateway = {} } = await this.#measurements();
-    return Object.entries(gateway)
-      .filter(([name]) => /^stage_(?!.*_kv_miss$)/.test(name))
-      .reduce((sum, [, count]) => sum + count, 0);
   }
 
   #cpu(): ByRole {
@@ -121,6 +102,12 @@ export class Bench {
   }
 }
 
+/** Stages that failed so far and were gone around. A KV miss is not among them: its stages are done again. */
+function degradedStages(gateway: Readonly<Record<string, number>> = {}): number {
+  const failed = Object.entries(gateway).filter(([name]) => /^stage_(?!.*_kv_miss$)/.test(name));
+  return failed.reduce((sum, [, count]) => sum + count, 0);
+}
+
 function mapRoles(byRole: Readonly<Record<string, unknown>>, value: (role: string) => number): ByRole {
   return Object.fromEntries(Object.keys(byRole).map((role) => [role, value(role)]));
 }
@@ -134,22 +121,26 @@ export interface WarmPages {
   readonly stageMs: ByRole;
 }
 
+/** Tries a person's page gets to become whole and warm: after a start, the first ones may be late. */
+const WARMING_TRIES = 20;
+
 /**
- * Asks a page for every person, twice and then `repeats` times more, and answers what a warm page consists of.
- * @throws OnepassError `startup` when a page is degraded, or its KV not held already
+ * Asks each person's page until it is whole and its KV held already, then `repeats` times more, and answers what a warm page
+ * consists of.
+ * @throws OnepassError `startup` when a page does not become so, or does not stay so
  */
 export async function warmUp(address: string, people: number, repeats: number): Promise<WarmPages> {
   const onepass = connect(address);
   const ask = (person: number) => onepass.recommend({ person: user(personId(person)), ...PAGE, view: View.EXPLAIN });
   const stages = new Map<string, number[]>();
-  let last: Awaited<ReturnType<typeof ask>> | undefined;
+  let last: RecommendResponse | undefined;
   try {
-    for (let person = 0; person < people; person += 1) await ask(person);
+    for (let person = 0; person < people; person += 1) {
+      for (let tries = 1; coldness(await ask(person)) !== undefined && tries < WARMING_TRIES; tries += 1);
+    }
     for (let call = 0; call < people * repeats; call += 1) {
       last = await ask(call % people);
-      const problem =
-        last.degraded[0]?.detail ??
-        (last.kvSource === KvSource.SLOT ? undefined : `its KV came from ${KvSource[last.kvSource]}`);
+      const problem = coldness(last);
       if (problem !== undefined) throw startupError(`a page that should be warm is not: ${problem}`);
       for (const { stage, micros } of last.stages) stages.set(stage, [...(stages.get(stage) ?? []), micros / 1000]);
     }
@@ -162,4 +153,10 @@ export async function warmUp(address: string, people: number, repeats: number): 
     queries: last?.explanation?.outcomeBudgets.length ?? 0,
     stageMs: Object.fromEntries([...stages].map(([stage, values]) => [stage, median(values)])),
   };
+}
+
+/** Why a page is not a warm one; undefined when it is. */
+function coldness(page: RecommendResponse): string | undefined {
+  if (page.degraded.length > 0) return page.degraded.map((d) => d.detail).join('; ');
+  return page.kvSource === KvSource.SLOT ? undefined : `its KV came from ${KvSource[page.kvSource]}`;
 }

@@ -23,7 +23,7 @@ function findings(rounds: readonly Round[]): Findings {
     people: 4,
     seconds: 1,
     warm: { past: 256, candidates: 200, queries: 2, stageMs: { encode: 1.5 } },
-    search: [{ concurrency: 8, qps: 200 }],
+    search: [],
     concurrency: 8,
     rounds,
     residentMiB: { gateway: 90, ranking: 110 },

@@ -1,6 +1,6 @@
 import type { LoadResult } from './ghz.js';
 import type { Machine } from './machine.js';
-import type { Saturated, WarmPages } from './measure.js';
+import type { Loaded, WarmPages } from './measure.js';
 import { type PureTimes, pureMs } from './pure-compute.js';
 import { median } from './statistics.js';
 
@@ -8,7 +8,7 @@ import { median } from './statistics.js';
 export interface Round {
   readonly oneAtATime: LoadResult;
   readonly pure: PureTimes;
-  readonly saturated: Saturated;
+  readonly saturated: Loaded;
 }
 
 export interface Findings {
@@ -20,7 +20,7 @@ export interface Findings {
   readonly seconds: number;
   readonly warm: WarmPages;
   /** Queries a second by concurrency, one load each: where saturation was looked for. */
-  readonly search: readonly { readonly concurrency: number; readonly qps: number }[];
+  readonly search: readonly { readonly concurrency: number; readonly load: LoadResult }[];
   readonly concurrency: number;
   readonly rounds: readonly Round[];
   readonly residentMiB: Readonly<Record<string, number>>;

@@ -12,6 +12,8 @@ export interface EncodeCall {
 
 /** Kept back of a deadline, for the work that a claimed slot is for. */
 const WORK_MS = 10;
+/** For a call without a deadline. */
+const MAX_PATIENCE_MS = 5_000;
 const POLL_MS = 2;
 
 /** The one slot that a piece of work has pinned, so that nobody else's claim takes it across an await. */
@@ -34,14 +36,15 @@ export class SlotHold {
 
   /**
    * Gives up what is held for an empty slot of a new generation. When every slot is in work or rests, waits for one as long as the call
-   * allows, at most `restMs`, the time after which every resting one is free.
+   * allows.
+   * @param restMs what the pool's freed slots rest: when to try again
    * @throws OnepassError `overloaded`, or the signal's reason.
    */
   async claim(call: EncodeCall, restMs: number): Promise<SlotState> {
     // Not held while waiting: the person's own old slot may be the one that is free.
     this.end();
     const started = performance.now();
-    const patienceMs = Math.min(call.remainingMs() - WORK_MS, restMs);
+    const patienceMs = Math.min(call.remainingMs() - WORK_MS, MAX_PATIENCE_MS);
     for (;;) {
       this.#slot = this.#pool.claim(this.#person);
       if (this.#slot !== undefined) return this.#slot;

@@ -14,7 +14,7 @@ from onepass_training.reference import GraphRunner
 from onepass_training.train import Trainer, layout_of
 from onepass_training.world import World, simulate
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # the tensors are tiny: a second thread would only wait
 torch.use_deterministic_algorithms(True)
 
 

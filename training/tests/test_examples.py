@@ -7,6 +7,7 @@ import torch
 from onepass_training.examples import ExampleReader, TrainingBatches
 from onepass_training.model import OnepassModel
 from onepass_training.rows import NO_TIME, PAST_ACTION
+from onepass_training.step import branch_rows
 from onepass_training.trunk import Trunk
 
 
@@ -58,8 +59,6 @@ def test_training_batches_equal_the_serving_path(reader, world, model: OnepassMo
     people = reader.training_people()[:4]
     examples = [reader.training_example(int(person), random) for person in people]
     batch = reader.collate(examples, random, training=False)
-    from onepass_training.step import branch_rows
-
     with torch.no_grad():
         table = model.embed_items(torch.from_numpy(world.catalogue.upstream))
         past = torch.cat([table[batch.past_items], batch.past_features], dim=-1)
@@ -100,9 +99,13 @@ def test_slates_nobody_acted_on_are_kept_at_a_tenth_for_training_only(reader, wo
     kept = len(np.unique(drawn[~acted[drawn]])) / (before & ~acted).sum()
     assert 0.03 < kept < 0.13
     people = np.arange(50)
-    later = np.concatenate([example.slates for example in reader.evaluation_examples(people, 5)])
+    examples = list(reader.evaluation_examples(people, 24))
+    later = np.concatenate([example.slates for example in examples])
     mine = np.flatnonzero(np.isin(world.slate_person, people) & ~before)
     np.testing.assert_array_equal(later, mine)
+    batch = reader.collate(examples, random, training=False)
+    assert batch.prefix.min() >= 0
+    assert batch.prefix.max() <= 32
 
 
 def test_masked_positions_tell_nothing_of_their_actions(reader, layout):

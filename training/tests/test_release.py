@@ -23,7 +23,7 @@ OPERATORS = {
 @pytest.fixture(scope="module")
 def draft(tmp_path_factory):
     out = tmp_path_factory.mktemp("release")
-    assert main(["train", "--smoke", "--steps", "25", "--out", str(out)]) == 0
+    assert main(["train", "--smoke", "--steps", "25", "--threads", "1", "--out", str(out)]) == 0
     return out / "draft"
 
 
@@ -122,10 +122,10 @@ def test_bad_arguments_get_one_sentence(arguments, sentence, capsys):
 
 
 def test_failures_get_one_sentence(tmp_path, capsys):
-    assert main(["train", "--smoke", "--resume", "--out", str(tmp_path)]) == 1
+    assert main(["train", "--smoke", "--threads", "1", "--resume", "--out", str(tmp_path)]) == 1
     assert "no checkpoint to resume from" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    assert main(["train", "--smoke", "--out", str(tmp_path / "file")]) == 1
+    assert main(["train", "--smoke", "--threads", "1", "--out", str(tmp_path / "file")]) == 1
 
 
 @pytest.mark.parametrize("command", [["--help"], ["train", "--help"]])

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 
 from .config import SMOKE, TrainConfig
-from .evaluate import Evaluation, format_table
+from .evaluate import Evaluation, format_table, item_table
+from .probe import Probe
 from .release import write_draft
-from .train import Trainer, layout_of
+from .train import Trainer, layout_of, require_checkpoint
 from .world import simulate
 
 
@@ -58,9 +59,12 @@ def _train(arguments: argparse.Namespace) -> None:
     began = time.monotonic()
     torch.set_num_threads(arguments.threads)
     torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # all memory is written before it is read
     base = SMOKE if arguments.smoke else TrainConfig()
     config = replace(base, seed=arguments.seed, steps=arguments.steps or base.steps)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.resume:
+        require_checkpoint(arguments.out)
     world = simulate(config.seed, config.world)
     print(
         f"world: {len(world.slate_person)} slates, {len(world.event_slate)} events, {time.monotonic() - began:.0f} s",
@@ -76,6 +80,10 @@ def _train(arguments: argparse.Namespace) -> None:
         print(f"trained: {trainer.tokens} tokens in {seconds:.0f} s, {trainer.tokens / seconds:.0f} tokens/s", flush=True)
     metrics = Evaluation(world, layout_of(config), config).run(trainer.model)
     print(format_table(metrics), flush=True)
+    table = item_table(trainer.model, world.catalogue.upstream).astype("float32")
+    metrics["categoryShareAfterSaves"] = Probe(trainer.model, world, table, config.seed).run()
+    shares = ", ".join(f"{count}: {share:.1%}" for count, share in metrics["categoryShareAfterSaves"].items())
+    print(f"share of a category in the top 50, by saves just added in it: {shares}", flush=True)
     write_draft(trainer.model, world, config, metrics, arguments.out / "draft")
     print(f"release draft: {arguments.out / 'draft'} ({time.monotonic() - began:.0f} s in all)")
 

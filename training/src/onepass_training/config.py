@@ -30,7 +30,7 @@ class TrainConfig:
 
     name: str = "synthetic-d128"
     seed: int = 1
-    steps: int = 2_400
+    steps: int = 1_600
     batch: int = 12
     """Histories a step."""
     slates: int = 16
@@ -43,15 +43,15 @@ class TrainConfig:
     """Share of slates without any action that train (UniPinRec)."""
     drop_context: float = 0.1
     """Share of context rows trained without their item or query: a search may come without an embedding."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     weight_decay: float = 0.01
     warmup: int = 100
-    action_weight: float = 1.0
+    action_weight: float = 3.0
     action_weights: tuple[float, ...] = (1.0, 1.0, 2.0, 1.0, 1.0)
     evaluation_people: int = 1_500
     evaluation_slates: int = 4_000
     """Engaged slates that Recall@10 is taken over."""
-    checkpoint_every: int = 200
+    checkpoint_every: int = 100
     world: WorldConfig = field(default_factory=WorldConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
 

@@ -1,6 +1,7 @@
 """Recall@10 and Hit@3(save) of a model, of popularity, and of the best ranking that the world itself allows.
 
-Protocol: docs/training.md. Everything is taken on slates after the split, none left out, with the f16 item table that serving has.
+Protocol: docs/training.md. Everything is taken on slates after the split, none left out,
+with the f16 item table that serving has.
 """
 
 from collections.abc import Iterator

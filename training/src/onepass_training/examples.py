@@ -30,7 +30,7 @@ class Example:
 
 @dataclass(frozen=True)
 class RetrievalTargets:
-    """Positions that L_item is taken at. `rows` index the past (b * P + position) and the contexts (b * M + slate) flattened."""
+    """Positions that L_item is taken at; rows index the flattened past (b * P + position) and contexts (b * M + slate)."""
 
     past_rows: Tensor
     context_rows: Tensor
@@ -86,7 +86,7 @@ def action_bits(bits: NDArray[np.uint8], actions: int) -> FLOAT:
 
 
 class ExampleReader:
-    """Reads a world's logs as examples and collates them to batches. Stateless: every draw comes from the caller's generator."""
+    """Reads a world's logs as examples and collates batches. Stateless: every draw comes from the caller's generator."""
 
     def __init__(self, world: World, layout: RowLayout, model: ModelConfig, train: TrainConfig) -> None:
         self._world, self._layout, self._model, self._train = world, layout, model, train
@@ -126,16 +126,20 @@ class ExampleReader:
         return Example(start, end, chosen)
 
     def evaluation_examples(self, people: INT, most: int) -> Iterator[Example]:
-        """All later slates of `people`, not downsampled, `most` a time, behind the window of events that ends at the last one."""
+        """All later slates of `people`, at most `most` a time, behind the window of events that ends at the last of them.
+
+        Slates that share a window are at most a quarter of it apart, so that the first still sees three quarters.
+        """
+        window = self._model.window
         for person in people:
             mine = np.arange(self._slate_bounds[person], self._slate_bounds[person + 1])
             later = mine[self._world.situation.time_ms[mine] >= self._world.config.split_ms]
-            for chunk in np.split(later, range(most, len(later), most)):
-                if len(chunk):
-                    end = int(self._slate_prefix[chunk[-1]])
-                    start = max(int(self._first_event[person]), end - self._model.window)
-                    start = min(start, int(self._slate_prefix[chunk[0]]))
-                    yield Example(max(start, end - self._model.window), end, chunk)
+            while len(later):
+                prefix = self._slate_prefix[later]
+                count = min(most, int(np.searchsorted(prefix, prefix[0] + window // 4, side="right")))
+                chunk, later = later[:count], later[count:]
+                end = int(self._slate_prefix[chunk[-1]])
+                yield Example(max(int(self._first_event[person]), end - window), end, chunk)
 
     def collate(self, examples: list[Example], random: np.random.Generator, training: bool) -> Batch:
         """One padded batch. Masks, outcome choices and dropped contexts are drawn only when training."""

@@ -1,7 +1,7 @@
 """The four serving graphs of docs/release.md, built node by node from the trained weights.
 
-Built rather than traced: names and dynamic axes are exactly the contract's, no shape of an example is baked in, and the number of
-nodes stays low, which is most of the time of a one-row encode.
+Built rather than traced: names and dynamic axes are exactly the contract's, no shape of an example is baked in, and
+the number of nodes stays low, which is most of the time of a one-row encode.
 """
 
 from pathlib import Path
@@ -169,7 +169,7 @@ def _rank_rows(graph: _ModelGraph, context: str, candidates: str, candidate_row:
 def build_rank(model: OnepassModel, weights: SharedWeights) -> GraphBuilder:
     """contexts and candidates on a cache -> action probabilities. No k x k part: "itself" is one more column of scores."""
     graph = _ModelGraph(model, "rank", weights)
-    g, config, layout = graph.g, model.config, graph.layout
+    g, layout = graph.g, graph.layout
     context = g.input("context", ["c", layout.columns])
     context_positions = g.input("context_positions", ["c"])
     candidates = g.input("candidates", ["k", layout.embedding])

@@ -37,12 +37,27 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.learning_rate * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def _optimizer(model: OnepassModel, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW; only matrices decay."""
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+def require_checkpoint(directory: Path) -> Path:
+    """The checkpoint of a run's directory; says so if there is none, before anything slow begins."""
+    path = directory / CHECKPOINT
+    if not path.exists():
+        raise FileNotFoundError(f"there is no checkpoint to resume from in {directory}")
+    return path
+
+
+def _optimizers(model: OnepassModel, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the blocks, AdamW for all else."""
+    inside = [parameter for name, parameter in model.trunk.named_parameters() if parameter.ndim == 2]
+    taken = {id(parameter) for parameter in inside}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in taken]
+    groups = [
+        {"params": [parameter for parameter in others if parameter.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [parameter for parameter in others if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [
+        torch.optim.Muon(inside, lr=config.learning_rate, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True),
+    ]
 
 
 class Trainer:
@@ -54,28 +69,30 @@ class Trainer:
         reader = ExampleReader(world, layout_of(config), config.model, config)
         self._batches = TrainingBatches(reader, config)
         self._losses = TrainStep(
-            self.model, torch.from_numpy(world.catalogue.upstream), reader.surface_counts(POSITIVE_ACTIONS).sum(axis=0), config.negatives,
+            self.model,
+            torch.from_numpy(world.catalogue.upstream),
+            reader.surface_counts(POSITIVE_ACTIONS).sum(axis=0),
+            config.negatives,
             torch.tensor(config.action_weights),
         )  # fmt: skip
-        self._optimizer = _optimizer(self.model, config)
+        self._optimizers = _optimizers(self.model, config)
         self.tokens = 0
 
     def resume(self) -> None:
         """Goes on from the directory's checkpoint."""
-        if not self._path.exists():
-            raise FileNotFoundError(f"there is no checkpoint to resume from in {self._path.parent}")
-        state = torch.load(self._path, weights_only=True)
+        state = torch.load(require_checkpoint(self._path.parent), weights_only=True)
         if state["config"] != repr(self.config):
             raise ValueError(f"the checkpoint in {self._path.parent} was written by a run with other settings")
         self.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.step = state["step"]
 
     def save(self) -> None:
         """Writes the checkpoint; the old one stays whole until the new one is."""
         state = {
             "config": repr(self.config), "step": self.step,
-            "model": self.model.state_dict(), "optimizer": self._optimizer.state_dict(),
+            "model": self.model.state_dict(), "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
         }  # fmt: skip
         partial = self._path.with_suffix(".partial")
         torch.save(state, partial)
@@ -97,17 +114,19 @@ class Trainer:
 
     def _advance(self) -> tuple[float, float]:
         """One optimiser step."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step)
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(self.config, self.step)
         batch = self._batches.at(self.step)
         self.tokens += batch.tokens
         losses = self._losses.losses(batch, np.random.default_rng([self.config.seed, 23, self.step]))
         total = losses.item + self.config.action_weight * losses.action
         if not torch.isfinite(total):
             raise FloatingPointError(f"the loss is {total.item()} at step {self.step}")
-        self._optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self._optimizer.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
         self.step += 1
         return float(losses.item.detach()), float(losses.action.detach())

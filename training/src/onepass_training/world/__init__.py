@@ -1,4 +1,4 @@
-"""A deterministic synthetic world: items, people with drifting mixed interests, sessions, and slates with known true probabilities."""
+"""A deterministic synthetic world: items, people with drifting mixed interests, sessions, slates, and the truth about them."""
 
 from .catalogue import Catalogue, make_catalogue
 from .config import DAY_MS, SMOKE_WORLD, WorldConfig

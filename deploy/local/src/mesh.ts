@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startupError } from '@onepass/errors';
+import { ROLE_COUNT } from './options.js';
 import { planMesh, type RolePlan } from './plan.js';
 import { freePorts, requireFreePorts } from './ports.js';
 import { createRunDirectory } from './run-directory.js';
@@ -23,7 +24,6 @@ export interface MeshOptions {
 const HOST = '127.0.0.1';
 const SHARED_MEMORY = '/dev/shm';
 const POOL_ROOM_BYTES = 512 * 2 ** 20;
-const ROLES = 4;
 
 /** The four processes on this machine, in shared memory and on ports of their own. */
 export class Mesh {
@@ -38,7 +38,8 @@ export class Mesh {
    */
   static async prepare(options: MeshOptions): Promise<Mesh> {
     const { port } = options;
-    const ports = port === undefined ? await freePorts(HOST, ROLES) : Array.from({ length: ROLES }, (_, i) => port + i);
+    const ports =
+      port === undefined ? await freePorts(HOST, ROLE_COUNT) : Array.from({ length: ROLE_COUNT }, (_, i) => port + i);
     if (port !== undefined) await requireFreePorts(HOST, ports);
     return new Mesh(options, ports as [number, number, number, number]);
   }

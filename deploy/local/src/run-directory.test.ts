@@ -17,13 +17,13 @@ test('what a process that is gone left behind is removed, what a living one has 
   const [prefix, namespace, , started] = basename(mine).split('-');
   const gone = spawn('true');
   await once(gone, 'close');
-  const stale = join(parent, [prefix, namespace, gone.pid, started].join('-'));
+  const stale = join(parent, [prefix, namespace, gone.pid, started, 'x'].join('-'));
   // The same process id, taken by a later process.
-  const recycled = join(parent, [prefix, namespace, process.pid, '1'].join('-'));
-  const foreign = join(parent, [prefix, '1', gone.pid, started].join('-'));
+  const recycled = join(parent, [prefix, namespace, process.pid, '1', 'x'].join('-'));
+  const foreign = join(parent, [prefix, '1', gone.pid, started, 'x'].join('-'));
   const other = join(parent, 'onepass-something');
   for (const path of [stale, recycled, foreign, other]) mkdirSync(path);
-  expect(createRunDirectory(parent)).toBe(mine);
+  expect(createRunDirectory(parent)).not.toBe(mine);
   expect([mine, foreign, other].filter(existsSync)).toHaveLength(3);
   expect([stale, recycled].filter(existsSync)).toEqual([]);
 });

@@ -1,21 +1,19 @@
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * A directory that belongs to this process and to nothing after it. Its name says whose it is, so that the next run can
+ * A new directory that belongs to this process and to nothing after it. Its name says whose it is, so that the next run can
  * tell what a killed one left behind: process namespace, process id, and the process's start time, because ids come again.
  */
 export function createRunDirectory(parent: string): string {
   removeStaleRunDirectories(parent);
-  const path = join(parent, `${PREFIX}${namespace()}-${process.pid}-${startTime(process.pid)}`);
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  return path;
+  return mkdtempSync(join(parent, `${PREFIX}${namespace()}-${process.pid}-${startTime(process.pid)}-`));
 }
 
 const PREFIX = 'onepass-';
 
 function removeStaleRunDirectories(parent: string): void {
-  const pattern = new RegExp(`^${PREFIX}(\\d+)-(\\d+)-(\\d+)$`);
+  const pattern = new RegExp(`^${PREFIX}(\\d+)-(\\d+)-(\\d+)-`);
   for (const name of readdirSync(parent)) {
     const [, itsNamespace, pid, started] = pattern.exec(name) ?? [];
     // Another namespace's processes cannot be seen from here: theirs may be alive.

@@ -52,4 +52,4 @@ test('a writer killed at the moment of acknowledgement loses nothing and leaves 
   }
   expect(acknowledged.length).toBeGreaterThanOrEqual(90);
   await reader.close();
-});
+}, 120_000);

@@ -51,7 +51,8 @@ function judge(event: NewEvent, known: KnownEvent | undefined, nowMs: number): A
   if (event.operation === 'add' && known !== undefined) return { status: 'duplicate', sequence: known.sequence };
   if (event.operation === 'retract') {
     if (known === undefined) return refused('event_id is not among the events that can be retracted');
-    if (known.retracted) return refused('the event of this event_id was retracted already');
+    // A retry whose first answer was lost.
+    if (known.retracted) return { status: 'duplicate', sequence: known.sequence };
   }
   const time = eventTime(event.timeMs, nowMs);
   return 'refused' in time ? refused(time.refused) : time;

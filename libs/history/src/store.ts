@@ -37,7 +37,7 @@ export interface ActedItems {
 export interface HistoryStore {
   /**
    * Writes events in order, all in one transaction; resolves only when they are durable. One event's refusal stops no other.
-   * Refused: a time too far ahead (`eventTime`), a retract of an id that is unknown or retracted already.
+   * Refused: a time too far ahead (`eventTime`), a retract of an id that is unknown; one already retracted is a duplicate.
    */
   append(person: string, events: readonly NewEvent[]): Promise<Appended>;
   head(person: string): Promise<HistoryHead>;

@@ -64,7 +64,7 @@ def test_training_batches_equal_the_serving_path(reader, world, model: OnepassMo
         past = torch.cat([table[batch.past_items], batch.past_features], dim=-1)
         branches = branch_rows(model, batch, table[batch.candidates])
         _, hidden = model.train_pass(past, branches, batch.prefix)
-        trained = model.action_head(hidden[:, :, 1:]).sigmoid()
+        trained = model.score(hidden[:, :, 0], hidden[:, :, 1:], table[batch.candidates]).sigmoid()
         for row in range(len(examples)):
             for slate in range(len(examples[row].slates)):
                 p = int(batch.prefix[row, slate])

@@ -94,13 +94,13 @@ class Evaluation:
     def _predict_batch(self, model: OnepassModel, table: torch.Tensor, batch: Batch) -> Predictions:
         past = torch.cat([table[batch.past_items], batch.past_features], dim=-1)
         _, hidden = model.train_pass(past, branch_rows(model, batch, table[batch.candidates]), batch.prefix)
-        hidden = hidden[batch.slate_valid]
+        hidden, candidates = hidden[batch.slate_valid], table[batch.candidates[batch.slate_valid]]
         slates = batch.slates[batch.slate_valid.numpy()]
         surfaces = torch.eye(len(SURFACES))[torch.from_numpy(self._world.situation.surface[slates])]
         outcomes = torch.zeros(len(slates), len(self._layout.actions) + 1)
         outcomes[:, -1] = 1
         queries = model.retrieve(hidden[:, 0], outcomes, torch.zeros(len(slates), 1), surfaces)
-        save = model.action_head(hidden[:, 1:])[..., SAVE].sigmoid()
+        save = model.score(hidden[:, 0], hidden[:, 1:], candidates)[..., SAVE].sigmoid()
         return Predictions(slates, queries.numpy(), save.numpy())
 
     def _chunks(self, slates: INT) -> Iterator[INT]:

@@ -196,8 +196,11 @@ def build_rank(model: OnepassModel, weights: SharedWeights) -> GraphBuilder:
         mixed = g("Transpose", g("MatMul", others, g("Transpose", values, perm=[1, 0, 2])), perm=[1, 0, 2])
         mixed = g("Add", mixed, g("Mul", g("Transpose", own, perm=[1, 0, 2]), v))
         x = graph.finish(x, graph.tokens(mixed), layer)
-    x = g("Slice", x, contexts, g.integers(np.iinfo(np.int64).max), axis)
-    logits = graph.mlp(graph.norm(x, "final_norm"), "action_head")
+    x = graph.norm(x, "final_norm")
+    about = g("Slice", x, g("Sub", contexts, g.integers(1)), contexts, axis)
+    wanted = g("Reshape", g("MatMul", about, graph.weight("wanted")), g.integers(layout.embedding, -1))
+    inner = g("Slice", x, contexts, g.integers(np.iinfo(np.int64).max), axis)
+    logits = g("Gemm", candidates, wanted, graph.mlp(inner, "action_head"))
     g.output("probabilities", g("Sigmoid", logits), ["k", len(layout.actions)])
     return g
 

@@ -30,6 +30,8 @@ class OnepassModel(nn.Module):
         self.final_norm = nn.LayerNorm(config.width)
         self.retrieve_head = _mlp(config.width + conditions, config.hidden, config.item_dimension)
         self.action_head = _mlp(config.width, config.width, len(layout.actions))
+        self.wanted = nn.Linear(config.width, config.item_dimension * len(layout.actions), bias=False)
+        """From a context row: for each action, the direction in which items make it more likely."""
         self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE)))
         """log lambda of the sampled softmax; serving needs only the order and does without it."""
         self._initialise()
@@ -42,6 +44,7 @@ class OnepassModel(nn.Module):
             elif name.endswith(("qkv.weight", "up.weight")):
                 nn.init.normal_(parameter, std=self.config.width**-0.5)
         nn.init.constant_(self.action_head[2].bias, -2.5)
+        nn.init.zeros_(self.wanted.weight)
 
     def embed_items(self, upstream: Tensor) -> Tensor:
         """upstream [m, U] to unit-length embeddings [m, E]."""
@@ -51,6 +54,15 @@ class OnepassModel(nn.Module):
         """Rows past [B, P, F] and branches [B, M, 1 + K, F] to final hidden states [.., W]."""
         past, branches = self.trunk.train_pass(self.input(past), self.input(branches), prefix)
         return self.final_norm(past), self.final_norm(branches)
+
+    def score(self, context: Tensor, hidden: Tensor, embeddings: Tensor) -> Tensor:
+        """Action logits [..., K, A] of candidates: hidden [..., K, W], embeddings [..., K, E], their context row [..., W].
+
+        Beside what the trunk says of a candidate there is a dot product of its embedding with what its context row wants, as in
+        InteractRank: a product that a feed-forward layer is slow to learn.
+        """
+        wanted = self.wanted(context).unflatten(-1, (embeddings.shape[-1], -1))
+        return self.action_head(hidden) + embeddings @ wanted
 
     def retrieve(self, hidden: Tensor, outcomes: Tensor, offsets: Tensor, surfaces: Tensor) -> Tensor:
         """hidden [q, W] (or [1, W] for all), outcomes [q, A + 1], offsets [q, 1], surfaces [q, S] to unit queries [q, E]."""
@@ -74,4 +86,5 @@ class OnepassModel(nn.Module):
         """The rank graph: context [c, F], candidates [k, E], candidate_row [1, F - E] to probabilities [k, A]."""
         rows = torch.cat([candidates, candidate_row.expand(len(candidates), -1)], dim=-1)
         hidden = self.trunk.rank(self.input(context), context_positions, self.input(rows), candidate_position, cache)
-        return self.action_head(self.final_norm(hidden)).sigmoid()
+        hidden = self.final_norm(hidden)
+        return self.score(hidden[len(context) - 1], hidden[len(context) :], candidates).sigmoid()

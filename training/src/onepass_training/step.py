@@ -44,12 +44,14 @@ class TrainStep:
         table = model.embed_items(self._upstream[needed])
         past_at, candidate_at, pool_at = where.split([len(part) for part in parts])
         past = torch.cat([table[past_at].view(*batch.past_items.shape, -1), batch.past_features], dim=-1)
-        branches = branch_rows(model, batch, table[candidate_at].view(*batch.candidates.shape, -1))
+        candidates = table[candidate_at].view(*batch.candidates.shape, -1)
+        branches = branch_rows(model, batch, candidates)
         past_hidden, branch_hidden = model.train_pass(past, branches, batch.prefix)
         item = self._item_loss(batch, past_hidden, branch_hidden[:, :, 0], table[pool_at], pool)
-        scored = torch.cat([past_hidden[batch.past_scored], branch_hidden[:, :, 1:][batch.slate_valid].flatten(0, 1)])
+        of_slates = model.score(branch_hidden[:, :, 0], branch_hidden[:, :, 1:], candidates)[batch.slate_valid]
+        logits = torch.cat([model.action_head(past_hidden[batch.past_scored]), of_slates.flatten(0, 1)])
         labels = torch.cat([batch.past_actions[batch.past_scored], batch.labels[batch.slate_valid].flatten(0, 1)])
-        return Losses(item, action_loss(model.action_head(scored), labels, self._weights))
+        return Losses(item, action_loss(logits, labels, self._weights))
 
     def _item_loss(self, batch: Batch, past: Tensor, contexts: Tensor, pool: Tensor, pool_items: np.ndarray) -> Tensor:
         targets = batch.targets

@@ -127,7 +127,7 @@ class Trunk(nn.Module):
         candidate_position: Tensor,
         cache: list[LayerCache],
     ) -> Tensor:
-        """context [c, W] causal, candidates [k, W] each over past, context and itself. Gives the candidates' hidden [k, W]."""
+        """context [c, W] causal, candidates [k, W] each over past, context and itself. Gives hidden [c + k, W]."""
         c, k, p = len(context), len(candidates), len(cache[0][0])
         rows = torch.cat([context, candidates])
         positions = torch.cat([context_positions, candidate_position.expand(k)])
@@ -138,7 +138,7 @@ class Trunk(nn.Module):
             q, key, value = block.project(rows, positions, self.frequencies)
             keys, values = (torch.cat([self._heads(old), new]) for old, new in ((past_k, key), (past_v, value)))
             rows = block.finish(rows, attend(q, keys, values, allowed))
-        return rows[c:]
+        return rows
 
     def empty_cache(self) -> list[LayerCache]:
         """The cache of nobody: [0, W] everywhere."""

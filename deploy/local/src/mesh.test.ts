@@ -14,6 +14,8 @@ const silent = { heading() {}, line() {}, detail() {} };
 let mesh: Mesh;
 let onepass: OnepassClient;
 beforeAll(async () => {
+  // Other tests take the processor: what is tested is what pages hold, not how soon they come.
+  vi.stubEnv('ONEPASS_BUDGET_MS', '10000');
   mesh = await Mesh.prepare({ releaseDir, port: undefined, dataDir: undefined });
   await mesh.start();
   onepass = connect(mesh.address('gateway'));

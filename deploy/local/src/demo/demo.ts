@@ -15,14 +15,15 @@ export interface DemoResult {
 const PERSON = 'demo';
 const SHOWN = 8;
 const SAVES = 3;
+const TRIES = 10;
 
 /** The main job: pages for a person, then actions of that person and the page that they change. */
 export async function runDemo(onepass: OnepassClient, screen: Screen): Promise<DemoResult> {
   const visit = new Visit(onepass, screen, await vocabularyOf(onepass));
-  const firstLook = await visit.page({ surface: visit.home });
+  const firstLook = await visit.wholePage({ surface: visit.home });
   if (firstLook.page.historySequence === 0n) await visit.becomeSomebody(firstLook);
 
-  const home = await visit.page({ surface: visit.home });
+  const home = await visit.wholePage({ surface: visit.home });
   visit.show(`Home page of "${PERSON}"`, home);
   const related = await visit.showRelated(home);
   const saved = await visit.saveSomethingElse(home);
@@ -51,6 +52,12 @@ async function vocabularyOf(onepass: OnepassClient): Promise<Vocabulary> {
   };
 }
 
+interface PageRequest {
+  readonly surface: string;
+  /** What a related page is about. */
+  readonly itemIds?: string[];
+}
+
 interface Seen {
   readonly page: RecommendResponse;
   readonly rows: readonly PageRow[];
@@ -73,8 +80,14 @@ class Visit {
     this.home = vocabulary.surfaces.find((s) => s === 'home') ?? vocabulary.surfaces[0] ?? '';
   }
 
-  async page(request: { surface: string; itemIds?: string[] }): Promise<Seen> {
-    const { surface, itemIds } = request;
+  /** A page without degraded stages, if one is to be had: the first pages after a start may be late. */
+  async wholePage(request: PageRequest): Promise<Seen> {
+    let seen = await this.page(request);
+    for (let tries = 1; seen.page.degraded.length > 0 && tries < TRIES; tries += 1) seen = await this.page(request);
+    return seen;
+  }
+
+  async page({ surface, itemIds }: PageRequest): Promise<Seen> {
     const since = performance.now();
     const page = await this.#onepass.recommend({
       person: user(PERSON),
@@ -110,7 +123,7 @@ class Visit {
   async showRelated(home: Seen): Promise<Seen | undefined> {
     const about = home.rows[0];
     if (about === undefined || !this.#vocabulary.surfaces.includes('related')) return undefined;
-    const related = await this.page({ surface: 'related', itemIds: [about.itemId] });
+    const related = await this.wholePage({ surface: 'related', itemIds: [about.itemId] });
     this.show(`Related to "${about.title}", for "${PERSON}"`, related);
     return related;
   }

@@ -56,6 +56,8 @@ interface PageRequest {
   readonly surface: string;
   /** What a related page is about. */
   readonly itemIds?: string[];
+  /** Only items of this category. */
+  readonly category?: string;
 }
 
 interface Seen {
@@ -87,7 +89,8 @@ class Visit {
     return seen;
   }
 
-  async page({ surface, itemIds }: PageRequest): Promise<Seen> {
+  async page({ surface, itemIds, category }: PageRequest): Promise<Seen> {
+    const attribute = this.#vocabulary.categoryAttribute;
     const since = performance.now();
     const page = await this.#onepass.recommend({
       person: user(PERSON),
@@ -95,6 +98,9 @@ class Visit {
       pageSize: this.#vocabulary.pageSize,
       minimumHistorySequence: this.#sequence,
       ...(itemIds ? { context: { case: 'related', value: { itemIds } } } : {}),
+      ...(attribute && category
+        ? { filters: [{ attribute, condition: { case: 'anyOf', value: { values: [category] } } }] }
+        : {}),
     });
     const tookMs = performance.now() - since;
     const { items } = await this.#onepass.getItems({ itemIds: page.items.map((item) => item.itemId) });
@@ -106,17 +112,20 @@ class Visit {
   async becomeSomebody(look: Seen): Promise<void> {
     const liked = sameCategory(look.rows, look.rows[0]?.category ?? '');
     await this.#log(look, liked);
-    this.#screen.line(`"${PERSON}" is new here and begins with ${this.#inWords(liked)}.`);
+    this.#screen.line(
+      `"${PERSON}" is new here and begins with ${this.#inWords(liked)} of ${liked[0]?.category || 'items'}.`,
+    );
   }
 
   /** Saves a few items of a category that does not lead the page. */
   async saveSomethingElse(home: Seen): Promise<readonly PageRow[]> {
     const leading = home.rows[0]?.category ?? '';
     const other = home.rows.find((row) => row.category !== leading)?.category ?? leading;
-    const saved = sameCategory(home.rows, other);
-    await this.#log(home, saved);
-    this.#screen.heading(`"${PERSON}" leaves ${this.#inWords(saved)}:`);
-    for (const row of saved) this.#screen.line(`   ${row.title} (was at ${row.position + 1})`);
+    const offered = await this.wholePage({ surface: this.home, ...(other === '' ? {} : { category: other }) });
+    const saved = offered.rows.slice(0, SAVES);
+    await this.#log(offered, saved);
+    this.#screen.heading(`"${PERSON}" asks for ${other || 'more'} and leaves ${this.#inWords(saved)}:`);
+    for (const row of saved) this.#screen.line(`   ${row.title}`);
     return saved;
   }
 
@@ -161,8 +170,7 @@ class Visit {
   }
 
   #inWords(rows: readonly PageRow[]): string {
-    const times = rows.length === 1 ? 'one' : String(rows.length);
-    return `${times} ${this.#vocabulary.action}${rows.length === 1 ? '' : 's'} of ${rows[0]?.category || 'items'}`;
+    return `${rows.length} ${this.#vocabulary.action}${rows.length === 1 ? '' : 's'}`;
   }
 }
 

@@ -7,6 +7,7 @@ export * from './gen/onepass/gateway/v1/recommendation_pb.js';
 export * from './gen/onepass/ranking/v1/ranking_pb.js';
 export * as retrieval from './gen/onepass/retrieval/v1/retrieval_pb.js';
 export * from './health.js';
+export * from './item-rows.js';
 export * from './role.js';
 export * from './server.js';
 export * from './status.js';

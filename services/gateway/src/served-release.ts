@@ -15,7 +15,8 @@ export interface ServedRelease {
   readonly vocabulary: Vocabulary;
   readonly actions: Manifest['vocabulary']['actions'];
   readonly model: Manifest['model'];
-  readonly itemIds: ReadonlySet<string>;
+  /** Row in the release's item table by item id. */
+  readonly rows: ReadonlyMap<string, number>;
   /** Attributes that items have, by name. */
   readonly attributes: ReadonlyMap<string, AttributeType>;
   /** By surface: what is shown when retrieval is down. */
@@ -53,7 +54,7 @@ export async function loadServedRelease(directory: string): Promise<ServedReleas
     vocabulary: release.vocabulary,
     actions: release.manifest.vocabulary.actions,
     model: release.manifest.model,
-    itemIds: new Set(items.ids),
+    rows: new Map(items.ids.map((id, row) => [id, row])),
     attributes: metadata.declared,
     popular,
   };

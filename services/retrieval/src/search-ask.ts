@@ -1,4 +1,4 @@
-import type { OutcomeBudget, retrieval } from '@onepass/contracts';
+import { type OutcomeBudget, type retrieval, unpackItemRows } from '@onepass/contracts';
 import { decodeEmbeddings } from '@onepass/embeddings';
 import { invalidArgument, releaseMismatch } from '@onepass/errors';
 import { ID_BYTES, type Vocabulary } from '@onepass/release';
@@ -44,7 +44,7 @@ export function parseSearch(request: retrieval.SearchRequest, index: ServedIndex
     limit,
     refused: refusedRows(
       index.items.count,
-      knownRows(request.excludedItemIds, index),
+      excludedRows(request, index),
       index.columns.compile(request.filters, 'filters'),
     ),
     attributes: request.attributes,
@@ -78,9 +78,13 @@ function parseShares(budgets: readonly OutcomeBudget[], rows: number, vocabulary
   return shares;
 }
 
-/** Ids that the release does not know need no exclusion. */
-function* knownRows(ids: readonly string[], { items }: ServedIndex): Generator<number> {
-  for (const id of ids) {
+/** Ids that the release does not know need no exclusion; a row that it does not have is a mistake. */
+function* excludedRows(request: retrieval.SearchRequest, { items }: ServedIndex): Generator<number> {
+  for (const row of unpackItemRows(request.excludedRows, 'excluded_rows')) {
+    if (row >= items.count) throw invalidArgument('excluded_rows', `${row} is not a row of the release`);
+    yield row;
+  }
+  for (const id of request.excludedItemIds) {
     const row = items.rowOf(id);
     if (row !== undefined) yield row;
   }

@@ -18,7 +18,7 @@ const E = 2;
 const W = 3;
 const LAYERS = 2;
 const RELEASE = 'r-fake';
-const ITEMS = ['i0', 'i1', 'i2', 'i3', 'i4', 'i5', 'i6', 'i7'];
+export const ITEMS = ['i0', 'i1', 'i2', 'i3', 'i4', 'i5', 'i6', 'i7'];
 const ACTIONS = ['click', 'save'];
 const SURFACES = ['home', 'related'];
 

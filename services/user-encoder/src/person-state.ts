@@ -1,3 +1,4 @@
+import { packItemRows } from '@onepass/contracts';
 import { ACTED_ITEMS, type HistoryHead } from '@onepass/history';
 
 /** What is remembered of a person beside the slot, so that a warm request reads nothing but the history's head. */
@@ -12,7 +13,7 @@ export interface PersonState {
 /** Distinct items acted on, the last one at the end, at most as many as the history answers. */
 export class SeenItems {
   readonly #ids: Set<string>;
-  #list: readonly string[] | undefined;
+  #rows: Uint8Array | undefined;
 
   constructor(ids: readonly string[]) {
     this.#ids = new Set(ids);
@@ -27,12 +28,13 @@ export class SeenItems {
         break;
       }
     }
-    this.#list = undefined;
+    this.#rows = undefined;
   }
 
-  get list(): readonly string[] {
-    this.#list ??= [...this.#ids];
-    return this.#list;
+  /** Those that the release knows, as the contract's `seen_rows`. Made once for many requests. */
+  rows(itemRow: (id: string) => number | undefined): Uint8Array {
+    this.#rows ??= packItemRows([...this.#ids].map(itemRow).filter((row) => row !== undefined));
+    return this.#rows;
   }
 }
 

@@ -11,6 +11,7 @@ import {
   KvSource,
   type RunningRole,
   UserEncoderService,
+  unpackItemRows,
 } from '@onepass/contracts';
 import { decodeEmbeddings } from '@onepass/embeddings';
 import { type HistoryStore, type NewEvent, openLmdbHistory } from '@onepass/history';
@@ -193,7 +194,7 @@ test('an action that another process logged is in the next Encode', async () => 
   const after = await encode('followed', { minimumHistorySequence: 3n });
   expect(after).toMatchObject({ kvSource: KvSource.APPEND, encodedTokens: 1, kv: { historySequence: 3n } });
   expect(after.kv?.generation).toBe(before.kv?.generation);
-  expect(after.seenItemIds).toContain(items.ids[9]!);
+  expect(unpackItemRows(after.seenRows, 'seen_rows')).toContain(9);
 });
 
 test('another release is FAILED_PRECONDITION', async () => {

@@ -35,7 +35,7 @@ export function userEncoderService(parts: ServiceParts): Implementation {
         kv: encoded.reference,
         kvSource: encoded.source,
         queries: encodeEmbeddings(encoded.queries, dimension, EmbeddingType.F32),
-        seenItemIds: [...encoded.seenItemIds],
+        seenRows: encoded.seenRows,
         context: {
           surface,
           nowMs,

@@ -33,7 +33,8 @@ export interface Encoded {
   readonly source: KvSource;
   /** [q, E]. */
   readonly queries: Float32Array;
-  readonly seenItemIds: readonly string[];
+  /** Items acted on, as the contract's `seen_rows`. */
+  readonly seenRows: Uint8Array;
   /** Effective time of the last token. */
   readonly lastMs: number | undefined;
   readonly encodedTokens: number;
@@ -190,7 +191,7 @@ export class UserEncoder {
         reference,
         source: KINDS[plan.kind].source,
         queries: buffers.queries.slice(),
-        seenItemIds: plan.next.seen.list,
+        seenRows: plan.next.seen.rows(this.#parts.model.world.itemRow),
         lastMs: plan.next.lastMs,
         encodedTokens: past.tokens.length,
         degraded,

@@ -65,7 +65,7 @@ function resultOf(event: ActionEvent, result: AppendResult, release: ServedRelea
   const sequence = BigInt(result.sequence);
   if (result.status === 'duplicate') return { status: EventResult_Status.DUPLICATE, sequence };
   if (event.operation === Operation.RETRACT) return { status: EventResult_Status.ACCEPTED, sequence };
-  const pending = event.itemId !== '' && !release.itemIds.has(event.itemId);
+  const pending = event.itemId !== '' && !release.rows.has(event.itemId);
   const status = pending ? EventResult_Status.PENDING_ITEM : EventResult_Status.ACCEPTED;
   return { status, sequence, reason: unknownActions(event.actions, release) };
 }

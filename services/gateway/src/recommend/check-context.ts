@@ -60,7 +60,7 @@ function checkRelated(
   violations.count('related.item_ids', ids.length, { minimum: 1, maximum: maximumRelated(release) });
   for (const [i, id] of ids.entries()) {
     violations.id(`related.item_ids[${i}]`, id);
-    if (id !== '' && !release.itemIds.has(id)) {
+    if (id !== '' && !release.rows.has(id)) {
       violations.add(`related.item_ids[${i}]`, `${quoted(id)} is not an item of the release`);
     }
   }

@@ -1,7 +1,8 @@
-import { EmbeddingType, FilteredItem_Reason, KvSource, Mode, View } from '@onepass/contracts';
+import { EmbeddingType, FilteredItem_Reason, KvSource, Mode, type retrieval, View } from '@onepass/contracts';
 import { encodeEmbedding } from '@onepass/embeddings';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { errorOf, idsOf, type Mesh, startMesh, user } from '../testing/mesh.js';
+import { excludedBy } from '../testing/stages.js';
 import { itemId, RELEASE_ID } from '../testing/world.js';
 
 let mesh: Mesh;
@@ -48,7 +49,8 @@ test('a home page: one encode, one search, one rank, best utility first', async 
     context: { surface: 'home', features: { hour: 8 } },
     queries: [{ outcome: 'click' }, { outcome: 'any' }],
   });
-  expect(mesh.retrieval.last).toMatchObject({ limit: 200, popularSurface: '', excludedItemIds: ids(99, 97) });
+  expect(mesh.retrieval.last).toMatchObject({ limit: 200, popularSurface: '', excludedItemIds: ids(97) });
+  expect([...excludedBy(mesh.retrieval.last as retrieval.SearchRequest)].sort()).toEqual(ids(97, 99));
   expect(mesh.ranking.last).toMatchObject({
     kv: { length: 1 },
     context: { previousMs: 5n },

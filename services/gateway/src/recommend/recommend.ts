@@ -1,5 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
+  countItemRows,
   Degraded_Reason,
   Mode,
   type RecommendRequest,
@@ -14,7 +15,7 @@ import type { RememberedSlates } from '../remembered-slates.js';
 import type { ServedRelease } from '../served-release.js';
 import type { CandidateSet } from '../stages/candidate-set.js';
 import { type Encoded, encode } from '../stages/encode-stage.js';
-import { Exclusions } from '../stages/exclusions.js';
+import { Exclusions, type SeenItems } from '../stages/exclusions.js';
 import { type LookedUp, lookUp, ownEmbeddings, type ResolvedExternal } from '../stages/look-up-stage.js';
 import { mergeExternals } from '../stages/merge-externals.js';
 import type { FilteredOut } from '../stages/page-stage.js';
@@ -43,12 +44,12 @@ export interface RecommenderParts {
 type Response = MessageInitShape<typeof RecommendResponseSchema>;
 
 /** What is known of the person beside the KV. */
-interface Seen {
-  readonly itemIds: readonly string[];
+interface Seen extends SeenItems {
   readonly head: HistoryHead;
 }
 
-const NOTHING_SEEN: Seen = { itemIds: [], head: { sequence: 0, hash: 0n } };
+const NO_ROWS = new Uint8Array(0);
+const NOTHING_SEEN: Seen = { rows: NO_ROWS, itemIds: [], head: { sequence: 0, hash: 0n } };
 const NOTHING_LOOKED_UP: LookedUp = { resolved: [], filtered: [] };
 
 /** Encode, retrieve, rank, page; with a way around each of the first three. */
@@ -77,7 +78,7 @@ export class Recommender {
     const order = cells.inOrder(plan.personKey ?? plan.requestId);
     const [encoded, lookedUp] = await Promise.all([this.#encode(run, order), this.#lookUp(run)]);
     const seen = encoded ? seenBy(encoded) : await this.#ownSeen(run);
-    const exclusions = new Exclusions(plan, seen.itemIds);
+    const exclusions = new Exclusions(plan, seen, (itemId) => release.rows.get(itemId));
     const retrieved = plan.mode === Mode.SCORE_ONLY ? undefined : await this.#retrieve(run, encoded, exclusions);
     const externals = withoutExcluded(lookedUp, exclusions);
     const candidates = mergeExternals(retrieved?.candidates, externals.resolved, release.model.itemDimension);
@@ -90,7 +91,7 @@ export class Recommender {
       retrieved,
       ...scored,
       head: scored.encoded ? seenBy(scored.encoded).head : seen.head,
-      seenItems: seen.itemIds.length,
+      seenItems: seen.itemIds.length + countItemRows(seen.rows),
     });
   }
 
@@ -118,7 +119,7 @@ export class Recommender {
     const { personKey } = run.plan;
     if (personKey === undefined) return NOTHING_SEEN;
     try {
-      return await this.#parts.history.actedItemIds(personKey);
+      return { rows: NO_ROWS, ...(await this.#parts.history.actedItemIds(personKey)) };
     } catch (error) {
       run.degrade(Degraded_Reason.HISTORY, failureOf('the history store', OnepassError.from(error)));
       return NOTHING_SEEN;
@@ -127,7 +128,7 @@ export class Recommender {
 
   async #retrieve(run: Run, encoded: Encoded | undefined, exclusions: Exclusions): Promise<Retrieved> {
     const { release, retrieval } = this.#parts;
-    const query = { queries: queriesOf(run.plan, encoded), excluded: exclusions.itemIds };
+    const query = { queries: queriesOf(run.plan, encoded), exclusions };
     const retrieved = await run.stage('retrieve', () => retrieve(run, retrieval, release, query));
     if (!(retrieved instanceof OnepassError)) return retrieved;
     const failure = failureOf('retrieval', retrieved);
@@ -190,7 +191,7 @@ export class Recommender {
 
 function seenBy({ response }: Encoded): Seen {
   const { historySequence = 0n, historyHash = 0n } = response.kv ?? {};
-  return { itemIds: response.seenItemIds, head: { sequence: Number(historySequence), hash: historyHash } };
+  return { rows: response.seenRows, itemIds: [], head: { sequence: Number(historySequence), hash: historyHash } };
 }
 
 /** By the encoder's embeddings; without them by a search's own query; else undefined: the popular list. */

@@ -1,9 +1,10 @@
-import type { Coverage, retrieval, ServiceClient } from '@onepass/contracts';
+import { type Coverage, countItemRows, type retrieval, type ServiceClient } from '@onepass/contracts';
 import type { EmbeddingBatchFields } from '@onepass/embeddings';
 import { releaseMismatch, unavailable } from '@onepass/errors';
 import type { Budget } from '@onepass/pages';
 import type { ServedRelease } from '../served-release.js';
 import { type CandidateSet, defect, fromRetrieval } from './candidate-set.js';
+import type { Exclusions } from './exclusions.js';
 import type { Run } from './run.js';
 
 export type RetrievalClient = ServiceClient<typeof retrieval.RetrievalService>;
@@ -20,17 +21,18 @@ export interface Retrieved {
 }
 
 /**
- * Candidates under the request's filters, none of the ids in `excluded` among them.
+ * Candidates under the request's filters and exclusions.
  * @param queries undefined = the popular list
  */
 export async function retrieve(
   run: Run,
   client: RetrievalClient,
   release: ServedRelease,
-  query: { readonly queries: Queries | undefined; readonly excluded: string[] },
+  query: { readonly queries: Queries | undefined; readonly exclusions: Exclusions },
 ): Promise<Retrieved> {
   const { plan } = run;
-  const { queries, excluded } = query;
+  const { queries, exclusions } = query;
+  const excluded = exclusions.itemIds;
   const attributes = [...new Set(plan.diversity.map((window) => window.attribute))];
   const response = await client.search(
     {
@@ -38,6 +40,7 @@ export async function retrieve(
       ...(queries ? searchBy(queries) : { popularSurface: plan.surface }),
       limit: plan.candidates,
       excludedItemIds: excluded,
+      excludedRows: exclusions.rows,
       filters: [...plan.filters],
       attributes,
     },
@@ -47,7 +50,7 @@ export async function retrieve(
   if (response.candidates === undefined) throw defect('retrieval answered without candidates');
   const candidates = fromRetrieval(response.candidates, queries?.budgets, attributes);
   // Nothing found is an answer only where filters or exclusions can be the reason.
-  const explained = plan.filters.length > 0 || excluded.length >= release.itemIds.size;
+  const explained = plan.filters.length > 0 || excluded.length + countItemRows(exclusions.rows) >= release.rows.size;
   if (candidates.itemIds.length === 0 && !explained) throw unavailable('retrieval answered nothing');
   return { candidates, coverage: response.coverage };
 }

@@ -8,6 +8,7 @@ import {
   type Implementation,
   implement,
   KvSource,
+  packItemRows,
   RankingService,
   type RankRequest,
   type RunningServer,
@@ -15,6 +16,7 @@ import {
   type ServerCall,
   startServer,
   UserEncoderService,
+  unpackItemRows,
 } from '@onepass/contracts';
 import { encodeEmbeddings } from '@onepass/embeddings';
 import { Measurements, silentLogger } from '@onepass/telemetry';
@@ -100,7 +102,7 @@ export class EncoderStage extends Stage<EncodeRequest> {
         kvSource: KvSource.APPEND,
         degraded: this.degraded,
         queries: encodeEmbeddings(rows, DIMENSION, EmbeddingType.F32),
-        seenItemIds: this.seen,
+        seenRows: packItemRows(this.seen.map((id) => RELEASE.rows.get(id)!)),
         ...(request.context && { context: { ...request.context, previousMs: 5n } }),
       };
     };
@@ -132,7 +134,7 @@ export class RetrievalStage extends Stage<SearchRequest | GetItemsRequest> {
   }
 
   #search(request: SearchRequest) {
-    const excluded = new Set(request.excludedItemIds);
+    const excluded = excludedBy(request);
     const from = request.popularSurface === '' ? this.items : POPULAR;
     const found = from
       .filter((item) => !excluded.has(item.id) && passes(item, request.filters))
@@ -216,4 +218,13 @@ export class RankingStage extends Stage<RankRequest> {
       releaseId: this.releaseId,
     };
   }
+}
+
+/** Ids of all items that a search may not bring. */
+export function excludedBy({
+  excludedItemIds,
+  excludedRows,
+}: Pick<SearchRequest, 'excludedItemIds' | 'excludedRows'>): ReadonlySet<string> {
+  const byRow = Array.from(unpackItemRows(excludedRows, 'excluded_rows'), (row) => ITEMS[row]!.id);
+  return new Set([...excludedItemIds, ...byRow]);
 }

@@ -65,7 +65,7 @@ export const RELEASE: ServedRelease = {
     upstreamDimension: DIMENSION,
     precision: 'fp32',
   },
-  itemIds: new Set(ITEMS.map((item) => item.id)),
+  rows: new Map(ITEMS.map((item, row) => [item.id, row])),
   attributes: new Map([
     ['topic', 'text'],
     ['price', 'number'],

@@ -79,7 +79,7 @@ async function measure(options: BenchOptions, { mesh, release, ghz, folder, prog
   await writeHistories(gateway, items.ids, { count: people, length: model.window, nowMs: Date.now() });
   progress('warming');
   const warm = await warmUp(gateway, people, options.smoke ? 1 : 8);
-  const load = await Bench.open(mesh, { ghz, people, seconds, requests: join(folder, 'requests.json') });
+  const load = await Bench.open(mesh, { ghz, people, seconds, folder });
   const pure = await PureCompute.open(release, warm);
   try {
     const search = await findSaturation(load, options, progress);

@@ -1,9 +1,10 @@
 import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { connect, KvSource, type RecommendResponse, user, View } from '@onepass/client';
 import { connectTo, RankingService, RecommendationService, retrieval, UserEncoderService } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
-import type { Mesh } from '@onepass/local';
-import { type LoadResult, runGhz } from './ghz.js';
+import { type Mesh, repositoryRoot } from '@onepass/local';
+import { type LoadResult, runGhz, writeProtoset } from './ghz.js';
 import { cpuMs } from './machine.js';
 import { personId } from './people.js';
 import { median } from './statistics.js';
@@ -29,12 +30,13 @@ export class Bench {
   readonly #mesh: Mesh;
   readonly #ghz: string;
   readonly #requests: string;
+  readonly #protoset: string;
   readonly #seconds: number;
 
-  /** @param requests where the file of requests may be written */
+  /** @param folder where files for ghz may be written */
   static async open(
     mesh: Mesh,
-    options: { ghz: string; people: number; seconds: number; requests: string },
+    options: { ghz: string; people: number; seconds: number; folder: string },
   ): Promise<Bench> {
     const body = Array.from({ length: options.people }, (_, person) => ({
       person: { user_id: personId(person) },
@@ -42,15 +44,18 @@ export class Bench {
       page_size: PAGE.pageSize,
       candidates: PAGE.candidates,
     }));
-    await writeFile(options.requests, JSON.stringify(body));
-    return new Bench(mesh, options);
+    const bench = new Bench(mesh, options);
+    await writeFile(bench.#requests, JSON.stringify(body));
+    await writeProtoset(repositoryRoot, bench.#protoset);
+    return bench;
   }
 
-  private constructor(mesh: Mesh, { ghz, requests, seconds }: { ghz: string; requests: string; seconds: number }) {
+  private constructor(mesh: Mesh, { ghz, seconds, folder }: { ghz: string; seconds: number; folder: string }) {
     this.#mesh = mesh;
     this.#ghz = ghz;
-    this.#requests = requests;
     this.#seconds = seconds;
+    this.#requests = join(folder, 'requests.json');
+    this.#protoset = join(folder, 'contract.binpb');
   }
 
   /** A closed loop of `concurrency` calls at any time. */
@@ -61,6 +66,7 @@ export class Bench {
       address: this.#mesh.address('gateway'),
       method: METHOD,
       requests: this.#requests,
+      protoset: this.#protoset,
       concurrency,
       connections: Math.min(concurrency, CONNECTIONS),
       seconds: this.#seconds,

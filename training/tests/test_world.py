@@ -61,7 +61,7 @@ def test_lower_positions_are_acted_on_less(world):
 def test_exposure_is_a_distribution_over_born_items(world):
     some = world.situation.take(np.arange(0, len(world.slate_person), 400))
     exposure = item_exposure(world.catalogue, some)
-    np.testing.assert_allclose(exposure.sum(axis=1), 1, atol=0.07)  # no fresh item on some days
+    np.testing.assert_allclose(exposure.sum(axis=1), 1, atol=1e-5)
     assert (exposure[world.catalogue.born_ms[None, :] > some.time_ms[:, None]] == 0).all()
 
 

@@ -32,6 +32,10 @@ class OnepassModel(nn.Module):
         self.action_head = _mlp(config.width, config.width, len(layout.actions))
         self.wanted = nn.Linear(config.width, config.item_dimension * len(layout.actions), bias=False)
         """From a context row: for each action, the direction in which items make it more likely."""
+        row_scale = torch.ones(layout.columns)
+        row_scale[: layout.embedding] = math.sqrt(layout.embedding)
+        self.register_buffer("row_scale", row_scale, persistent=False)
+        """[F] brings a unit vector's components to the size of the other columns; without it items are learnt slowly."""
         self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE)))
         """log lambda of the sampled softmax; serving needs only the order and does without it."""
         self._initialise()
@@ -48,11 +52,15 @@ class OnepassModel(nn.Module):
 
     def embed_items(self, upstream: Tensor) -> Tensor:
         """upstream [m, U] to unit-length embeddings [m, E]."""
-        return functional.normalize(self.item_tower(upstream), dim=-1)
+        return functional.normalize(self.item_tower(upstream * math.sqrt(self.config.upstream)), dim=-1)
+
+    def tokens(self, rows: Tensor) -> Tensor:
+        """Rows [..., F] to the trunk's stream [..., W]."""
+        return self.input(rows * self.row_scale)
 
     def train_pass(self, past: Tensor, branches: Tensor, prefix: Tensor) -> tuple[Tensor, Tensor]:
         """Rows past [B, P, F] and branches [B, M, 1 + K, F] to final hidden states [.., W]."""
-        past, branches = self.trunk.train_pass(self.input(past), self.input(branches), prefix)
+        past, branches = self.trunk.train_pass(self.tokens(past), self.tokens(branches), prefix)
         return self.final_norm(past), self.final_norm(branches)
 
     def score(self, context: Tensor, hidden: Tensor, embeddings: Tensor) -> Tensor:
@@ -62,7 +70,7 @@ class OnepassModel(nn.Module):
         InteractRank: a product that a feed-forward layer is slow to learn.
         """
         wanted = self.wanted(context).unflatten(-1, (embeddings.shape[-1], -1))
-        return self.action_head(hidden) + embeddings @ wanted
+        return self.action_head(hidden) + (embeddings * math.sqrt(embeddings.shape[-1])) @ wanted
 
     def retrieve(self, hidden: Tensor, outcomes: Tensor, offsets: Tensor, surfaces: Tensor) -> Tensor:
         """hidden [q, W] (or [1, W] for all), outcomes [q, A + 1], offsets [q, 1], surfaces [q, S] to unit queries [q, E]."""
@@ -71,7 +79,7 @@ class OnepassModel(nn.Module):
 
     def encode(self, rows: Tensor, positions: Tensor, cache: list[LayerCache]) -> tuple[Tensor, list[LayerCache]]:
         """The encode graph: rows [n, F] behind a cache to final hidden [n, W] and the rows' keys and values."""
-        hidden, new = self.trunk.encode(self.input(rows), positions, cache)
+        hidden, new = self.trunk.encode(self.tokens(rows), positions, cache)
         return self.final_norm(hidden), new
 
     def rank(
@@ -85,6 +93,6 @@ class OnepassModel(nn.Module):
     ) -> Tensor:
         """The rank graph: context [c, F], candidates [k, E], candidate_row [1, F - E] to probabilities [k, A]."""
         rows = torch.cat([candidates, candidate_row.expand(len(candidates), -1)], dim=-1)
-        hidden = self.trunk.rank(self.input(context), context_positions, self.input(rows), candidate_position, cache)
+        hidden = self.trunk.rank(self.tokens(context), context_positions, self.tokens(rows), candidate_position, cache)
         hidden = self.final_norm(hidden)
         return self.score(hidden[len(context) - 1], hidden[len(context) :], candidates).sigmoid()

@@ -10,7 +10,7 @@ from .config import WorldConfig
 from .words import CATEGORIES, COLORS, STYLES
 
 TOPIC_DIMENSION = 16
-FINE_DIMENSION = 8
+FINE_DIMENSION = 4
 NEIGHBOURS = 6
 FLOAT = NDArray[np.float32]
 INT = NDArray[np.int64]
@@ -24,7 +24,7 @@ class Catalogue:
     topic: INT
     """[N] topic of each item; items are sorted by topic."""
     fine: FLOAT
-    """[N, 8] what tells items of one topic apart (color, making); about unit variance per column."""
+    """[N, 4] what tells items of one topic apart (color, making); about unit variance per column."""
     quality: FLOAT
     bait: FLOAT
     """[N] a title that draws clicks and disappoints."""
@@ -161,9 +161,9 @@ def make_catalogue(seed: int, config: WorldConfig) -> Catalogue:
     topic.sort()
     color = random.integers(0, len(COLORS), n)
     making = random.integers(0, 4, n)
-    color_vectors = _directions(random, len(COLORS), FINE_DIMENSION) * 2.2
-    making_vectors = _directions(random, 4, FINE_DIMENSION) * 1.2
-    fine = color_vectors[color] + making_vectors[making] + 0.6 * random.standard_normal((n, FINE_DIMENSION))
+    color_vectors = _directions(random, len(COLORS), FINE_DIMENSION) * 1.6
+    making_vectors = _directions(random, 4, FINE_DIMENSION) * 0.9
+    fine = color_vectors[color] + making_vectors[making] + 0.5 * random.standard_normal((n, FINE_DIMENSION))
     quality, bait, price_level = random.standard_normal((3, n))
     born_day = np.where(random.random(n) < 0.75, 0.0, random.random(n) * config.days)
     born_ms = (config.start_ms + born_day * 86_400_000).astype(np.int64)
@@ -171,7 +171,7 @@ def make_catalogue(seed: int, config: WorldConfig) -> Catalogue:
 
     def seen_as(topics_: NDArray, fine_: NDArray, scalars: NDArray, noise: float) -> FLOAT:
         """Latent factors to upstream embeddings: mixed, bent, noised, unit length."""
-        latent = np.concatenate([topic_vectors[topics_] * 1.5, 0.5 * fine_, 0.7 * scalars], axis=1) @ mix
+        latent = np.concatenate([topic_vectors[topics_] * 1.5, 0.7 * fine_, 0.7 * scalars], axis=1) @ mix
         bent = np.tanh(latent) + noise * random.standard_normal(latent.shape)
         return (bent / np.linalg.norm(bent, axis=1, keepdims=True)).astype(np.float32)
 

@@ -14,6 +14,7 @@ from .truth import (
     action_probabilities,
     affinity,
     engagement_probability,
+    shown_by_taste,
     topic_exposure,
 )  # fmt: skip
 from .words import COLORS
@@ -122,13 +123,11 @@ class _Slates:
     def make(self, who: INT, situation: Situation) -> INT:
         """[n, K] one slate each, best first by a noisy and partial idea of what is good (so positions are biased)."""
         random, catalogue, size = self._random, self._catalogue, self._catalogue.config.slate_size
-        draws = 4 * size
-        item = np.concatenate([self._draw(situation, draws), self._filler(situation, 8 * size)], axis=1)
-        n, draws = item.shape
+        drawn = self._draw(situation, 6 * size)
+        filler = self._filler(situation, 8 * size)
+        item = np.concatenate([drawn, filler], axis=1)
         bad = self.seen[who[:, None], item] | (catalogue.born_ms[item] > situation.time_ms[:, None])
-        search = (situation.surface == SEARCH)[:, None]
-        off = catalogue.color[item] != (situation.anchor % len(COLORS))[:, None]
-        bad |= search & off & (random.random((n, draws)) > OFF_COLOR)
+        bad[:, : drawn.shape[1]] |= self._passed_over(situation, drawn)
         bad |= item == np.where(situation.surface == RELATED, situation.anchor, -1)[:, None]
         by_item = np.argsort(item, axis=1, kind="stable")
         ordered = np.take_along_axis(item, by_item, axis=1)
@@ -141,6 +140,14 @@ class _Slates:
             raise ValueError("the world is too small: somebody has seen nearly all of its items")
         order = np.argsort(-0.5 * catalogue.quality[chosen] + random.standard_normal(chosen.shape), axis=1, kind="stable")
         return np.take_along_axis(chosen, order, axis=1)
+
+    def _passed_over(self, situation: Situation, item: INT) -> BOOL:
+        """[n, draws] drawn items that are not shown after all: not to the person's taste, or not of the query's color."""
+        random, catalogue = self._random, self._catalogue
+        liked = np.einsum("rd,rkd->rk", situation.taste, catalogue.fine[item])
+        off = catalogue.color[item] != (situation.anchor % len(COLORS))[:, None]
+        off &= (situation.surface == SEARCH)[:, None] & (random.random(item.shape) > OFF_COLOR)
+        return off | (random.random(item.shape) > shown_by_taste(liked))
 
     def _filler(self, situation: Situation, count: int) -> INT:
         """[n, count] any born items, for slates whose draws run out because a topic's items have all been seen."""

@@ -24,7 +24,7 @@ class Situation:
     focus: FLOAT
     """[R, 4] share of attention of each interest; rows sum to 1."""
     taste: FLOAT
-    """[R, 8] what of `Catalogue.fine` the person likes."""
+    """[R, 4] what of `Catalogue.fine` the person likes."""
     inclination: FLOAT
     """[R, 4] the person's own level of save, share, hide, and the price level they like."""
     surface: INT
@@ -89,9 +89,9 @@ def action_probabilities(catalogue: Catalogue, situation: Situation, wanted: FLO
     save, share, hide, price = (situation.inclination[:, column, None] for column in range(4))
     price_off = np.abs(catalogue.price_level[items] - price)
     matches = (catalogue.color[items] == (situation.anchor % len(COLORS))[:, None]) & (situation.surface == SEARCH)[:, None]
-    click = _sigmoid(-3.7 + 2.6 * want + 0.7 * taste + 0.3 * quality + 0.5 * bait + 0.6 * matches)
+    click = _sigmoid(-3.9 + 2.6 * want + 0.9 * taste + 0.3 * quality + 0.5 * bait + 0.6 * matches)
     long_view = click * _sigmoid(-0.9 + 1.2 * want + 0.7 * taste + 0.5 * quality - 0.8 * bait)
-    saved = _sigmoid(-5.0 + save + 2.9 * want + 1.3 * taste + 0.6 * quality - 0.5 * price_off)
+    saved = _sigmoid(-5.4 + save + 2.9 * want + 1.3 * taste + 0.6 * quality - 0.5 * price_off)
     shared_ = _sigmoid(-5.9 + share + 1.4 * want + 0.9 * quality + 0.5 * taste)
     hidden = _sigmoid(-3.3 + hide - 2.2 * want + 0.8 * bait - 0.8 * taste)
     hidden = hidden * (1 - click) * (1 - saved) * (1 - shared_)
@@ -101,6 +101,11 @@ def action_probabilities(catalogue: Catalogue, situation: Situation, wanted: FLO
 def engagement_probability(probabilities: FLOAT) -> FLOAT:
     """[...] probability that anything positive is done: a long view implies a click."""
     return 1 - (1 - probabilities[..., 0]) * (1 - probabilities[..., 2]) * (1 - probabilities[..., 3])
+
+
+def shown_by_taste(taste: FLOAT) -> FLOAT:
+    """Chance that a drawn item is shown at all, from how much the person likes it: what fills slates knows taste a little."""
+    return _sigmoid(1.2 * taste)
 
 
 def item_exposure(catalogue: Catalogue, situation: Situation) -> FLOAT:
@@ -114,7 +119,8 @@ def item_exposure(catalogue: Catalogue, situation: Situation) -> FLOAT:
     exposure /= exposure.sum(axis=1, keepdims=True)
     fresh = born & (catalogue.born_ms[None, :] > situation.time_ms[:, None] - 3 * DAY_MS)
     share = fresh / np.maximum(fresh.sum(axis=1, keepdims=True), 1)
-    return ((1 - FRESH_SHARE) * exposure + FRESH_SHARE * share).astype(np.float32)
+    exposure = ((1 - FRESH_SHARE) * exposure + FRESH_SHARE * share) * shown_by_taste(situation.taste @ catalogue.fine.T)
+    return (exposure / exposure.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def oracle_retrieval(catalogue: Catalogue, situation: Situation, draws: int) -> FLOAT:

@@ -42,7 +42,7 @@ class Probe:
 
     def run(self) -> dict[str, float]:
         """Saves added -> mean share of the category among the best 50 unseen items."""
-        people = self._random.permutation(self._world.config.people)[:PEOPLE]
+        people = self._random.permutation(np.unique(self._world.event_person))[:PEOPLE]
         shares = np.array([self._person(int(person)) for person in people])
         return {str(count): round(float(share), 4) for count, share in zip(ADDED, shares.mean(axis=0), strict=True)}
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { OnepassError } from '@onepass/client';
 import { Mesh, repositoryRoot } from '@onepass/local';
 import { loadRelease, openItems, type Release } from '@onepass/release';
+import { BareChain } from './bare-chain.js';
 import { findGhz } from './ghz.js';
 import { describeMachine, residentMiB } from './machine.js';
 import { Bench, warmUp } from './measure.js';
@@ -81,6 +82,7 @@ async function measure(options: BenchOptions, { mesh, release, ghz, folder, prog
   const warm = await warmUp(gateway, people, options.smoke ? 1 : 8);
   const load = await Bench.open(mesh, { ghz, people, seconds, folder });
   const pure = await PureCompute.open(release, warm);
+  const bare = await BareChain.open(mesh, release);
   try {
     const search = await findSaturation(load, options, progress);
     const concurrency = mostCalls(search);
@@ -93,6 +95,8 @@ async function measure(options: BenchOptions, { mesh, release, ghz, folder, prog
         oneAtATime,
         pure: await pure.measure(options.smoke ? 20 : 300),
         saturated: await load.load(concurrency),
+        bareOneAtATime: (await load.loadBare(bare, 1)).load,
+        bareSaturated: await load.loadBare(bare, concurrency),
       });
     }
     const { id, name } = release.manifest;
@@ -112,6 +116,7 @@ async function measure(options: BenchOptions, { mesh, release, ghz, folder, prog
     };
   } finally {
     await pure.close();
+    await bare.close();
   }
 }
 

@@ -4,6 +4,7 @@ import { connect, KvSource, type RecommendResponse, user, View } from '@onepass/
 import { connectTo, RankingService, RecommendationService, retrieval, UserEncoderService } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
 import { type Mesh, repositoryRoot } from '@onepass/local';
+import type { BareChain } from './bare-chain.js';
 import { type LoadResult, runGhz, writeProtoset } from './ghz.js';
 import { cpuMs } from './machine.js';
 import { personId } from './people.js';
@@ -17,10 +18,13 @@ const CONNECTIONS = 8;
 type ByRole = Readonly<Record<string, number>>;
 
 /** One load, and what it cost. */
-export interface Loaded {
+export interface Cost {
   readonly load: LoadResult;
-  /** CPU that each process of the mesh used, in ms a request. */
+  /** CPU that each process used, in ms a request. */
   readonly cpuMs: ByRole;
+}
+
+export interface Loaded extends Cost {
   /** Event loop lag of each process during the load, 99th percentile, in ms. */
   readonly lagP99Ms: ByRole;
 }
@@ -61,9 +65,27 @@ export class Bench {
   /** A closed loop of `concurrency` calls at any time. */
   async load(concurrency: number): Promise<Loaded> {
     const measuredBefore = await this.#measurements();
-    const cpuBefore = this.#cpu();
+    const { load, cpuMs } = await this.#cost(this.#mesh.address('gateway'), this.#mesh.pids(), concurrency);
+    const measured = await this.#measurements();
+    const degraded = degradedStages(measured.gateway) - degradedStages(measuredBefore.gateway);
+    return {
+      // A degraded page costs less than a whole one: figures with such pages in them would flatter.
+      load: degraded === 0 ? load : { ...load, errors: { ...load.errors, degraded } },
+      cpuMs,
+      lagP99Ms: mapRoles(measured, (role) => measured[role]?.event_loop_lag_p99_ms ?? Number.NaN),
+    };
+  }
+
+  /** The same load on the bare chain. */
+  loadBare(chain: BareChain, concurrency: number): Promise<Cost> {
+    return this.#cost(chain.address, chain.pids(), concurrency);
+  }
+
+  async #cost(address: string, pids: ByRole, concurrency: number): Promise<Cost> {
+    const cpu = () => mapRoles(pids, (role) => cpuMs(pids[role] ?? 0));
+    const before = cpu();
     const load = await runGhz(this.#ghz, {
-      address: this.#mesh.address('gateway'),
+      address,
       method: METHOD,
       requests: this.#requests,
       protoset: this.#protoset,
@@ -71,20 +93,8 @@ export class Bench {
       connections: Math.min(concurrency, CONNECTIONS),
       seconds: this.#seconds,
     });
-    const cpuAfter = this.#cpu();
-    const measured = await this.#measurements();
-    const degraded = degradedStages(measured.gateway) - degradedStages(measuredBefore.gateway);
-    return {
-      // A degraded page costs less than a whole one: figures with such pages in them would flatter.
-      load: degraded === 0 ? load : { ...load, errors: { ...load.errors, degraded } },
-      cpuMs: mapRoles(cpuAfter, (role) => ((cpuAfter[role] ?? 0) - (cpuBefore[role] ?? 0)) / load.calls),
-      lagP99Ms: mapRoles(measured, (role) => measured[role]?.event_loop_lag_p99_ms ?? Number.NaN),
-    };
-  }
-
-  #cpu(): ByRole {
-    const pids = this.#mesh.pids();
-    return mapRoles(pids, (role) => cpuMs(pids[role] ?? 0));
+    const after = cpu();
+    return { load, cpuMs: mapRoles(after, (role) => ((after[role] ?? 0) - (before[role] ?? 0)) / load.calls) };
   }
 
   /** What every process says of itself; gauges start anew with it. */

@@ -11,6 +11,8 @@ function round(qps: number, errors: LoadResult['errors'] = {}): Round {
     oneAtATime: { ...load, errors: {} },
     pure: { encode: 0.25, retrieveHead: 0.05, rank: 2.5, ann: 0.2, search: 0.4 },
     saturated: { load, cpuMs: { gateway: 1, ranking: 4 }, lagP99Ms: { gateway: 2, ranking: 3 } },
+    bareOneAtATime: { ...load, errors: {} },
+    bareSaturated: { load, cpuMs: { gateway: 0.5, ranking: 0.5 } },
   };
 }
 
@@ -35,6 +37,7 @@ test('overhead is what a request costs beyond pure compute, by both definitions'
   expect(summary.pureMs).toBeCloseTo(3);
   expect(summary.meshCpuMs).toBe(5);
   expect(summary.overheadMs).toBeCloseTo(2);
+  expect(summary.overheadToBare).toBeCloseTo(2);
   // 2 cores at 200 a second: 10 CPU-ms a request.
   expect(summary.coresPerQpsMs).toBe(10);
   expect(summary.coresOverheadMs).toBeCloseTo(7);

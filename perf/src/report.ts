@@ -1,6 +1,6 @@
 import type { LoadResult } from './ghz.js';
 import type { Machine } from './machine.js';
-import type { Loaded, WarmPages } from './measure.js';
+import type { Cost, Loaded, WarmPages } from './measure.js';
 import { type PureTimes, pureMs } from './pure-compute.js';
 import { median } from './statistics.js';
 
@@ -9,6 +9,9 @@ export interface Round {
   readonly oneAtATime: LoadResult;
   readonly pure: PureTimes;
   readonly saturated: Loaded;
+  /** The bare chain under the same loads. */
+  readonly bareOneAtATime: LoadResult;
+  readonly bareSaturated: Cost;
 }
 
 export interface Findings {
@@ -43,6 +46,10 @@ export interface Summary {
   /** cores / QPS: also counts the load generator and the kernel, where they share the cores. */
   readonly coresPerQpsMs: number;
   readonly coresOverheadMs: number;
+  readonly bareP50Ms: number;
+  readonly bareCpuMs: number;
+  /** Overhead of the mesh to all of the bare chain's CPU. */
+  readonly overheadToBare: number;
   readonly lagP99Ms: Readonly<Record<string, number>>;
 }
 
@@ -51,7 +58,9 @@ export function summarise({ rounds, machine }: Findings): Summary {
   const roles = Object.keys(rounds[0]?.saturated.cpuMs ?? {});
   const byRole = (value: (round: Round, role: string) => number) =>
     Object.fromEntries(roles.map((role) => [role, over((round) => value(round, role))]));
-  const meshCpu = (round: Round) => Object.values(round.saturated.cpuMs).reduce((sum, ms) => sum + ms, 0);
+  const together = (cpuMs: Readonly<Record<string, number>>) => Object.values(cpuMs).reduce((sum, ms) => sum + ms, 0);
+  const meshCpu = (round: Round) => together(round.saturated.cpuMs);
+  const bareCpu = (round: Round) => together(round.bareSaturated.cpuMs);
   const coresPerQps = (round: Round) => (machine.cores * 1000) / round.saturated.load.qps;
   const pure = (name: keyof PureTimes) => over((round) => round.pure[name]);
   return {
@@ -74,6 +83,9 @@ export function summarise({ rounds, machine }: Findings): Summary {
     overheadMs: over((r) => meshCpu(r) - pureMs(r.pure)),
     coresPerQpsMs: over(coresPerQps),
     coresOverheadMs: over((r) => coresPerQps(r) - pureMs(r.pure)),
+    bareP50Ms: over((r) => r.bareOneAtATime.p50Ms),
+    bareCpuMs: over(bareCpu),
+    overheadToBare: over((r) => (meshCpu(r) - pureMs(r.pure)) / bareCpu(r)),
     lagP99Ms: byRole((round, role) => round.saturated.lagP99Ms[role] ?? Number.NaN),
   };
 }
@@ -81,7 +93,7 @@ export function summarise({ rounds, machine }: Findings): Summary {
 /** Calls that did not go well, by status, over all rounds. */
 export function errorsOf({ rounds }: Findings): Record<string, number> {
   const total: Record<string, number> = {};
-  for (const { errors } of rounds.flatMap((r) => [r.oneAtATime, r.saturated.load])) {
+  for (const { errors } of rounds.flatMap((r) => [r.oneAtATime, r.saturated.load, r.bareOneAtATime])) {
     for (const [status, count] of Object.entries(errors)) total[status] = (total[status] ?? 0) + count;
   }
   return total;
@@ -104,6 +116,8 @@ export function formatReport(findings: Findings): string {
       [
         ['one at a time', ...columns(rounds, (r) => r.oneAtATime)],
         [`saturated, c=${findings.concurrency}`, ...columns(rounds, (r) => r.saturated.load)],
+        ['bare chain, one at a time', ...columns(rounds, (r) => r.bareOneAtATime)],
+        [`bare chain, c=${findings.concurrency}`, ...columns(rounds, (r) => r.bareSaturated.load)],
       ],
     ),
     '',
@@ -114,6 +128,8 @@ export function formatReport(findings: Findings): string {
         ['the mesh, together', ms(s.meshCpuMs)],
         ['pure compute', ms(s.pureMs)],
         ['**overhead** = mesh - pure compute', `**${ms(s.overheadMs)}**`],
+        ['bare chain, its four processes together', ms(s.bareCpuMs)],
+        ['**overhead / bare chain**', `**${ms(s.overheadToBare)}**`],
         ['cores / QPS (ghz and kernel included)', ms(s.coresPerQpsMs)],
         ['**overhead** = cores / QPS - pure compute', `**${ms(s.coresOverheadMs)}**`],
       ],

@@ -30,7 +30,7 @@ class TrainConfig:
 
     name: str = "synthetic-d128"
     seed: int = 1
-    steps: int = 1_600
+    steps: int = 1_500
     batch: int = 12
     """Histories a step."""
     slates: int = 16

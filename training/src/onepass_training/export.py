@@ -26,7 +26,8 @@ class _ModelGraph:
         self.model, self.config, self.layout = model, model.config, model.layout
         self.state = {key: value.detach().numpy() for key, value in model.state_dict().items()}
         self.state["input.0.weight"] = self.state["input.0.weight"] * model.row_scale.numpy()
-        self.state["item_tower.0.weight"] = self.state["item_tower.0.weight"] * np.float32(self.config.upstream**0.5)
+        for name in ("item_tower.0.weight", "item_skip.weight"):
+            self.state[name] = self.state[name] * np.float32(self.config.upstream**0.5)
         self.state["wanted.weight"] = self.state["wanted.weight"] * np.float32(self.layout.embedding**0.5)
         self.g = GraphBuilder(name, weights, WEIGHTS)
 
@@ -228,7 +229,8 @@ def build_item_tower(model: OnepassModel, weights: SharedWeights) -> GraphBuilde
     """upstream -> unit-length embeddings."""
     graph = _ModelGraph(model, "item_tower", weights)
     upstream = graph.g.input("upstream", ["m", model.config.upstream])
-    graph.g.output("embeddings", graph.unit(graph.mlp(upstream, "item_tower")), ["m", graph.layout.embedding])
+    embeddings = graph.g("Add", graph.g("MatMul", upstream, graph.weight("item_skip")), graph.mlp(upstream, "item_tower"))
+    graph.g.output("embeddings", graph.unit(embeddings), ["m", graph.layout.embedding])
     return graph.g
 
 

@@ -25,6 +25,8 @@ class OnepassModel(nn.Module):
         self.config, self.layout = config, layout
         conditions = len(layout.actions) + 1 + 1 + len(layout.surfaces)
         self.item_tower = _mlp(config.upstream, config.hidden, config.item_dimension)
+        self.item_skip = nn.Linear(config.upstream, config.item_dimension, bias=False)
+        """Keeps what the retrieval loss has no use for yet; without it the tower forgets factors that ranking needs later."""
         self.input = _mlp(layout.columns, config.hidden, config.width)
         self.trunk = Trunk(config)
         self.final_norm = nn.LayerNorm(config.width)
@@ -49,10 +51,12 @@ class OnepassModel(nn.Module):
                 nn.init.normal_(parameter, std=self.config.width**-0.5)
         nn.init.constant_(self.action_head[2].bias, -2.5)
         nn.init.zeros_(self.wanted.weight)
+        nn.init.orthogonal_(self.item_skip.weight)
 
     def embed_items(self, upstream: Tensor) -> Tensor:
         """upstream [m, U] to unit-length embeddings [m, E]."""
-        return functional.normalize(self.item_tower(upstream * math.sqrt(self.config.upstream)), dim=-1)
+        upstream = upstream * math.sqrt(self.config.upstream)
+        return functional.normalize(self.item_skip(upstream) + self.item_tower(upstream), dim=-1)
 
     def tokens(self, rows: Tensor) -> Tensor:
         """Rows [..., F] to the trunk's stream [..., W]."""

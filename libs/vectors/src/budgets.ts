@@ -99,8 +99,6 @@ export interface Blend {
   readonly lists: Uint32Array;
   /** Its rank within that list, from 0. */
   readonly ranks: Uint32Array;
-  /** Lists that had nothing more to bring: had they been longer, the answer might be another. */
-  readonly drained: readonly number[];
 }
 
 /**
@@ -122,7 +120,6 @@ export function blend(lists: readonly Hits[], shares: readonly number[], limit: 
     scores: new Float32Array(total),
     lists: new Uint32Array(total),
     ranks: new Uint32Array(total),
-    drained: [...lists.keys()].filter((list) => places[list] === owned[list]!.length),
   };
   const taken = places.map(() => 0);
   for (let at = 0; at < total; at++) {

@@ -24,30 +24,14 @@ export async function search(
   if ('popular' in ask.by) return searchPopular(ask.by.popular, ask, index);
   const { queries, groups } = groupedQueries(ask.by, index);
   const { limit, refused } = ask;
-  const shares = groups.map((group) => group.share);
-  const upTo = async (depth: number) => {
-    const request = { queries, limit: depth, refused, signal: call.signal };
-    const answer = await index.root.search(request, call.remainingMs() - ANSWER_MS);
-    const blended = blend(answer.hits, shares, limit);
-    const short = blended.drained.some((list) => answer.hits[list]!.rows.length === depth);
-    return { answer, blended, short: short && depth < limit };
-  };
-  let { answer, blended, short } = await upTo(firstDepth(limit, shares));
-  if (short) ({ answer, blended } = await upTo(limit));
-  return {
-    ...blended,
-    queries: blended.lists.map((list) => groups[list]!.query),
-    shardsAnswered: answer.shardsAnswered,
-  };
-}
-
-/**
- * How deep each query is searched at first: what the largest share buys and a quarter more, for items that several queries find. A
- * query that is drained at this depth is searched to the full limit; one that is not would bring the same places if it were.
- */
-function firstDepth(limit: number, shares: readonly number[]): number {
-  const sum = shares.reduce((a, b) => a + b, 0);
-  return Math.min(limit, Math.ceil((1.25 * limit * Math.max(...shares)) / sum) + 16);
+  const request = { queries, limit, refused, signal: call.signal };
+  const { hits, shardsAnswered } = await index.root.search(request, call.remainingMs() - ANSWER_MS);
+  const blended = blend(
+    hits,
+    groups.map((group) => group.share),
+    limit,
+  );
+  return { ...blended, queries: blended.lists.map((list) => groups[list]!.query), shardsAnswered };
 }
 
 /** The embeddings that are searched with: one for each group of near-equal queries. */

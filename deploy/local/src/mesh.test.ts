@@ -27,10 +27,10 @@ afterAll(async () => {
   expect(pids.filter(isRunning)).toEqual([]);
 });
 
-const save = (person: string, itemId: string) =>
+const save = (person: string, itemId: string, timeMs = 0) =>
   onepass.logActions({
     person: user(person),
-    events: [{ eventId: `save-${itemId}`, itemId, actions: ['save'], surface: 'home' }],
+    events: [{ eventId: `save-${itemId}`, itemId, actions: ['save'], surface: 'home', timeMs: BigInt(timeMs) }],
   });
 const home = (person: string, minimumHistorySequence = 0n) =>
   onepass.recommend({ person: user(person), surface: 'home', pageSize: 10, minimumHistorySequence });
@@ -56,7 +56,9 @@ test('an action changes the next page, and only the new action is encoded', asyn
 });
 
 test('the next page without a new action takes the KV as it lies, and is the same page', async () => {
-  const [before, after] = [await home('demo'), await home('demo')];
+  // Of yesterday: the time since the last action is part of a request, and two requests are a moment apart.
+  const { historySequence } = await save('calm', itemIds(await home('calm'))[0] ?? '', Date.now() - 86_400_000);
+  const [before, after] = [await home('calm', historySequence), await home('calm')];
   expect(after.kvSource).toBe(KvSource.SLOT);
   expect(itemIds(after)).toEqual(itemIds(before));
 });

@@ -6,7 +6,7 @@ import { connectTo, RankingService, RecommendationService, retrieval, UserEncode
 import { startupError } from '@onepass/errors';
 import { type Mesh, repositoryRoot } from '@onepass/local';
 import type { Release } from '@onepass/release';
-import { PAGE } from './measure.js';
+import { PAGE } from './page.js';
 import { personId } from './people.js';
 
 const STAGES = ['user-encoder', 'retrieval', 'ranking'] as const;

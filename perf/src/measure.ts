@@ -7,11 +7,10 @@ import { type Mesh, repositoryRoot } from '@onepass/local';
 import type { BareChain } from './bare-chain.js';
 import { type LoadResult, runGhz, writeProtoset } from './ghz.js';
 import { cpuMs } from './machine.js';
+import { PAGE } from './page.js';
 import { personId } from './people.js';
 import { median } from './statistics.js';
 
-/** The page that is measured. */
-export const PAGE = { surface: 'home', pageSize: 20, candidates: 200 } as const;
 const METHOD = 'onepass.gateway.v1.RecommendationService/Recommend';
 const CONNECTIONS = 8;
 

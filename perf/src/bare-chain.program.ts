@@ -1,4 +1,4 @@
-import { create, type DescMessage, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
+import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf';
 import {
   createClient,
   type Implementation,
@@ -26,27 +26,24 @@ process.once('message', async (order: BareOrder) => {
 });
 process.once('disconnect', () => process.exit(0));
 
+/** Replies are decoded once: a call costs what the wire costs and no more. */
 function implementation({ role, messages, stages }: BareOrder): Implementation {
-  const reply = replies(messages);
   switch (role) {
-    case 'user-encoder':
-      return implement(UserEncoderService, { encode: () => reply.encode() });
-    case 'retrieval':
-      return implement(retrieval.RetrievalService, { search: () => reply.search() });
-    case 'ranking':
-      return implement(RankingService, { rank: () => reply.rank() });
+    case 'user-encoder': {
+      const reply = decoded(UserEncoderService.method.encode.output, messages.encode.reply);
+      return implement(UserEncoderService, { encode: () => reply });
+    }
+    case 'retrieval': {
+      const reply = decoded(retrieval.RetrievalService.method.search.output, messages.search.reply);
+      return implement(retrieval.RetrievalService, { search: () => reply });
+    }
+    case 'ranking': {
+      const reply = decoded(RankingService.method.rank.output, messages.rank.reply);
+      return implement(RankingService, { rank: () => reply });
+    }
     case 'gateway':
       return gateway(messages, stages);
   }
-}
-
-function replies(messages: RecordedMessages) {
-  return {
-    encode: () => decoded(UserEncoderService.method.encode.output, messages.encode.reply),
-    search: () => decoded(retrieval.RetrievalService.method.search.output, messages.search.reply),
-    rank: () => decoded(RankingService.method.rank.output, messages.rank.reply),
-    recommend: () => decoded(RecommendationService.method.recommend.output, messages.recommend.reply),
-  };
 }
 
 /** The three calls of a page, one after the other, with nothing in between. */
@@ -59,7 +56,7 @@ function gateway(messages: RecordedMessages, stages: BareOrder['stages']): Imple
     search: decoded(retrieval.RetrievalService.method.search.input, messages.search.request),
     rank: decoded(RankingService.method.rank.input, messages.rank.request),
   };
-  const page = replies(messages).recommend();
+  const page = decoded(RecommendationService.method.recommend.output, messages.recommend.reply);
   return implement(RecommendationService, {
     recommend: async (_, call) => {
       const options = { signal: call.signal, deadlineMs: Date.now() + 10_000 };
@@ -71,7 +68,6 @@ function gateway(messages: RecordedMessages, stages: BareOrder['stages']): Imple
   });
 }
 
-/** As a fresh message each time: a handler of the mesh makes one too. */
-function decoded<D extends DescMessage>(schema: D, base64: string) {
-  return create(schema, fromBinary(schema, Buffer.from(base64, 'base64')) as MessageInitShape<D>);
+function decoded<D extends DescMessage>(schema: D, base64: string): MessageShape<D> {
+  return fromBinary(schema, Buffer.from(base64, 'base64'));
 }

@@ -9,7 +9,10 @@ import {
 import type { GenService, GenServiceMethods } from '@bufbuild/protobuf/codegenv2';
 import * as grpc from '@grpc/grpc-js';
 import { OnepassError } from '@onepass/errors';
-import { asBuffer, DEFAULT_MESSAGE_BYTES, isUnary, methodPath } from './server.js';
+import { NO_SPAN, type Span } from '@onepass/telemetry';
+import { asBuffer, isUnary, methodPath } from './implement.js';
+import { type CallPriority, PRIORITY_HEADER } from './priority.js';
+import { DEFAULT_MESSAGE_BYTES } from './server.js';
 import { fromStatus } from './status.js';
 
 export interface CallOptions {
@@ -17,6 +20,10 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Epoch ms; passed on the wire as grpc-timeout. */
   readonly deadlineMs?: number;
+  /** Absent = interactive. */
+  readonly priority?: CallPriority;
+  /** Parent of the call's own span, which crosses the wire. */
+  readonly span?: Span;
 }
 
 export type ServiceClient<S extends GenService<GenServiceMethods>> = {
@@ -71,21 +78,35 @@ function unaryCall(channel: grpc.Client, method: DescMethodUnary) {
     const { signal, deadlineMs } = options;
     if (signal?.aborted) return Promise.reject(OnepassError.from(signal.reason));
     const bytes = asBuffer(toBinary(method.input, create(method.input, request)));
+    const span = (options.span ?? NO_SPAN).child(path.slice(1), { kind: 'client' });
     return new Promise((resolve, reject) => {
       const cancel = () => call.cancel();
+      const fail = (error: OnepassError) => {
+        span.end(error.kind);
+        reject(error);
+      };
       const done = (error: grpc.ServiceError | null, reply?: Buffer) => {
         signal?.removeEventListener('abort', cancel);
-        if (error) return reject(fromStatus(error));
+        if (error) return fail(fromStatus(error));
         try {
           resolve(fromBinary(method.output, reply ?? Buffer.alloc(0)));
+          span.end();
         } catch (cause) {
-          reject(OnepassError.from(cause));
+          fail(OnepassError.from(cause));
         }
       };
       const callOptions: grpc.CallOptions =
         deadlineMs === undefined || deadlineMs === Infinity ? {} : { deadline: deadlineMs };
-      const call = channel.makeUnaryRequest(path, identity, identity, bytes, new grpc.Metadata(), callOptions, done);
+      const headers = headersOf(options, span);
+      const call = channel.makeUnaryRequest(path, identity, identity, bytes, headers, callOptions, done);
       signal?.addEventListener('abort', cancel, { once: true });
     });
   };
+}
+
+function headersOf({ priority }: CallOptions, { traceparent }: Span): grpc.Metadata {
+  const headers = new grpc.Metadata();
+  if (priority !== undefined && priority !== 'interactive') headers.set(PRIORITY_HEADER, priority);
+  if (traceparent !== undefined) headers.set('traceparent', traceparent);
+  return headers;
 }

@@ -7,7 +7,8 @@ import { connectTo, createClient } from './client.js';
 import { EventService } from './gen/onepass/gateway/v1/event_pb.js';
 import { RankingService } from './gen/onepass/ranking/v1/ranking_pb.js';
 import { isServing } from './health.js';
-import { type Handlers, implement, type RunningServer, startServer } from './server.js';
+import { type Handlers, implement } from './implement.js';
+import { type RunningServer, startServer } from './server.js';
 
 const running: { stop(graceMs: number): Promise<void> }[] = [];
 afterEach(async () => {

@@ -15,6 +15,7 @@ const EVERY_DETAIL: { [K in ErrorDetail['kind']]: ErrorDetail & { kind: K } } = 
   deadline_exceeded: { kind: 'deadline_exceeded' },
   cancelled: { kind: 'cancelled' },
   not_found: { kind: 'not_found' },
+  unauthenticated: { kind: 'unauthenticated' },
   permission_denied: { kind: 'permission_denied' },
   unimplemented: { kind: 'unimplemented' },
   startup: { kind: 'startup' },

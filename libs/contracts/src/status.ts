@@ -19,6 +19,7 @@ const STATUS_OF_KIND: Readonly<Record<ErrorKind, grpc.status>> = {
   deadline_exceeded: grpc.status.DEADLINE_EXCEEDED,
   cancelled: grpc.status.CANCELLED,
   not_found: grpc.status.NOT_FOUND,
+  unauthenticated: grpc.status.UNAUTHENTICATED,
   permission_denied: grpc.status.PERMISSION_DENIED,
   unimplemented: grpc.status.UNIMPLEMENTED,
   startup: grpc.status.FAILED_PRECONDITION,
@@ -128,8 +129,9 @@ function kindOfStatus(code: grpc.status): Exclude<ErrorKind, 'kv_miss' | 'startu
       return 'cancelled';
     case grpc.status.NOT_FOUND:
       return 'not_found';
-    case grpc.status.PERMISSION_DENIED:
     case grpc.status.UNAUTHENTICATED:
+      return 'unauthenticated';
+    case grpc.status.PERMISSION_DENIED:
       return 'permission_denied';
     case grpc.status.UNIMPLEMENTED:
       return 'unimplemented';

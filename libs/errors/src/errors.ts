@@ -22,6 +22,9 @@ export type ErrorDetail =
   | { readonly kind: 'deadline_exceeded' }
   | { readonly kind: 'cancelled' }
   | { readonly kind: 'not_found' }
+  /** Who calls is not known, and must be. */
+  | { readonly kind: 'unauthenticated' }
+  /** The caller is known and may not do this. */
   | { readonly kind: 'permission_denied' }
   /** In the contract, not served yet. */
   | { readonly kind: 'unimplemented' }

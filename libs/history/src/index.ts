@@ -1,3 +1,4 @@
 export * from './event.js';
 export * from './lmdb-store.js';
+export * from './slates.js';
 export * from './store.js';

@@ -1,2 +1,3 @@
 export * from './logger.js';
 export * from './measurements.js';
+export * from './tracing.js';

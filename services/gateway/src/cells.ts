@@ -1,4 +1,4 @@
-import { type Connection, connectTo, RankingService, type ServiceClient, UserEncoderService } from '@onepass/contracts';
+import { type Connection, RankingService, type ServiceClient, UserEncoderService } from '@onepass/contracts';
 import { OnepassError, unavailable } from '@onepass/errors';
 import { cellOrder, type PersonKey } from '@onepass/routing';
 import type { CellAddresses } from './settings.js';
@@ -15,9 +15,9 @@ export class Cells {
   readonly #names: readonly string[];
   readonly #connections: Connection[] = [];
 
-  constructor(addresses: readonly CellAddresses[]) {
+  constructor(addresses: readonly CellAddresses[], connect: (address: string) => Connection) {
     for (const { encoder, ranking } of addresses) {
-      const connections = [connectTo(encoder), connectTo(ranking)] as const;
+      const connections = [connect(encoder), connect(ranking)] as const;
       this.#connections.push(...connections);
       const [toEncoder, toRanking] = connections;
       const cell = { encoder: toEncoder.client(UserEncoderService), ranking: toRanking.client(RankingService) };

@@ -2,8 +2,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readSettings } from '@onepass/config';
-import { isServing } from '@onepass/contracts';
-import { silentLogger } from '@onepass/telemetry';
+import { isServing, openEdge } from '@onepass/contracts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { gatewayProgram, startGateway } from './gateway.js';
 import { keptPageTokenKey } from './page-token-key.js';
@@ -59,8 +58,8 @@ test('no start without a release or on a port in use', async () => {
   const env = { ONEPASS_RELEASE_DIR: join(directory, 'none'), ONEPASS_DATA_DIR: directory };
   await expect(gatewayProgram.start(env)).rejects.toThrow('manifest.json');
   const port = Number(mesh.address.split(':')[1]);
-  const settings = { ...readSettings(gatewaySettings, env), port };
-  await expect(startGateway(settings, RELEASE, silentLogger)).rejects.toThrow(
+  const settings = { ...readSettings(gatewaySettings, { ...env, ONEPASS_LOG_LEVEL: 'silent' }), port };
+  await expect(startGateway(settings, RELEASE, await openEdge('gateway', settings))).rejects.toThrow(
     `gateway cannot listen on 127.0.0.1:${port}: the port is in use`,
   );
 });

@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import { describeSettings, readSettings } from '@onepass/config';
 import {
-  connectTo,
+  type Edge,
   EventService,
   gatewayCatalog,
   type Implementation,
   implement,
+  openEdge,
   RecommendationService,
   type RoleProgram,
   type RunningRole,
@@ -13,7 +14,6 @@ import {
   startServer,
 } from '@onepass/contracts';
 import { openLmdbHistory } from '@onepass/history';
-import { createLogger, type Logger, Measurements, measureEventLoop } from '@onepass/telemetry';
 import { Cells } from './cells.js';
 import { describe } from './describe.js';
 import { logActions } from './events/log-actions.js';
@@ -31,7 +31,7 @@ export const gatewayProgram: RoleProgram = {
   start: async (env) => {
     const settings = readSettings(gatewaySettings, env);
     const release = await loadServedRelease(settings.releaseDir);
-    return startGateway(settings, release, createLogger('gateway', settings.logLevel));
+    return startGateway(settings, release, await openEdge('gateway', settings));
   },
 };
 
@@ -39,18 +39,18 @@ export const gatewayProgram: RoleProgram = {
 export async function startGateway(
   settings: GatewaySettings,
   release: ServedRelease,
-  logger: Logger,
+  edge: Edge,
 ): Promise<RunningRole> {
   const pageTokenKey = settings.pageTokenKey ?? (await keptPageTokenKey(settings.dataDir));
   const history = openLmdbHistory(join(settings.dataDir, 'history'));
-  const measurements = new Measurements();
-  measureEventLoop(measurements);
-  const cells = new Cells(settings.cells);
-  const toRetrieval = connectTo(settings.retrieval);
+  const { logger, measurements } = edge;
+  const cells = new Cells(settings.cells, edge.connect);
+  const toRetrieval = edge.connect(settings.retrieval);
   const close = async () => {
     cells.close();
     toRetrieval.close();
     await history.close();
+    await edge.close();
   };
   const backend: RecommenderParts = {
     release,
@@ -64,7 +64,7 @@ export async function startGateway(
     measurements,
   };
   const { host, port } = settings;
-  const options = { role: 'gateway', host, port, services: services(backend), logger, measurements };
+  const options = { ...edge.server, host, port, services: services(backend) };
   const server = await startServer(options).catch(async (error) => {
     await close();
     throw error;

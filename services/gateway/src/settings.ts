@@ -1,4 +1,5 @@
 import { integer, parsed, type SettingValues, sharedSettings, text } from '@onepass/config';
+import { edgeSettings } from '@onepass/contracts';
 
 /** User-encoder and ranking of one cell, as host:port. */
 export interface CellAddresses {
@@ -7,6 +8,7 @@ export interface CellAddresses {
 }
 
 export const gatewaySettings = {
+  ...edgeSettings,
   host: sharedSettings.host,
   port: integer('ONEPASS_PORT', 'port to listen on', { default: 50050, minimum: 0, maximum: 65_535 }),
   releaseDir: sharedSettings.releaseDir,
@@ -26,8 +28,6 @@ export const gatewaySettings = {
     parseKey,
     { default: '' },
   ),
-  logLevel: sharedSettings.logLevel,
-  drainMs: sharedSettings.drainMs,
 };
 
 export type GatewaySettings = SettingValues<typeof gatewaySettings>;

@@ -1,15 +1,16 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createClient, EmbeddingType, KvSource, RankingService, type RunningRole } from '@onepass/contracts';
+import { readSettings } from '@onepass/config';
+import { createClient, EmbeddingType, KvSource, openEdge, RankingService, type RunningRole } from '@onepass/contracts';
 import { createEngine, type Graph, type InferenceEngine } from '@onepass/inference';
 import { KV_POOL_FILE, KvPoolWriter, type KvReference, kvShape, poolBytes } from '@onepass/kv';
 import { type Items, loadRelease, openItems, type Release } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
-import { silentLogger } from '@onepass/telemetry';
 import { SMOKE_RELEASE } from '@onepass/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startRanking } from './index.js';
+import { rankingSettings } from './settings.js';
 
 interface VectorRequest {
   readonly surface: string;
@@ -26,17 +27,14 @@ interface VectorHistory {
 }
 
 const cellDir = mkdtempSync(join(tmpdir(), 'onepass-ranking-'));
-const settings = {
-  host: '127.0.0.1',
-  port: 0,
-  releaseDir: SMOKE_RELEASE,
-  cellDir,
-  executionProvider: 'cpu',
-  inferenceInFlight: 2,
-  inferenceThreads: 1,
-  logLevel: 'silent',
-  drainMs: 1000,
-} as const;
+const settings = readSettings(rankingSettings, {
+  ONEPASS_PORT: '0',
+  ONEPASS_RELEASE_DIR: SMOKE_RELEASE,
+  ONEPASS_CELL_DIR: cellDir,
+  ONEPASS_EXECUTION_PROVIDER: 'cpu',
+  ONEPASS_LOG_LEVEL: 'silent',
+  ONEPASS_DRAIN_MS: '1000',
+});
 
 let release: Release;
 let items: Items;
@@ -47,6 +45,8 @@ let client: ReturnType<typeof createClient<typeof RankingService>>;
 let histories: readonly VectorHistory[];
 let pool: KvPoolWriter;
 
+const edge = () => openEdge('ranking', settings);
+
 beforeAll(async () => {
   release = await loadRelease(SMOKE_RELEASE);
   items = await openItems(release);
@@ -54,7 +54,7 @@ beforeAll(async () => {
   encode = await engine.load(release.path(release.manifest.graphs.encode));
   histories = JSON.parse(readFileSync(release.path('vectors/tokens.json'), 'utf8')).histories;
   pool = createPool('p-1');
-  running = await startRanking(settings, release, silentLogger);
+  running = await startRanking(settings, release, await edge());
   client = createClient(RankingService, running.address);
 });
 afterAll(async () => {
@@ -153,7 +153,7 @@ function expectClose(actual: number[][], expected: readonly (readonly number[])[
 }
 
 test('without a pool KV is a miss, and an empty past works', async () => {
-  const alone = await startRanking({ ...settings, cellDir: join(cellDir, 'nowhere') }, release, silentLogger);
+  const alone = await startRanking({ ...settings, cellDir: join(cellDir, 'nowhere') }, release, await edge());
   const toAlone = createClient(RankingService, alone.address);
   const past = history('one');
   const miss = toAlone.rank(ask(past, past.requests[0]!, await reference(past)));
@@ -251,9 +251,9 @@ test('describes itself', async () => {
 
 test('a port in use and a graph that is not the release’s are one sentence', async () => {
   const port = Number(running.address.split(':')[1]);
-  await expect(startRanking({ ...settings, port }, release, silentLogger)).rejects.toThrow(
+  await expect(startRanking({ ...settings, port }, release, await edge())).rejects.toThrow(
     `ranking cannot listen on 127.0.0.1:${port}`,
   );
   const wrong = { ...release, path: () => release.path(release.manifest.graphs.encode) };
-  await expect(startRanking(settings, wrong, silentLogger)).rejects.toThrow(/^graph ".*" does not run with the inputs/);
+  await expect(startRanking(settings, wrong, await edge())).rejects.toThrow(/^graph ".*" does not run with the inputs/);
 });

@@ -1,8 +1,7 @@
 import { describeSettings, readSettings } from '@onepass/config';
-import { type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
+import { type Edge, openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
 import { createEngine } from '@onepass/inference';
 import { loadRelease, type Release } from '@onepass/release';
-import { createLogger, type Logger, Measurements, measureEventLoop } from '@onepass/telemetry';
 import { KvDoor } from './kv-door.js';
 import { RankGraph } from './rank-graph.js';
 import { rankingImplementation } from './ranking-service.js';
@@ -16,15 +15,14 @@ export const rankingProgram: RoleProgram = {
   start: async (env) => {
     const settings = readSettings(rankingSettings, env);
     const release = await loadRelease(settings.releaseDir);
-    return startRanking(settings, release, createLogger('ranking', settings.logLevel));
+    return startRanking(settings, release, await openEdge('ranking', settings));
   },
 };
 
 /** Serves once the graph is loaded and has run. @throws OnepassError `startup`, one sentence naming the setting, file or port. */
-export async function startRanking(settings: RankingSettings, release: Release, logger: Logger): Promise<RunningRole> {
+export async function startRanking(settings: RankingSettings, release: Release, edge: Edge): Promise<RunningRole> {
   const served = servedModel(release);
-  const measurements = new Measurements();
-  measureEventLoop(measurements);
+  const { logger, measurements } = edge;
   const engine = createEngine({
     provider: settings.executionProvider,
     inFlight: settings.inferenceInFlight,
@@ -34,12 +32,13 @@ export async function startRanking(settings: RankingSettings, release: Release, 
   const close = async () => {
     await engine.close();
     kv.close();
+    await edge.close();
   };
   try {
     const graph = await RankGraph.load(engine, release.path(release.manifest.graphs.rank), served);
     const services = [rankingImplementation({ served, engine, graph, kv, measurements })];
     const { host, port } = settings;
-    const server = await startServer({ role: 'ranking', host, port, services, logger, measurements });
+    const server = await startServer({ ...edge.server, host, port, services });
     logger.info({ release: release.id, provider: engine.provider, why: engine.providerReason }, 'graph loaded');
     server.setServing(true);
     return {

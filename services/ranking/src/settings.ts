@@ -1,6 +1,8 @@
 import { integer, type SettingValues, sharedSettings } from '@onepass/config';
+import { edgeSettings } from '@onepass/contracts';
 
 export const rankingSettings = {
+  ...edgeSettings,
   host: sharedSettings.host,
   port: integer('ONEPASS_PORT', 'port to listen on', { default: 50053, minimum: 0, maximum: 65_535 }),
   releaseDir: sharedSettings.releaseDir,
@@ -8,8 +10,6 @@ export const rankingSettings = {
   executionProvider: sharedSettings.executionProvider,
   inferenceInFlight: sharedSettings.inferenceInFlight,
   inferenceThreads: sharedSettings.inferenceThreads,
-  logLevel: sharedSettings.logLevel,
-  drainMs: sharedSettings.drainMs,
 };
 
 export type RankingSettings = SettingValues<typeof rankingSettings>;

@@ -1,7 +1,6 @@
 import { describeSettings, readSettings } from '@onepass/config';
-import { type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
+import { openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
 import { loadRelease } from '@onepass/release';
-import { createLogger, Measurements, measureEventLoop } from '@onepass/telemetry';
 import { usearchRows } from '@onepass/vectors';
 import { openServedIndex } from './served-index.js';
 import { retrievalService } from './service.js';
@@ -20,19 +19,23 @@ export const retrievalProgram: RoleProgram = {
  * @throws OnepassError `startup`: one sentence naming the setting, file or port.
  */
 export async function startRetrieval(settings: RetrievalSettings): Promise<RunningRole> {
-  const logger = createLogger('retrieval', settings.logLevel);
-  const measurements = new Measurements();
-  measureEventLoop(measurements);
+  const edge = await openEdge('retrieval', settings);
+  const { logger, measurements } = edge;
   const release = await loadRelease(settings.releaseDir);
   const index = await openServedIndex(release, { rowSearch: usearchRows, logger, measurements });
   const server = await startServer({
-    role: 'retrieval',
+    ...edge.server,
     host: settings.host,
     port: settings.port,
     services: [retrievalService(index, measurements)],
-    logger,
-    measurements,
   });
   server.setServing(true);
-  return { address: server.address, logger, stop: () => server.stop(settings.drainMs) };
+  return {
+    address: server.address,
+    logger,
+    stop: async () => {
+      await server.stop(settings.drainMs);
+      await edge.close();
+    },
+  };
 }

@@ -1,16 +1,16 @@
 import { integer, type SettingValues, sharedSettings } from '@onepass/config';
+import { edgeSettings } from '@onepass/contracts';
 
 export const userEncoderSettings = {
+  ...edgeSettings,
   host: sharedSettings.host,
   port: integer('ONEPASS_PORT', 'port to listen on; 0 = any', { default: 50051, minimum: 0, maximum: 65535 }),
   releaseDir: sharedSettings.releaseDir,
   dataDir: sharedSettings.dataDir,
   cellDir: sharedSettings.cellDir,
-  logLevel: sharedSettings.logLevel,
   executionProvider: sharedSettings.executionProvider,
   inferenceInFlight: sharedSettings.inferenceInFlight,
   inferenceThreads: sharedSettings.inferenceThreads,
-  drainMs: sharedSettings.drainMs,
   kvSlots: integer('ONEPASS_KV_SLOTS', 'persons whose KV is held at one time', {
     default: 128,
     minimum: 1,

@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeSettings, readSettings } from '@onepass/config';
-import { type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
+import { openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
 import { openLmdbHistory } from '@onepass/history';
 import { createEngine, type InferenceEngine } from '@onepass/inference';
 import { KV_POOL_FILE, type KvPoolStats, KvPoolWriter, kvShape, poolBytes } from '@onepass/kv';
 import { loadRelease, openItems, type Release } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
-import { createLogger, Measurements, measureEventLoop } from '@onepass/telemetry';
+import type { Measurements } from '@onepass/telemetry';
 import { servedModel } from './served-model.js';
 import { userEncoderService } from './service.js';
 import { type UserEncoderSettings, userEncoderSettings } from './settings.js';
@@ -35,10 +35,9 @@ const REMEMBERED_PER_SLOT = 2;
  * @throws OnepassError `startup`: one sentence naming the setting, file or port.
  */
 export async function startUserEncoder(settings: UserEncoderSettings): Promise<RunningRole> {
-  const logger = createLogger('user-encoder', settings.logLevel);
-  const measurements = new Measurements();
-  measureEventLoop(measurements);
-  const closing: (() => Promise<void> | void)[] = [];
+  const edge = await openEdge('user-encoder', settings);
+  const { logger, measurements } = edge;
+  const closing: (() => Promise<void> | void)[] = [() => edge.close()];
   // The server first, then what it uses: graph runs write to the pool's memory and die on it when it is gone.
   const close = async () => {
     for (const one of closing.splice(0).reverse()) await one();
@@ -71,12 +70,10 @@ export async function startUserEncoder(settings: UserEncoderSettings): Promise<R
     measurements.gauge('inference_queued', () => engine.queued);
     measurements.gauge('inference_running', () => engine.running);
     const server = await startServer({
-      role: 'user-encoder',
+      ...edge.server,
       host: settings.host,
       port: settings.port,
       services: [userEncoderService({ release, model, encoder, measurements, executionProvider: engine.provider })],
-      logger,
-      measurements,
     });
     closing.push(() => server.stop(settings.drainMs));
     server.setServing(true);

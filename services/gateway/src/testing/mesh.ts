@@ -1,17 +1,19 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readSettings } from '@onepass/config';
 import {
   connectTo,
   EventService,
+  edgeSettings,
   gatewayCatalog,
+  openEdge,
   RecommendationService,
   type RecommendResponse,
 } from '@onepass/contracts';
 import { OnepassError } from '@onepass/errors';
-import { silentLogger } from '@onepass/telemetry';
 import { startGateway } from '../gateway.js';
-import type { GatewaySettings } from '../settings.js';
+import { type GatewaySettings, gatewaySettings } from '../settings.js';
 import { EncoderStage, RankingStage, RetrievalStage } from './stages.js';
 import { RELEASE } from './world.js';
 
@@ -24,20 +26,17 @@ export async function startMesh(settings: Partial<GatewaySettings> = {}) {
   const dataDir = await mkdtemp(join(tmpdir(), 'onepass-gateway-'));
   const gateway = await startGateway(
     {
-      host: '127.0.0.1',
+      ...readSettings(gatewaySettings, { ONEPASS_RELEASE_DIR: 'none', ONEPASS_DATA_DIR: dataDir }),
       port: 0,
-      releaseDir: '',
-      dataDir,
       cells: [{ encoder: encoder.server.address, ranking: ranking.server.address }],
       retrieval: retrieval.server.address,
       budgetMs: 10_000,
       pageTokenKey: Buffer.alloc(32, 1),
-      logLevel: 'silent',
       drainMs: 0,
       ...settings,
     },
     RELEASE,
-    silentLogger,
+    await openEdge('gateway', readSettings(edgeSettings, { ONEPASS_LOG_LEVEL: 'silent' })),
   );
   const connection = connectTo(gateway.address);
   return {

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file onepass/encoder/v1/encoder.proto.
  */
 export const file_onepass_encoder_v1_encoder: GenFile = /*@__PURE__*/
-  fileDesc("CiBvbmVwYXNzL2VuY29kZXIvdjEvZW5jb2Rlci5wcm90bxISb25lcGFzcy5lbmNvZGVyLnYxIuoBCg1FbmNvZGVSZXF1ZXN0EhIKCnJlbGVhc2VfaWQYASABKAkSKQoGcGVyc29uGAIgASgLMhkub25lcGFzcy5jb21tb24udjEuUGVyc29uEjIKB2NvbnRleHQYAyABKAsyIS5vbmVwYXNzLmNvbW1vbi52MS5SZXF1ZXN0Q29udGV4dBIYChByZWxhdGVkX2l0ZW1faWRzGAQgAygJEioKB3F1ZXJpZXMYBSADKAsyGS5vbmVwYXNzLmVuY29kZXIudjEuUXVlcnkSIAoYbWluaW11bV9oaXN0b3J5X3NlcXVlbmNlGAYgASgEIisKBVF1ZXJ5Eg8KB291dGNvbWUYASABKAkSEQoJb2Zmc2V0X21zGAIgASgDIt4CCg5FbmNvZGVSZXNwb25zZRIqCgJrdhgBIAEoCzIeLm9uZXBhc3MuY29tbW9uLnYxLkt2UmVmZXJlbmNlEi4KCWt2X3NvdXJjZRgCIAEoDjIbLm9uZXBhc3MuY29tbW9uLnYxLkt2U291cmNlEjIKB3F1ZXJpZXMYAyABKAsyIS5vbmVwYXNzLmNvbW1vbi52MS5FbWJlZGRpbmdCYXRjaBIRCglzZWVuX3Jvd3MYBCABKAwSMgoHY29udGV4dBgFIAEoCzIhLm9uZXBhc3MuY29tbW9uLnYxLlJlcXVlc3RDb250ZXh0EhYKDmVuY29kZWRfdG9rZW5zGAYgASgNEi4KBnN0YWdlcxgHIAMoCzIeLm9uZXBhc3MuY29tbW9uLnYxLlN0YWdlVGltaW5nEi0KCGRlZ3JhZGVkGAggAygLMhsub25lcGFzcy5jb21tb24udjEuRGVncmFkZWQyugEKElVzZXJFbmNvZGVyU2VydmljZRJPCgZFbmNvZGUSIS5vbmVwYXNzLmVuY29kZXIudjEuRW5jb2RlUmVxdWVzdBoiLm9uZXBhc3MuZW5jb2Rlci52MS5FbmNvZGVSZXNwb25zZRJTCghEZXNjcmliZRIiLm9uZXBhc3MuY29tbW9uLnYxLkRlc2NyaWJlUmVxdWVzdBojLm9uZXBhc3MuY29tbW9uLnYxLkRlc2NyaWJlUmVzcG9uc2ViBnByb3RvMw", [file_onepass_common_v1_common]);
+  fileDesc("CiBvbmVwYXNzL2VuY29kZXIvdjEvZW5jb2Rlci5wcm90bxISb25lcGFzcy5lbmNvZGVyLnYxIv4BCg1FbmNvZGVSZXF1ZXN0EhIKCnJlbGVhc2VfaWQYASABKAkSKQoGcGVyc29uGAIgASgLMhkub25lcGFzcy5jb21tb24udjEuUGVyc29uEjIKB2NvbnRleHQYAyABKAsyIS5vbmVwYXNzLmNvbW1vbi52MS5SZXF1ZXN0Q29udGV4dBIYChByZWxhdGVkX2l0ZW1faWRzGAQgAygJEioKB3F1ZXJpZXMYBSADKAsyGS5vbmVwYXNzLmVuY29kZXIudjEuUXVlcnkSIAoYbWluaW11bV9oaXN0b3J5X3NlcXVlbmNlGAYgASgEEhIKCnF1ZXJ5X3RleHQYByABKAkiOgoNRm9yZ2V0UmVxdWVzdBIpCgZwZXJzb24YASABKAsyGS5vbmVwYXNzLmNvbW1vbi52MS5QZXJzb24iEAoORm9yZ2V0UmVzcG9uc2UiKwoFUXVlcnkSDwoHb3V0Y29tZRgBIAEoCRIRCglvZmZzZXRfbXMYAiABKAMi3gIKDkVuY29kZVJlc3BvbnNlEioKAmt2GAEgASgLMh4ub25lcGFzcy5jb21tb24udjEuS3ZSZWZlcmVuY2USLgoJa3Zfc291cmNlGAIgASgOMhsub25lcGFzcy5jb21tb24udjEuS3ZTb3VyY2USMgoHcXVlcmllcxgDIAEoCzIhLm9uZXBhc3MuY29tbW9uLnYxLkVtYmVkZGluZ0JhdGNoEhEKCXNlZW5fcm93cxgEIAEoDBIyCgdjb250ZXh0GAUgASgLMiEub25lcGFzcy5jb21tb24udjEuUmVxdWVzdENvbnRleHQSFgoOZW5jb2RlZF90b2tlbnMYBiABKA0SLgoGc3RhZ2VzGAcgAygLMh4ub25lcGFzcy5jb21tb24udjEuU3RhZ2VUaW1pbmcSLQoIZGVncmFkZWQYCCADKAsyGy5vbmVwYXNzLmNvbW1vbi52MS5EZWdyYWRlZDKLAgoSVXNlckVuY29kZXJTZXJ2aWNlEk8KBkVuY29kZRIhLm9uZXBhc3MuZW5jb2Rlci52MS5FbmNvZGVSZXF1ZXN0GiIub25lcGFzcy5lbmNvZGVyLnYxLkVuY29kZVJlc3BvbnNlEk8KBkZvcmdldBIhLm9uZXBhc3MuZW5jb2Rlci52MS5Gb3JnZXRSZXF1ZXN0GiIub25lcGFzcy5lbmNvZGVyLnYxLkZvcmdldFJlc3BvbnNlElMKCERlc2NyaWJlEiIub25lcGFzcy5jb21tb24udjEuRGVzY3JpYmVSZXF1ZXN0GiMub25lcGFzcy5jb21tb24udjEuRGVzY3JpYmVSZXNwb25zZWIGcHJvdG8z", [file_onepass_common_v1_common]);
 
 /**
  * @generated from message onepass.encoder.v1.EncodeRequest
@@ -57,6 +57,13 @@ export type EncodeRequest = Message<"onepass.encoder.v1.EncodeRequest"> & {
    * @generated from field: uint64 minimum_history_sequence = 6;
    */
   minimumHistorySequence: bigint;
+
+  /**
+   * A search's text, at most 1024 bytes: the release's query tower makes the context's embedding of it.
+   *
+   * @generated from field: string query_text = 7;
+   */
+  queryText: string;
 };
 
 /**
@@ -65,6 +72,36 @@ export type EncodeRequest = Message<"onepass.encoder.v1.EncodeRequest"> & {
  */
 export const EncodeRequestSchema: GenMessage<EncodeRequest> = /*@__PURE__*/
   messageDesc(file_onepass_encoder_v1_encoder, 0);
+
+/**
+ * @generated from message onepass.encoder.v1.ForgetRequest
+ */
+export type ForgetRequest = Message<"onepass.encoder.v1.ForgetRequest"> & {
+  /**
+   * @generated from field: onepass.common.v1.Person person = 1;
+   */
+  person?: Person | undefined;
+};
+
+/**
+ * Describes the message onepass.encoder.v1.ForgetRequest.
+ * Use `create(ForgetRequestSchema)` to create a new message.
+ */
+export const ForgetRequestSchema: GenMessage<ForgetRequest> = /*@__PURE__*/
+  messageDesc(file_onepass_encoder_v1_encoder, 1);
+
+/**
+ * @generated from message onepass.encoder.v1.ForgetResponse
+ */
+export type ForgetResponse = Message<"onepass.encoder.v1.ForgetResponse"> & {
+};
+
+/**
+ * Describes the message onepass.encoder.v1.ForgetResponse.
+ * Use `create(ForgetResponseSchema)` to create a new message.
+ */
+export const ForgetResponseSchema: GenMessage<ForgetResponse> = /*@__PURE__*/
+  messageDesc(file_onepass_encoder_v1_encoder, 2);
 
 /**
  * @generated from message onepass.encoder.v1.Query
@@ -86,7 +123,7 @@ export type Query = Message<"onepass.encoder.v1.Query"> & {
  * Use `create(QuerySchema)` to create a new message.
  */
 export const QuerySchema: GenMessage<Query> = /*@__PURE__*/
-  messageDesc(file_onepass_encoder_v1_encoder, 1);
+  messageDesc(file_onepass_encoder_v1_encoder, 3);
 
 /**
  * @generated from message onepass.encoder.v1.EncodeResponse
@@ -149,7 +186,7 @@ export type EncodeResponse = Message<"onepass.encoder.v1.EncodeResponse"> & {
  * Use `create(EncodeResponseSchema)` to create a new message.
  */
 export const EncodeResponseSchema: GenMessage<EncodeResponse> = /*@__PURE__*/
-  messageDesc(file_onepass_encoder_v1_encoder, 2);
+  messageDesc(file_onepass_encoder_v1_encoder, 4);
 
 /**
  * @generated from service onepass.encoder.v1.UserEncoderService
@@ -164,6 +201,16 @@ export const UserEncoderService: GenService<{
     methodKind: "unary";
     input: typeof EncodeRequestSchema;
     output: typeof EncodeResponseSchema;
+  },
+  /**
+   * Drops the person's KV and all that is remembered of them, and overwrites it. Only after the history store has forgotten them.
+   *
+   * @generated from rpc onepass.encoder.v1.UserEncoderService.Forget
+   */
+  forget: {
+    methodKind: "unary";
+    input: typeof ForgetRequestSchema;
+    output: typeof ForgetResponseSchema;
   },
   /**
    * @generated from rpc onepass.encoder.v1.UserEncoderService.Describe

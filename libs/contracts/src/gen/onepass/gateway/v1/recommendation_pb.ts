@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { AttributeFilter, Coverage, Degraded, DescribeRequestSchema, DescribeResponseSchema, Embedding, KvSource, OutcomeBudget, Person, StageTiming } from "../../common/v1/common_pb.js";
+import type { AttributeFilter, Coverage, Degraded, DescribeRequestSchema, DescribeResponseSchema, Embedding, KvSource, OutcomeBudget, Person, Priority, StageTiming } from "../../common/v1/common_pb.js";
 import { file_onepass_common_v1_common } from "../../common/v1/common_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file onepass/gateway/v1/recommendation.proto.
  */
 export const file_onepass_gateway_v1_recommendation: GenFile = /*@__PURE__*/
-  fileDesc("CidvbmVwYXNzL2dhdGV3YXkvdjEvcmVjb21tZW5kYXRpb24ucHJvdG8SEm9uZXBhc3MuZ2F0ZXdheS52MSKcBwoQUmVjb21tZW5kUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEikKBnBlcnNvbhgCIAEoCzIZLm9uZXBhc3MuY29tbW9uLnYxLlBlcnNvbhIPCgdzdXJmYWNlGAMgASgJEjMKBnNlYXJjaBgEIAEoCzIhLm9uZXBhc3MuZ2F0ZXdheS52MS5TZWFyY2hDb250ZXh0SAASNQoHcmVsYXRlZBgFIAEoCzIiLm9uZXBhc3MuZ2F0ZXdheS52MS5SZWxhdGVkQ29udGV4dEgAEkQKCGZlYXR1cmVzGAYgAygLMjIub25lcGFzcy5nYXRld2F5LnYxLlJlY29tbWVuZFJlcXVlc3QuRmVhdHVyZXNFbnRyeRIRCglwYWdlX3NpemUYByABKAUSEgoKcGFnZV90b2tlbhgIIAEoCRIzCgdmaWx0ZXJzGAkgAygLMiIub25lcGFzcy5jb21tb24udjEuQXR0cmlidXRlRmlsdGVyEhkKEWV4Y2x1ZGVkX2l0ZW1faWRzGAogAygJEjkKD291dGNvbWVfYnVkZ2V0cxgLIAMoCzIgLm9uZXBhc3MuY29tbW9uLnYxLk91dGNvbWVCdWRnZXQSUQoPdXRpbGl0eV93ZWlnaHRzGAwgAygLMjgub25lcGFzcy5nYXRld2F5LnYxLlJlY29tbWVuZFJlcXVlc3QuVXRpbGl0eVdlaWdodHNFbnRyeRIwCglkaXZlcnNpdHkYDSABKAsyHS5vbmVwYXNzLmdhdGV3YXkudjEuRGl2ZXJzaXR5EiYKBG1vZGUYDiABKA4yGC5vbmVwYXNzLmdhdGV3YXkudjEuTW9kZRJCChNleHRlcm5hbF9jYW5kaWRhdGVzGA8gAygLMiUub25lcGFzcy5nYXRld2F5LnYxLkV4dGVybmFsQ2FuZGlkYXRlEhIKCnJlbGVhc2VfaWQYECABKAkSIAoYbWluaW11bV9oaXN0b3J5X3NlcXVlbmNlGBEgASgEEiYKBHZpZXcYEiABKA4yGC5vbmVwYXNzLmdhdGV3YXkudjEuVmlldxISCgpjYW5kaWRhdGVzGBMgASgFGi8KDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ARo1ChNVdGlsaXR5V2VpZ2h0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAFCCQoHY29udGV4dCJbCg1TZWFyY2hDb250ZXh0Eg4KBHRleHQYASABKAlIABIxCgllbWJlZGRpbmcYAiABKAsyHC5vbmVwYXNzLmNvbW1vbi52MS5FbWJlZGRpbmdIAEIHCgVxdWVyeSIiCg5SZWxhdGVkQ29udGV4dBIQCghpdGVtX2lkcxgBIAMoCSJBCglEaXZlcnNpdHkSNAoHd2luZG93cxgBIAMoCzIjLm9uZXBhc3MuZ2F0ZXdheS52MS5BdHRyaWJ1dGVXaW5kb3ciRQoPQXR0cmlidXRlV2luZG93EhEKCWF0dHJpYnV0ZRgBIAEoCRIOCgZ3aW5kb3cYAiABKA0SDwoHbWF4aW11bRgDIAEoDSJlChFFeHRlcm5hbENhbmRpZGF0ZRIPCgdpdGVtX2lkGAEgASgJEi8KCWVtYmVkZGluZxgCIAEoCzIcLm9uZXBhc3MuY29tbW9uLnYxLkVtYmVkZGluZxIOCgZzb3VyY2UYAyABKAki2gMKEVJlY29tbWVuZFJlc3BvbnNlEhAKCHNsYXRlX2lkGAEgASgJEisKBWl0ZW1zGAIgAygLMhwub25lcGFzcy5nYXRld2F5LnYxLlBhZ2VJdGVtEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRISCgpyZWxlYXNlX2lkGAQgASgJEhgKEGhpc3Rvcnlfc2VxdWVuY2UYBSABKAQSFAoMaGlzdG9yeV9oYXNoGAYgASgEEi0KCGNvdmVyYWdlGAcgASgLMhsub25lcGFzcy5jb21tb24udjEuQ292ZXJhZ2USLQoIZGVncmFkZWQYCCADKAsyGy5vbmVwYXNzLmNvbW1vbi52MS5EZWdyYWRlZBIuCglrdl9zb3VyY2UYCSABKA4yGy5vbmVwYXNzLmNvbW1vbi52MS5LdlNvdXJjZRIuCgZzdGFnZXMYCiADKAsyHi5vbmVwYXNzLmNvbW1vbi52MS5TdGFnZVRpbWluZxIQCgh3YXJuaW5ncxgLIAMoCRI0CgtleHBsYW5hdGlvbhgMIAEoCzIfLm9uZXBhc3MuZ2F0ZXdheS52MS5FeHBsYW5hdGlvbhISCgpyZXF1ZXN0X2lkGA0gASgJEg8KB2FjdGlvbnMYDiADKAkiggEKCFBhZ2VJdGVtEg8KB2l0ZW1faWQYASABKAkSEAoIcG9zaXRpb24YAiABKA0SDwoHdXRpbGl0eRgDIAEoARIVCg1wcm9iYWJpbGl0aWVzGAQgAygCEisKB3NvdXJjZXMYBSADKAsyGi5vbmVwYXNzLmdhdGV3YXkudjEuU291cmNlIkQKBlNvdXJjZRIMCgRuYW1lGAEgASgJEg8KB291dGNvbWUYAiABKAkSDAoEcmFuaxgDIAEoDRINCgVzY29yZRgEIAEoAiLLAgoLRXhwbGFuYXRpb24SEQoJcmV0cmlldmVkGAEgASgNEg4KBnJhbmtlZBgCIAEoDRIyCghmaWx0ZXJlZBgDIAMoCzIgLm9uZXBhc3MuZ2F0ZXdheS52MS5GaWx0ZXJlZEl0ZW0STAoPdXRpbGl0eV93ZWlnaHRzGAQgAygLMjMub25lcGFzcy5nYXRld2F5LnYxLkV4cGxhbmF0aW9uLlV0aWxpdHlXZWlnaHRzRW50cnkSOQoPb3V0Y29tZV9idWRnZXRzGAUgAygLMiAub25lcGFzcy5jb21tb24udjEuT3V0Y29tZUJ1ZGdldBISCgpzZWVuX2l0ZW1zGAYgASgNEhEKCWt2X3Rva2VucxgHIAEoDRo1ChNVdGlsaXR5V2VpZ2h0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiwwIKDEZpbHRlcmVkSXRlbRIPCgdpdGVtX2lkGAEgASgJEjcKBnJlYXNvbhgCIAEoDjInLm9uZXBhc3MuZ2F0ZXdheS52MS5GaWx0ZXJlZEl0ZW0uUmVhc29uEg8KB3V0aWxpdHkYAyABKAEi1wEKBlJlYXNvbhIWChJSRUFTT05fVU5TUEVDSUZJRUQQABIPCgtSRUFTT05fU0VFThABEhMKD1JFQVNPTl9FWENMVURFRBACEhoKFlJFQVNPTl9SRVRVUk5FRF9CRUZPUkUQAxIUChBSRUFTT05fQVRUUklCVVRFEAQSFwoTUkVBU09OX1VOS05PV05fSVRFTRAFEhQKEFJFQVNPTl9ESVZFUlNJVFkQBhIXChNSRUFTT05fTk9UX0FfTlVNQkVSEAcSFQoRUkVBU09OX0JFTE9XX1BBR0UQCCpYCgRNb2RlEhQKEE1PREVfVU5TUEVDSUZJRUQQABINCglNT0RFX0ZVTEwQARIWChJNT0RFX1JFVFJJRVZFX09OTFkQAhITCg9NT0RFX1NDT1JFX09OTFkQAypPCgRWaWV3EhQKEFZJRVdfVU5TUEVDSUZJRUQQABIOCgpWSUVXX0JBU0lDEAESDwoLVklFV19TQ09SRVMQAhIQCgxWSUVXX0VYUExBSU4QAzLGAQoVUmVjb21tZW5kYXRpb25TZXJ2aWNlElgKCVJlY29tbWVuZBIkLm9uZXBhc3MuZ2F0ZXdheS52MS5SZWNvbW1lbmRSZXF1ZXN0GiUub25lcGFzcy5nYXRld2F5LnYxLlJlY29tbWVuZFJlc3BvbnNlElMKCERlc2NyaWJlEiIub25lcGFzcy5jb21tb24udjEuRGVzY3JpYmVSZXF1ZXN0GiMub25lcGFzcy5jb21tb24udjEuRGVzY3JpYmVSZXNwb25zZWIGcHJvdG8z", [file_onepass_common_v1_common]);
+  fileDesc("CidvbmVwYXNzL2dhdGV3YXkvdjEvcmVjb21tZW5kYXRpb24ucHJvdG8SEm9uZXBhc3MuZ2F0ZXdheS52MSLdBwoQUmVjb21tZW5kUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJEikKBnBlcnNvbhgCIAEoCzIZLm9uZXBhc3MuY29tbW9uLnYxLlBlcnNvbhIPCgdzdXJmYWNlGAMgASgJEjMKBnNlYXJjaBgEIAEoCzIhLm9uZXBhc3MuZ2F0ZXdheS52MS5TZWFyY2hDb250ZXh0SAASNQoHcmVsYXRlZBgFIAEoCzIiLm9uZXBhc3MuZ2F0ZXdheS52MS5SZWxhdGVkQ29udGV4dEgAEkQKCGZlYXR1cmVzGAYgAygLMjIub25lcGFzcy5nYXRld2F5LnYxLlJlY29tbWVuZFJlcXVlc3QuRmVhdHVyZXNFbnRyeRIRCglwYWdlX3NpemUYByABKAUSEgoKcGFnZV90b2tlbhgIIAEoCRIzCgdmaWx0ZXJzGAkgAygLMiIub25lcGFzcy5jb21tb24udjEuQXR0cmlidXRlRmlsdGVyEhkKEWV4Y2x1ZGVkX2l0ZW1faWRzGAogAygJEjkKD291dGNvbWVfYnVkZ2V0cxgLIAMoCzIgLm9uZXBhc3MuY29tbW9uLnYxLk91dGNvbWVCdWRnZXQSUQoPdXRpbGl0eV93ZWlnaHRzGAwgAygLMjgub25lcGFzcy5nYXRld2F5LnYxLlJlY29tbWVuZFJlcXVlc3QuVXRpbGl0eVdlaWdodHNFbnRyeRIwCglkaXZlcnNpdHkYDSABKAsyHS5vbmVwYXNzLmdhdGV3YXkudjEuRGl2ZXJzaXR5EiYKBG1vZGUYDiABKA4yGC5vbmVwYXNzLmdhdGV3YXkudjEuTW9kZRJCChNleHRlcm5hbF9jYW5kaWRhdGVzGA8gAygLMiUub25lcGFzcy5nYXRld2F5LnYxLkV4dGVybmFsQ2FuZGlkYXRlEhIKCnJlbGVhc2VfaWQYECABKAkSIAoYbWluaW11bV9oaXN0b3J5X3NlcXVlbmNlGBEgASgEEiYKBHZpZXcYEiABKA4yGC5vbmVwYXNzLmdhdGV3YXkudjEuVmlldxISCgpjYW5kaWRhdGVzGBMgASgFEi0KCHByaW9yaXR5GBQgASgOMhsub25lcGFzcy5jb21tb24udjEuUHJpb3JpdHkSEAoIYXNfb2ZfbXMYFSABKAMaLwoNRmVhdHVyZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBGjUKE1V0aWxpdHlXZWlnaHRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4AUIJCgdjb250ZXh0IlsKDVNlYXJjaENvbnRleHQSDgoEdGV4dBgBIAEoCUgAEjEKCWVtYmVkZGluZxgCIAEoCzIcLm9uZXBhc3MuY29tbW9uLnYxLkVtYmVkZGluZ0gAQgcKBXF1ZXJ5IiIKDlJlbGF0ZWRDb250ZXh0EhAKCGl0ZW1faWRzGAEgAygJIkEKCURpdmVyc2l0eRI0Cgd3aW5kb3dzGAEgAygLMiMub25lcGFzcy5nYXRld2F5LnYxLkF0dHJpYnV0ZVdpbmRvdyJFCg9BdHRyaWJ1dGVXaW5kb3cSEQoJYXR0cmlidXRlGAEgASgJEg4KBndpbmRvdxgCIAEoDRIPCgdtYXhpbXVtGAMgASgNImUKEUV4dGVybmFsQ2FuZGlkYXRlEg8KB2l0ZW1faWQYASABKAkSLwoJZW1iZWRkaW5nGAIgASgLMhwub25lcGFzcy5jb21tb24udjEuRW1iZWRkaW5nEg4KBnNvdXJjZRgDIAEoCSLaAwoRUmVjb21tZW5kUmVzcG9uc2USEAoIc2xhdGVfaWQYASABKAkSKwoFaXRlbXMYAiADKAsyHC5vbmVwYXNzLmdhdGV3YXkudjEuUGFnZUl0ZW0SFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEhIKCnJlbGVhc2VfaWQYBCABKAkSGAoQaGlzdG9yeV9zZXF1ZW5jZRgFIAEoBBIUCgxoaXN0b3J5X2hhc2gYBiABKAQSLQoIY292ZXJhZ2UYByABKAsyGy5vbmVwYXNzLmNvbW1vbi52MS5Db3ZlcmFnZRItCghkZWdyYWRlZBgIIAMoCzIbLm9uZXBhc3MuY29tbW9uLnYxLkRlZ3JhZGVkEi4KCWt2X3NvdXJjZRgJIAEoDjIbLm9uZXBhc3MuY29tbW9uLnYxLkt2U291cmNlEi4KBnN0YWdlcxgKIAMoCzIeLm9uZXBhc3MuY29tbW9uLnYxLlN0YWdlVGltaW5nEhAKCHdhcm5pbmdzGAsgAygJEjQKC2V4cGxhbmF0aW9uGAwgASgLMh8ub25lcGFzcy5nYXRld2F5LnYxLkV4cGxhbmF0aW9uEhIKCnJlcXVlc3RfaWQYDSABKAkSDwoHYWN0aW9ucxgOIAMoCSKCAQoIUGFnZUl0ZW0SDwoHaXRlbV9pZBgBIAEoCRIQCghwb3NpdGlvbhgCIAEoDRIPCgd1dGlsaXR5GAMgASgBEhUKDXByb2JhYmlsaXRpZXMYBCADKAISKwoHc291cmNlcxgFIAMoCzIaLm9uZXBhc3MuZ2F0ZXdheS52MS5Tb3VyY2UiRAoGU291cmNlEgwKBG5hbWUYASABKAkSDwoHb3V0Y29tZRgCIAEoCRIMCgRyYW5rGAMgASgNEg0KBXNjb3JlGAQgASgCIpADCgtFeHBsYW5hdGlvbhIRCglyZXRyaWV2ZWQYASABKA0SDgoGcmFua2VkGAIgASgNEjIKCGZpbHRlcmVkGAMgAygLMiAub25lcGFzcy5nYXRld2F5LnYxLkZpbHRlcmVkSXRlbRJMCg91dGlsaXR5X3dlaWdodHMYBCADKAsyMy5vbmVwYXNzLmdhdGV3YXkudjEuRXhwbGFuYXRpb24uVXRpbGl0eVdlaWdodHNFbnRyeRI5Cg9vdXRjb21lX2J1ZGdldHMYBSADKAsyIC5vbmVwYXNzLmNvbW1vbi52MS5PdXRjb21lQnVkZ2V0EhIKCnNlZW5faXRlbXMYBiABKA0SEQoJa3ZfdG9rZW5zGAcgASgNEhMKC21lcmdlZF9pbnRvGAggAygNEi4KBWl0ZW1zGAkgAygLMh8ub25lcGFzcy5nYXRld2F5LnYxLkl0ZW1SZWFzb25zGjUKE1V0aWxpdHlXZWlnaHRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASK1AQoLSXRlbVJlYXNvbnMSDwoHaXRlbV9pZBgBIAEoCRJJCg1jb250cmlidXRpb25zGAIgAygLMjIub25lcGFzcy5nYXRld2F5LnYxLkl0ZW1SZWFzb25zLkNvbnRyaWJ1dGlvbnNFbnRyeRIUCgx1dGlsaXR5X3JhbmsYAyABKA0aNAoSQ29udHJpYnV0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEigAMKDEZpbHRlcmVkSXRlbRIPCgdpdGVtX2lkGAEgASgJEjcKBnJlYXNvbhgCIAEoDjInLm9uZXBhc3MuZ2F0ZXdheS52MS5GaWx0ZXJlZEl0ZW0uUmVhc29uEg8KB3V0aWxpdHkYAyABKAESDgoGZGV0YWlsGAQgASgJEisKB3NvdXJjZXMYBSADKAsyGi5vbmVwYXNzLmdhdGV3YXkudjEuU291cmNlItcBCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASDwoLUkVBU09OX1NFRU4QARITCg9SRUFTT05fRVhDTFVERUQQAhIaChZSRUFTT05fUkVUVVJORURfQkVGT1JFEAMSFAoQUkVBU09OX0FUVFJJQlVURRAEEhcKE1JFQVNPTl9VTktOT1dOX0lURU0QBRIUChBSRUFTT05fRElWRVJTSVRZEAYSFwoTUkVBU09OX05PVF9BX05VTUJFUhAHEhUKEVJFQVNPTl9CRUxPV19QQUdFEAgqWAoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASDQoJTU9ERV9GVUxMEAESFgoSTU9ERV9SRVRSSUVWRV9PTkxZEAISEwoPTU9ERV9TQ09SRV9PTkxZEAMqTwoEVmlldxIUChBWSUVXX1VOU1BFQ0lGSUVEEAASDgoKVklFV19CQVNJQxABEg8KC1ZJRVdfU0NPUkVTEAISEAoMVklFV19FWFBMQUlOEAMyxgEKFVJlY29tbWVuZGF0aW9uU2VydmljZRJYCglSZWNvbW1lbmQSJC5vbmVwYXNzLmdhdGV3YXkudjEuUmVjb21tZW5kUmVxdWVzdBolLm9uZXBhc3MuZ2F0ZXdheS52MS5SZWNvbW1lbmRSZXNwb25zZRJTCghEZXNjcmliZRIiLm9uZXBhc3MuY29tbW9uLnYxLkRlc2NyaWJlUmVxdWVzdBojLm9uZXBhc3MuY29tbW9uLnYxLkRlc2NyaWJlUmVzcG9uc2ViBnByb3RvMw", [file_onepass_common_v1_common]);
 
 /**
  * @generated from message onepass.gateway.v1.RecommendRequest
@@ -121,7 +121,7 @@ export type RecommendRequest = Message<"onepass.gateway.v1.RecommendRequest"> & 
   externalCandidates: ExternalCandidate[];
 
   /**
-   * Needs authorisation.
+   * The release that must answer; FAILED_PRECONDITION when it is not served. Needs authorisation where callers are known.
    *
    * @generated from field: string release_id = 16;
    */
@@ -145,6 +145,18 @@ export type RecommendRequest = Message<"onepass.gateway.v1.RecommendRequest"> & 
    * @generated from field: int32 candidates = 19;
    */
   candidates: number;
+
+  /**
+   * @generated from field: onepass.common.v1.Priority priority = 20;
+   */
+  priority: Priority;
+
+  /**
+   * The request's "now", epoch ms; 0 = the server's clock. For replays of what was served; needs authorisation as release_id does.
+   *
+   * @generated from field: int64 as_of_ms = 21;
+   */
+  asOfMs: bigint;
 };
 
 /**
@@ -490,6 +502,20 @@ export type Explanation = Message<"onepass.gateway.v1.Explanation"> & {
    * @generated from field: uint32 kv_tokens = 7;
    */
   kvTokens: number;
+
+  /**
+   * Per outcome budget: the budget (index) its query embedding was merged into because the two are nearly equal; its own index when not.
+   *
+   * @generated from field: repeated uint32 merged_into = 8;
+   */
+  mergedInto: number[];
+
+  /**
+   * Why each item of the page is where it is, in page order.
+   *
+   * @generated from field: repeated onepass.gateway.v1.ItemReasons items = 9;
+   */
+  items: ItemReasons[];
 };
 
 /**
@@ -498,6 +524,37 @@ export type Explanation = Message<"onepass.gateway.v1.Explanation"> & {
  */
 export const ExplanationSchema: GenMessage<Explanation> = /*@__PURE__*/
   messageDesc(file_onepass_gateway_v1_recommendation, 9);
+
+/**
+ * @generated from message onepass.gateway.v1.ItemReasons
+ */
+export type ItemReasons = Message<"onepass.gateway.v1.ItemReasons"> & {
+  /**
+   * @generated from field: string item_id = 1;
+   */
+  itemId: string;
+
+  /**
+   * Weight x probability per action: they add up to the utility.
+   *
+   * @generated from field: map<string, double> contributions = 2;
+   */
+  contributions: { [key: string]: number };
+
+  /**
+   * Place by utility alone among all that were ranked, from 0; diversity and candidates of no number make the difference.
+   *
+   * @generated from field: uint32 utility_rank = 3;
+   */
+  utilityRank: number;
+};
+
+/**
+ * Describes the message onepass.gateway.v1.ItemReasons.
+ * Use `create(ItemReasonsSchema)` to create a new message.
+ */
+export const ItemReasonsSchema: GenMessage<ItemReasons> = /*@__PURE__*/
+  messageDesc(file_onepass_gateway_v1_recommendation, 10);
 
 /**
  * @generated from message onepass.gateway.v1.FilteredItem
@@ -517,6 +574,20 @@ export type FilteredItem = Message<"onepass.gateway.v1.FilteredItem"> & {
    * @generated from field: double utility = 3;
    */
   utility: number;
+
+  /**
+   * Of REASON_ATTRIBUTE: which filter does not hold. Of REASON_DIVERSITY: which window is full.
+   *
+   * @generated from field: string detail = 4;
+   */
+  detail: string;
+
+  /**
+   * Who would have brought it.
+   *
+   * @generated from field: repeated onepass.gateway.v1.Source sources = 5;
+   */
+  sources: Source[];
 };
 
 /**
@@ -524,7 +595,7 @@ export type FilteredItem = Message<"onepass.gateway.v1.FilteredItem"> & {
  * Use `create(FilteredItemSchema)` to create a new message.
  */
 export const FilteredItemSchema: GenMessage<FilteredItem> = /*@__PURE__*/
-  messageDesc(file_onepass_gateway_v1_recommendation, 10);
+  messageDesc(file_onepass_gateway_v1_recommendation, 11);
 
 /**
  * @generated from enum onepass.gateway.v1.FilteredItem.Reason
@@ -582,7 +653,7 @@ export enum FilteredItem_Reason {
  * Describes the enum onepass.gateway.v1.FilteredItem.Reason.
  */
 export const FilteredItem_ReasonSchema: GenEnum<FilteredItem_Reason> = /*@__PURE__*/
-  enumDesc(file_onepass_gateway_v1_recommendation, 10, 0);
+  enumDesc(file_onepass_gateway_v1_recommendation, 11, 0);
 
 /**
  * @generated from enum onepass.gateway.v1.Mode

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file onepass/retrieval/v1/retrieval.proto.
  */
 export const file_onepass_retrieval_v1_retrieval: GenFile = /*@__PURE__*/
-  fileDesc("CiRvbmVwYXNzL3JldHJpZXZhbC92MS9yZXRyaWV2YWwucHJvdG8SFG9uZXBhc3MucmV0cmlldmFsLnYxIq0CCg1TZWFyY2hSZXF1ZXN0EhIKCnJlbGVhc2VfaWQYASABKAkSMgoHcXVlcmllcxgCIAEoCzIhLm9uZXBhc3MuY29tbW9uLnYxLkVtYmVkZGluZ0JhdGNoEjEKB2J1ZGdldHMYAyADKAsyIC5vbmVwYXNzLmNvbW1vbi52MS5PdXRjb21lQnVkZ2V0Eg0KBWxpbWl0GAQgASgNEhkKEWV4Y2x1ZGVkX2l0ZW1faWRzGAUgAygJEjMKB2ZpbHRlcnMYBiADKAsyIi5vbmVwYXNzLmNvbW1vbi52MS5BdHRyaWJ1dGVGaWx0ZXISFwoPcG9wdWxhcl9zdXJmYWNlGAcgASgJEhIKCmF0dHJpYnV0ZXMYCCADKAkSFQoNZXhjbHVkZWRfcm93cxgJIAEoDCK5AQoOU2VhcmNoUmVzcG9uc2USNAoKY2FuZGlkYXRlcxgBIAEoCzIgLm9uZXBhc3MucmV0cmlldmFsLnYxLkNhbmRpZGF0ZXMSLQoIY292ZXJhZ2UYAiABKAsyGy5vbmVwYXNzLmNvbW1vbi52MS5Db3ZlcmFnZRISCgpyZWxlYXNlX2lkGAMgASgJEi4KBnN0YWdlcxgEIAMoCzIeLm9uZXBhc3MuY29tbW9uLnYxLlN0YWdlVGltaW5nIsoBCgpDYW5kaWRhdGVzEhAKCGl0ZW1faWRzGAEgAygJEjUKCmVtYmVkZGluZ3MYAiABKAsyIS5vbmVwYXNzLmNvbW1vbi52MS5FbWJlZGRpbmdCYXRjaBIOCgZzY29yZXMYAyADKAISFQoNcXVlcnlfaW5kaWNlcxgEIAMoDRINCgVyYW5rcxgFIAMoDRI9CgphdHRyaWJ1dGVzGAYgAygLMikub25lcGFzcy5yZXRyaWV2YWwudjEuQ2FuZGlkYXRlQXR0cmlidXRlcyKuAQoTQ2FuZGlkYXRlQXR0cmlidXRlcxJFCgZ2YWx1ZXMYASADKAsyNS5vbmVwYXNzLnJldHJpZXZhbC52MS5DYW5kaWRhdGVBdHRyaWJ1dGVzLlZhbHVlc0VudHJ5GlAKC1ZhbHVlc0VudHJ5EgsKA2tleRgBIAEoCRIwCgV2YWx1ZRgCIAEoCzIhLm9uZXBhc3MuY29tbW9uLnYxLkF0dHJpYnV0ZVZhbHVlOgI4ASKFAQoPR2V0SXRlbXNSZXF1ZXN0EhIKCnJlbGVhc2VfaWQYASABKAkSEAoIaXRlbV9pZHMYAiADKAkSFwoPd2l0aF9lbWJlZGRpbmdzGAMgASgIEjMKB2ZpbHRlcnMYBCADKAsyIi5vbmVwYXNzLmNvbW1vbi52MS5BdHRyaWJ1dGVGaWx0ZXIipgEKEEdldEl0ZW1zUmVzcG9uc2USJgoFaXRlbXMYASADKAsyFy5vbmVwYXNzLmNvbW1vbi52MS5JdGVtEjUKCmVtYmVkZGluZ3MYAiABKAsyIS5vbmVwYXNzLmNvbW1vbi52MS5FbWJlZGRpbmdCYXRjaBIYChBtaXNzaW5nX2l0ZW1faWRzGAMgAygJEhkKEWZpbHRlcmVkX2l0ZW1faWRzGAQgAygJIjwKElVwc2VydEl0ZW1zUmVxdWVzdBImCgVpdGVtcxgBIAMoCzIXLm9uZXBhc3MuY29tbW9uLnYxLkl0ZW0iJwoTVXBzZXJ0SXRlbXNSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBCImChJEZWxldGVJdGVtc1JlcXVlc3QSEAoIaXRlbV9pZHMYASADKAkiJwoTRGVsZXRlSXRlbXNSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBDLfAwoQUmV0cmlldmFsU2VydmljZRJTCgZTZWFyY2gSIy5vbmVwYXNzLnJldHJpZXZhbC52MS5TZWFyY2hSZXF1ZXN0GiQub25lcGFzcy5yZXRyaWV2YWwudjEuU2VhcmNoUmVzcG9uc2USWQoIR2V0SXRlbXMSJS5vbmVwYXNzLnJldHJpZXZhbC52MS5HZXRJdGVtc1JlcXVlc3QaJi5vbmVwYXNzLnJldHJpZXZhbC52MS5HZXRJdGVtc1Jlc3BvbnNlEmIKC1Vwc2VydEl0ZW1zEigub25lcGFzcy5yZXRyaWV2YWwudjEuVXBzZXJ0SXRlbXNSZXF1ZXN0Gikub25lcGFzcy5yZXRyaWV2YWwudjEuVXBzZXJ0SXRlbXNSZXNwb25zZRJiCgtEZWxldGVJdGVtcxIoLm9uZXBhc3MucmV0cmlldmFsLnYxLkRlbGV0ZUl0ZW1zUmVxdWVzdBopLm9uZXBhc3MucmV0cmlldmFsLnYxLkRlbGV0ZUl0ZW1zUmVzcG9uc2USUwoIRGVzY3JpYmUSIi5vbmVwYXNzLmNvbW1vbi52MS5EZXNjcmliZVJlcXVlc3QaIy5vbmVwYXNzLmNvbW1vbi52MS5EZXNjcmliZVJlc3BvbnNlYgZwcm90bzM", [file_onepass_common_v1_common]);
+  fileDesc("CiRvbmVwYXNzL3JldHJpZXZhbC92MS9yZXRyaWV2YWwucHJvdG8SFG9uZXBhc3MucmV0cmlldmFsLnYxIr4CCg1TZWFyY2hSZXF1ZXN0EhIKCnJlbGVhc2VfaWQYASABKAkSMgoHcXVlcmllcxgCIAEoCzIhLm9uZXBhc3MuY29tbW9uLnYxLkVtYmVkZGluZ0JhdGNoEjEKB2J1ZGdldHMYAyADKAsyIC5vbmVwYXNzLmNvbW1vbi52MS5PdXRjb21lQnVkZ2V0Eg0KBWxpbWl0GAQgASgNEhkKEWV4Y2x1ZGVkX2l0ZW1faWRzGAUgAygJEjMKB2ZpbHRlcnMYBiADKAsyIi5vbmVwYXNzLmNvbW1vbi52MS5BdHRyaWJ1dGVGaWx0ZXISFwoPcG9wdWxhcl9zdXJmYWNlGAcgASgJEhIKCmF0dHJpYnV0ZXMYCCADKAkSFQoNZXhjbHVkZWRfcm93cxgJIAEoDBIPCgdleHBsYWluGAogASgIIv8BCg5TZWFyY2hSZXNwb25zZRI0CgpjYW5kaWRhdGVzGAEgASgLMiAub25lcGFzcy5yZXRyaWV2YWwudjEuQ2FuZGlkYXRlcxItCghjb3ZlcmFnZRgCIAEoCzIbLm9uZXBhc3MuY29tbW9uLnYxLkNvdmVyYWdlEhIKCnJlbGVhc2VfaWQYAyABKAkSLgoGc3RhZ2VzGAQgAygLMh4ub25lcGFzcy5jb21tb24udjEuU3RhZ2VUaW1pbmcSLwoIa2VwdF9vdXQYBSADKAsyHS5vbmVwYXNzLnJldHJpZXZhbC52MS5LZXB0T3V0EhMKC21lcmdlZF9pbnRvGAYgAygNImoKB0tlcHRPdXQSDwoHaXRlbV9pZBgBIAEoCRINCgVzY29yZRgCIAEoAhITCgtxdWVyeV9pbmRleBgDIAEoDRIZCgxmaWx0ZXJfaW5kZXgYBCABKA1IAIgBAUIPCg1fZmlsdGVyX2luZGV4IsoBCgpDYW5kaWRhdGVzEhAKCGl0ZW1faWRzGAEgAygJEjUKCmVtYmVkZGluZ3MYAiABKAsyIS5vbmVwYXNzLmNvbW1vbi52MS5FbWJlZGRpbmdCYXRjaBIOCgZzY29yZXMYAyADKAISFQoNcXVlcnlfaW5kaWNlcxgEIAMoDRINCgVyYW5rcxgFIAMoDRI9CgphdHRyaWJ1dGVzGAYgAygLMikub25lcGFzcy5yZXRyaWV2YWwudjEuQ2FuZGlkYXRlQXR0cmlidXRlcyKuAQoTQ2FuZGlkYXRlQXR0cmlidXRlcxJFCgZ2YWx1ZXMYASADKAsyNS5vbmVwYXNzLnJldHJpZXZhbC52MS5DYW5kaWRhdGVBdHRyaWJ1dGVzLlZhbHVlc0VudHJ5GlAKC1ZhbHVlc0VudHJ5EgsKA2tleRgBIAEoCRIwCgV2YWx1ZRgCIAEoCzIhLm9uZXBhc3MuY29tbW9uLnYxLkF0dHJpYnV0ZVZhbHVlOgI4ASKFAQoPR2V0SXRlbXNSZXF1ZXN0EhIKCnJlbGVhc2VfaWQYASABKAkSEAoIaXRlbV9pZHMYAiADKAkSFwoPd2l0aF9lbWJlZGRpbmdzGAMgASgIEjMKB2ZpbHRlcnMYBCADKAsyIi5vbmVwYXNzLmNvbW1vbi52MS5BdHRyaWJ1dGVGaWx0ZXIipgEKEEdldEl0ZW1zUmVzcG9uc2USJgoFaXRlbXMYASADKAsyFy5vbmVwYXNzLmNvbW1vbi52MS5JdGVtEjUKCmVtYmVkZGluZ3MYAiABKAsyIS5vbmVwYXNzLmNvbW1vbi52MS5FbWJlZGRpbmdCYXRjaBIYChBtaXNzaW5nX2l0ZW1faWRzGAMgAygJEhkKEWZpbHRlcmVkX2l0ZW1faWRzGAQgAygJIjwKElVwc2VydEl0ZW1zUmVxdWVzdBImCgVpdGVtcxgBIAMoCzIXLm9uZXBhc3MuY29tbW9uLnYxLkl0ZW0iJwoTVXBzZXJ0SXRlbXNSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBCImChJEZWxldGVJdGVtc1JlcXVlc3QSEAoIaXRlbV9pZHMYASADKAkiJwoTRGVsZXRlSXRlbXNSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBDLfAwoQUmV0cmlldmFsU2VydmljZRJTCgZTZWFyY2gSIy5vbmVwYXNzLnJldHJpZXZhbC52MS5TZWFyY2hSZXF1ZXN0GiQub25lcGFzcy5yZXRyaWV2YWwudjEuU2VhcmNoUmVzcG9uc2USWQoIR2V0SXRlbXMSJS5vbmVwYXNzLnJldHJpZXZhbC52MS5HZXRJdGVtc1JlcXVlc3QaJi5vbmVwYXNzLnJldHJpZXZhbC52MS5HZXRJdGVtc1Jlc3BvbnNlEmIKC1Vwc2VydEl0ZW1zEigub25lcGFzcy5yZXRyaWV2YWwudjEuVXBzZXJ0SXRlbXNSZXF1ZXN0Gikub25lcGFzcy5yZXRyaWV2YWwudjEuVXBzZXJ0SXRlbXNSZXNwb25zZRJiCgtEZWxldGVJdGVtcxIoLm9uZXBhc3MucmV0cmlldmFsLnYxLkRlbGV0ZUl0ZW1zUmVxdWVzdBopLm9uZXBhc3MucmV0cmlldmFsLnYxLkRlbGV0ZUl0ZW1zUmVzcG9uc2USUwoIRGVzY3JpYmUSIi5vbmVwYXNzLmNvbW1vbi52MS5EZXNjcmliZVJlcXVlc3QaIy5vbmVwYXNzLmNvbW1vbi52MS5EZXNjcmliZVJlc3BvbnNlYgZwcm90bzM", [file_onepass_common_v1_common]);
 
 /**
  * @generated from message onepass.retrieval.v1.SearchRequest
@@ -78,6 +78,13 @@ export type SearchRequest = Message<"onepass.retrieval.v1.SearchRequest"> & {
    * @generated from field: bytes excluded_rows = 9;
    */
   excludedRows: Uint8Array;
+
+  /**
+   * Also answer which items exclusions and filters kept out, best first, at most as many as `limit`.
+   *
+   * @generated from field: bool explain = 10;
+   */
+  explain: boolean;
 };
 
 /**
@@ -110,6 +117,20 @@ export type SearchResponse = Message<"onepass.retrieval.v1.SearchResponse"> & {
    * @generated from field: repeated onepass.common.v1.StageTiming stages = 4;
    */
   stages: StageTiming[];
+
+  /**
+   * Only when asked to explain.
+   *
+   * @generated from field: repeated onepass.retrieval.v1.KeptOut kept_out = 5;
+   */
+  keptOut: KeptOut[];
+
+  /**
+   * Per query, the query (row of `queries`) it was merged into because the two are nearly equal; its own row when it was not.
+   *
+   * @generated from field: repeated uint32 merged_into = 6;
+   */
+  mergedInto: number[];
 };
 
 /**
@@ -118,6 +139,42 @@ export type SearchResponse = Message<"onepass.retrieval.v1.SearchResponse"> & {
  */
 export const SearchResponseSchema: GenMessage<SearchResponse> = /*@__PURE__*/
   messageDesc(file_onepass_retrieval_v1_retrieval, 1);
+
+/**
+ * An item that would have been a candidate.
+ *
+ * @generated from message onepass.retrieval.v1.KeptOut
+ */
+export type KeptOut = Message<"onepass.retrieval.v1.KeptOut"> & {
+  /**
+   * @generated from field: string item_id = 1;
+   */
+  itemId: string;
+
+  /**
+   * @generated from field: float score = 2;
+   */
+  score: number;
+
+  /**
+   * @generated from field: uint32 query_index = 3;
+   */
+  queryIndex: number;
+
+  /**
+   * Index into the request's `filters` of the first that does not hold; absent: the item was excluded.
+   *
+   * @generated from field: optional uint32 filter_index = 4;
+   */
+  filterIndex?: number | undefined;
+};
+
+/**
+ * Describes the message onepass.retrieval.v1.KeptOut.
+ * Use `create(KeptOutSchema)` to create a new message.
+ */
+export const KeptOutSchema: GenMessage<KeptOut> = /*@__PURE__*/
+  messageDesc(file_onepass_retrieval_v1_retrieval, 2);
 
 /**
  * Columns of equal length, in retrieval order.
@@ -169,7 +226,7 @@ export type Candidates = Message<"onepass.retrieval.v1.Candidates"> & {
  * Use `create(CandidatesSchema)` to create a new message.
  */
 export const CandidatesSchema: GenMessage<Candidates> = /*@__PURE__*/
-  messageDesc(file_onepass_retrieval_v1_retrieval, 2);
+  messageDesc(file_onepass_retrieval_v1_retrieval, 3);
 
 /**
  * @generated from message onepass.retrieval.v1.CandidateAttributes
@@ -186,7 +243,7 @@ export type CandidateAttributes = Message<"onepass.retrieval.v1.CandidateAttribu
  * Use `create(CandidateAttributesSchema)` to create a new message.
  */
 export const CandidateAttributesSchema: GenMessage<CandidateAttributes> = /*@__PURE__*/
-  messageDesc(file_onepass_retrieval_v1_retrieval, 3);
+  messageDesc(file_onepass_retrieval_v1_retrieval, 4);
 
 /**
  * @generated from message onepass.retrieval.v1.GetItemsRequest
@@ -222,7 +279,7 @@ export type GetItemsRequest = Message<"onepass.retrieval.v1.GetItemsRequest"> & 
  * Use `create(GetItemsRequestSchema)` to create a new message.
  */
 export const GetItemsRequestSchema: GenMessage<GetItemsRequest> = /*@__PURE__*/
-  messageDesc(file_onepass_retrieval_v1_retrieval, 4);
+  messageDesc(file_onepass_retrieval_v1_retrieval, 5);
 
 /**
  * @generated from message onepass.retrieval.v1.GetItemsResponse
@@ -254,7 +311,7 @@ export type GetItemsResponse = Message<"onepass.retrieval.v1.GetItemsResponse"> 
  * Use `create(GetItemsResponseSchema)` to create a new message.
  */
 export const GetItemsResponseSchema: GenMessage<GetItemsResponse> = /*@__PURE__*/
-  messageDesc(file_onepass_retrieval_v1_retrieval, 5);
+  messageDesc(file_onepass_retrieval_v1_retrieval, 6);
 
 /**
  * @generated from message onepass.retrieval.v1.UpsertItemsRequest
@@ -271,7 +328,7 @@ export type UpsertItemsRequest = Message<"onepass.retrieval.v1.UpsertItemsReques
  * Use `create(UpsertItemsRequestSchema)` to create a new message.
  */
 export const UpsertItemsRequestSchema: GenMessage<UpsertItemsRequest> = /*@__PURE__*/
-  messageDesc(file_onepass_retrieval_v1_retrieval, 6);
+  messageDesc(file_onepass_retrieval_v1_retrieval, 7);
 
 /**
  * @generated from message onepass.retrieval.v1.UpsertItemsResponse
@@ -288,7 +345,7 @@ export type UpsertItemsResponse = Message<"onepass.retrieval.v1.UpsertItemsRespo
  * Use `create(UpsertItemsResponseSchema)` to create a new message.
  */
 export const UpsertItemsResponseSchema: GenMessage<UpsertItemsResponse> = /*@__PURE__*/
-  messageDesc(file_onepass_retrieval_v1_retrieval, 7);
+  messageDesc(file_onepass_retrieval_v1_retrieval, 8);
 
 /**
  * @generated from message onepass.retrieval.v1.DeleteItemsRequest
@@ -305,7 +362,7 @@ export type DeleteItemsRequest = Message<"onepass.retrieval.v1.DeleteItemsReques
  * Use `create(DeleteItemsRequestSchema)` to create a new message.
  */
 export const DeleteItemsRequestSchema: GenMessage<DeleteItemsRequest> = /*@__PURE__*/
-  messageDesc(file_onepass_retrieval_v1_retrieval, 8);
+  messageDesc(file_onepass_retrieval_v1_retrieval, 9);
 
 /**
  * @generated from message onepass.retrieval.v1.DeleteItemsResponse
@@ -322,7 +379,7 @@ export type DeleteItemsResponse = Message<"onepass.retrieval.v1.DeleteItemsRespo
  * Use `create(DeleteItemsResponseSchema)` to create a new message.
  */
 export const DeleteItemsResponseSchema: GenMessage<DeleteItemsResponse> = /*@__PURE__*/
-  messageDesc(file_onepass_retrieval_v1_retrieval, 9);
+  messageDesc(file_onepass_retrieval_v1_retrieval, 10);
 
 /**
  * @generated from service onepass.retrieval.v1.RetrievalService

@@ -1,0 +1,125 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  fromBinary,
+  type MessageInitShape,
+  toBinary,
+} from '@bufbuild/protobuf';
+import type * as grpc from '@grpc/grpc-js';
+import { invalidArgument, OnepassError, unimplemented } from '@onepass/errors';
+import type { Logger, Measurements, Span, Tracer } from '@onepass/telemetry';
+import type { Faults } from './faults.js';
+import type { CallGuard, Grant, Peer } from './guard.js';
+import { type AnyHandler, asBuffer, type Implementation, isUnary, methodPath } from './implement.js';
+import { CallUnderWay, header } from './server-call.js';
+import { toStatus } from './status.js';
+
+/** What every call of a server passes through. */
+export interface CallPath {
+  readonly logger: Logger;
+  readonly measurements: Measurements;
+  readonly tracer: Tracer;
+  readonly guard: CallGuard;
+  readonly faults: Faults | undefined;
+  /** Largest request, in bytes. */
+  readonly limit: number;
+}
+
+const TRACEPARENT = 'traceparent';
+
+/** Adds a service's methods to a grpc-js server. */
+export function addImplementation(server: grpc.Server, implementation: Implementation, path: CallPath): void {
+  const definition: Record<string, grpc.MethodDefinition<Buffer, Uint8Array>> = {};
+  const untyped: grpc.UntypedServiceImplementation = {};
+  for (const method of implementation.service.methods) {
+    if (!isUnary(method)) throw new Error(`${method.name} is not unary`);
+    definition[method.name] = {
+      path: methodPath(method),
+      requestStream: false,
+      responseStream: false,
+      requestSerialize: (bytes: Buffer) => bytes,
+      // Decoding happens in the handler, where a broken message can be answered with a sentence.
+      requestDeserialize: (bytes: Buffer) => bytes,
+      responseSerialize: asBuffer,
+      responseDeserialize: (bytes: Buffer) => bytes,
+    };
+    const handler = implementation.handlers[method.localName] ?? unservedHandler(method, implementation);
+    untyped[method.name] = unary(method, handler, path);
+  }
+  server.addService(definition, untyped);
+}
+
+function unservedHandler(method: DescMethodUnary, { unserved }: Implementation): AnyHandler {
+  const sentence = unserved[method.localName] ?? `${method.name} is in the contract but not served yet`;
+  return () => {
+    throw unimplemented(sentence);
+  };
+}
+
+/** Guard, decode, handle, encode; a span and a count around all of it. */
+function unary(method: DescMethodUnary, handler: AnyHandler, path: CallPath) {
+  const { logger, measurements, tracer, guard } = path;
+  const name = `${method.parent.name}/${method.name}`;
+  const fullName = methodPath(method);
+  return async (
+    call: grpc.ServerUnaryCall<Buffer, Uint8Array>,
+    callback: grpc.sendUnaryData<Uint8Array>,
+  ): Promise<void> => {
+    const span = tracer.server(fullName.slice(1), header(call.metadata, TRACEPARENT));
+    let grant: Grant | undefined;
+    try {
+      grant = guard.admit(fullName, peerOf(call));
+      callback(null, await answer({ method, handler, path }, call, { grant, span }));
+      measurements.count('rpc_ok');
+      span.end();
+    } catch (thrown) {
+      const error = OnepassError.from(thrown);
+      if (error.kind === 'internal')
+        logger.error({ method: name, err: error.cause ?? error, ...span.logFields }, 'call failed');
+      measurements.count(`rpc_${error.kind}`);
+      callback(toStatus(error));
+      span.end(error.kind);
+    } finally {
+      grant?.release();
+    }
+  };
+}
+
+async function answer(
+  { method, handler, path }: { method: DescMethodUnary; handler: AnyHandler; path: CallPath },
+  call: grpc.ServerUnaryCall<Buffer, Uint8Array>,
+  { grant, span }: { grant: Grant; span: Span },
+): Promise<Uint8Array> {
+  const { faults, limit } = path;
+  const underWay = new CallUnderWay(call, grant.caller, span);
+  await faults?.before(method.name, underWay.signal);
+  const request = decode(method.input, call.request, limit);
+  const response = (await handler(request, underWay)) as MessageInitShape<DescMessage>;
+  underWay.answered();
+  const message = create(method.output, response);
+  return toBinary(method.output, faults ? faults.after(method.name, message) : message);
+}
+
+function decode(schema: DescMessage, bytes: Buffer, limit: number): unknown {
+  if (bytes.length > limit) throw invalidArgument('message', `${bytes.length} bytes is over the limit of ${limit}`);
+  try {
+    return fromBinary(schema, bytes);
+  } catch (error) {
+    throw new OnepassError(
+      {
+        kind: 'invalid_argument',
+        violations: [{ field: 'message', description: `is not a valid ${schema.typeName}` }],
+      },
+      `message: is not a valid ${schema.typeName}`,
+      { cause: error },
+    );
+  }
+}
+
+const NO_PEER: Peer = { identities: [] };
+
+/** Who calls, by the certificate that the transport has verified. */
+function peerOf(_call: grpc.ServerUnaryCall<Buffer, Uint8Array>): Peer {
+  return NO_PEER;
+}

@@ -1,2 +1,3 @@
 export * from './bench.js';
+export * from './drills/run-drills.js';
 export * from './ghz.js';

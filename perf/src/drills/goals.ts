@@ -1,0 +1,30 @@
+import type { Goal } from './drill.js';
+
+/** The promises, by the name of their number in perf/report/summary.json. Numbers without one are context. */
+export const GOALS: Readonly<Record<string, Goal>> = {
+  overload_goodput_ratio: { atLeast: 0.9 },
+  overload_admitted_p99_ratio: { atMost: 2 },
+  refused_within_ms: { atMost: 5 },
+  acknowledged_actions_lost: { atMost: 0 },
+  wrong_scores: { atMost: 0 },
+  cancelled_work_share: { atMost: 0.02 },
+  trace_complete_share: { atLeast: 1 },
+  tracing_cost: { atMost: 0.03 },
+  cert_rotation_errors: { atMost: 0 },
+  recovery_seconds: { atMost: 3 },
+  overhead_cpu_ms: { atMost: 2.5 },
+  fuzz_crashes: { atMost: 0 },
+  fuzz_hangs: { atMost: 0 },
+  fuzz_internal: { atMost: 0 },
+  fuzz_nan_answers: { atMost: 0 },
+};
+
+export function isMet({ atLeast = -Infinity, atMost = Infinity }: Goal, value: number): boolean {
+  return value >= atLeast && value <= atMost;
+}
+
+export function describeGoal({ atLeast, atMost }: Goal): string {
+  return [atLeast === undefined ? [] : [`>= ${atLeast}`], atMost === undefined ? [] : [`<= ${atMost}`]]
+    .flat()
+    .join(', ');
+}

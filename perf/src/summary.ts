@@ -1,0 +1,37 @@
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describeMachine, type Machine } from './machine.js';
+
+/** One number as it was seen. */
+export interface Figure {
+  readonly value: number;
+  readonly date: string;
+  readonly cpu: string;
+  readonly cores: number;
+  readonly node: string;
+}
+
+/** By name; the newest of each. */
+export type FigureTable = Readonly<Record<string, Figure>>;
+
+const FILE = 'summary.json';
+
+/** Puts numbers in the place of older ones of the same name, whole or not at all. */
+export async function mergeIntoSummary(
+  folder: string,
+  numbers: Readonly<Record<string, number>>,
+): Promise<FigureTable> {
+  await mkdir(folder, { recursive: true });
+  const path = join(folder, FILE);
+  const before: FigureTable = JSON.parse(await readFile(path, 'utf8').catch(() => '{}'));
+  const seen = figures(numbers, describeMachine());
+  const after = Object.fromEntries(Object.entries({ ...before, ...seen }).sort(([a], [b]) => (a < b ? -1 : 1)));
+  await writeFile(`${path}.new`, `${JSON.stringify(after, null, 2)}\n`);
+  await rename(`${path}.new`, path);
+  return after;
+}
+
+function figures(numbers: Readonly<Record<string, number>>, { cpu, cores, node }: Machine): FigureTable {
+  const date = new Date().toISOString().slice(0, 10);
+  return Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, { value, date, cpu, cores, node }]));
+}

@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { generatedDocs } from './lib/generated-docs.mjs';
 import { importProblems, readWorkspace } from './lib/imports.mjs';
 import { ensureInstalled } from './lib/install.mjs';
 import { root } from './lib/paths.mjs';
@@ -14,7 +15,7 @@ requirePlatform();
 
 const HELP = `npm run check
 
-Format, lint, types, import direction, proto lint, generated code up to date, and training/'s lint where its Python
+Format, lint, types, import direction, proto lint, generated code and docs up to date, and training/'s lint where its Python
 environment is (with CI=true it is set up). One line each; the last line counts: "N passed, N failed".`;
 
 /** @typedef {() => Promise<string | undefined>} Check answers what is wrong, undefined when nothing is */
@@ -28,6 +29,7 @@ const CHECKS = [
   ['import direction', importDirection],
   ['proto lint', command('node_modules/.bin/buf', ['lint', 'proto'])],
   ['generated code', generatedCode],
+  ['generated docs', generatedDocuments],
   ['training lint', () => pythonCheck(['-m', 'ruff', 'check', 'training'])],
 ];
 
@@ -67,6 +69,11 @@ async function generatedCode() {
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+async function generatedDocuments() {
+  const stale = (await generatedDocs()).filter(({ now, wanted }) => now !== wanted);
+  return stale.length === 0 ? undefined : stale.map(({ file }) => `${file} is stale: npm run generate`).join('\n');
 }
 
 /** @param {readonly string[]} args */

@@ -1,2 +1,2 @@
 export { rankingProgram, startRanking } from './ranking.js';
-export type { RankingSettings } from './settings.js';
+export * from './settings.js';

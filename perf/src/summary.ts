@@ -1,5 +1,6 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { repositoryRoot } from '@onepass/local';
 import { describeMachine, type Machine } from './machine.js';
 
 /** One number as it was seen. */
@@ -13,6 +14,9 @@ export interface Figure {
 
 /** By name; the newest of each. */
 export type FigureTable = Readonly<Record<string, Figure>>;
+
+/** Of everything measured; only summary.json is kept with the sources. */
+export const REPORT_FOLDER = join(repositoryRoot, 'perf', 'report');
 
 const FILE = 'summary.json';
 

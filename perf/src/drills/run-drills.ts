@@ -1,13 +1,9 @@
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { OnepassError, startupError } from '@onepass/errors';
-import { repositoryRoot } from '@onepass/local';
-import { mergeIntoSummary } from '../summary.js';
+import { mergeIntoSummary, REPORT_FOLDER } from '../summary.js';
 import type { Drill } from './drill.js';
 import { describeGoal, GOALS, isMet } from './goals.js';
 import { DRILLS } from './index.js';
-
-export const SUMMARY_FOLDER = join(repositoryRoot, 'perf', 'report');
 
 const help = (drills: readonly Drill[]) => `npm run drills -- [name ...] [options]
 
@@ -23,7 +19,7 @@ Numbers go to perf/report/summary.json, except with --smoke. Exit code 1: a dril
 /** @returns the exit code */
 export async function runDrills(
   args: readonly string[],
-  { drills, folder }: { drills: readonly Drill[]; folder: string } = { drills: DRILLS, folder: SUMMARY_FOLDER },
+  { drills, folder }: { drills: readonly Drill[]; folder: string } = { drills: DRILLS, folder: REPORT_FOLDER },
 ): Promise<number> {
   try {
     const { names, smoke, wantsHelp } = parse(args, drills);

@@ -15,7 +15,7 @@ requirePlatform();
 
 const HELP = `npm run check
 
-Format, lint, types, import direction, proto lint, generated code and docs up to date, and training/'s lint where its Python
+Format, lint, types, import direction, proto lint and compatibility, generated code and docs up to date, and training/'s lint where its Python
 environment is (with CI=true it is set up). One line each; the last line counts: "N passed, N failed".`;
 
 /** @typedef {() => Promise<string | undefined>} Check answers what is wrong, undefined when nothing is */
@@ -28,6 +28,7 @@ const CHECKS = [
   ['types of scripts', command('node_modules/.bin/tsc', ['-p', 'scripts'])],
   ['import direction', importDirection],
   ['proto lint', command('node_modules/.bin/buf', ['lint', 'proto'])],
+  ['proto compatible', command('node_modules/.bin/buf', ['breaking', 'proto', '--against', 'proto/baseline.binpb'])],
   ['generated code', generatedCode],
   ['generated docs', generatedDocuments],
   ['training lint', () => pythonCheck(['-m', 'ruff', 'check', 'training'])],

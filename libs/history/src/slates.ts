@@ -20,6 +20,8 @@ export interface Slate {
   readonly queryEmbedding: Float32Array | undefined;
   /** The actions that `probabilities` are in the order of; empty for a page without ranking. */
   readonly actions: readonly string[];
+  /** Names of the contract's Degraded.Reason, such as ENCODER: what was skipped or replaced when the page was made. */
+  readonly degraded: readonly string[];
   readonly items: readonly SlateItem[];
 }
 

@@ -1,6 +1,6 @@
 import { hash, randomUUID } from 'node:crypto';
-import { Mode, type RecommendRequest, View } from '@onepass/contracts';
-import { releaseMismatch, unimplemented } from '@onepass/errors';
+import { Mode, type RecommendRequest, type ServerCall, View } from '@onepass/contracts';
+import { unimplemented } from '@onepass/errors';
 import {
   checkDiversity,
   openPageToken,
@@ -16,18 +16,29 @@ import type { ServedRelease } from '../served-release.js';
 import { type CheckedContext, checkContext } from './check-context.js';
 import { checkExternals } from './check-externals.js';
 import { checkFilters, filtersText } from './check-filters.js';
+import { checkAsOf, checkPin, checkPriority } from './check-terms.js';
 import { LIMITS } from './limits.js';
 import type { Plan } from './plan.js';
+
+/** What a request is checked against. */
+export interface CheckTerms {
+  readonly release: ServedRelease;
+  readonly pageTokenKey: Uint8Array;
+  readonly call: Pick<ServerCall, 'caller' | 'priority'>;
+}
 
 const FIRST_PAGE: PageProgress = { returned: [], position: 0 };
 
 /**
  * The request with its defaults, once nothing is wrong with it.
- * @throws OnepassError `invalid_argument` naming every wrong field, `release_mismatch` for a pin to another release,
+ * @throws OnepassError `invalid_argument` naming every wrong field, `permission_denied` and `release_mismatch` for a pin,
  * `unimplemented` for what needs a later release.
  */
-export function checkRequest(request: RecommendRequest, release: ServedRelease, pageTokenKey: Uint8Array): Plan {
+export function checkRequest(request: RecommendRequest, { release, pageTokenKey, call }: CheckTerms): Plan {
   const violations = new Violations();
+  checkPin(request.releaseId, release.id, call.caller, violations);
+  const asOfMs = checkAsOf(request.asOfMs, call.caller, violations);
+  const priority = checkPriority(request.priority, call.priority, violations);
   violations.optionalId('request_id', request.requestId);
   const key = violations.attempt(() => personKey(request.person));
   violations.word('surface', request.surface, release.vocabulary.surfaces.names);
@@ -49,9 +60,6 @@ export function checkRequest(request: RecommendRequest, release: ServedRelease, 
     request.pageToken === '' ? FIRST_PAGE : openPageToken(pageTokenKey, tokenScope, request.pageToken, violations);
   const externals = checkExternals(request.externalCandidates, release.model.itemDimension, violations);
   violations.throwIfAny();
-  if (request.releaseId !== '' && request.releaseId !== release.id) {
-    throw releaseMismatch(release.id, request.releaseId, 'release_id');
-  }
   if (context.byText) {
     throw unimplemented('search.text needs a release with a query tower, which none has yet; give search.embedding');
   }
@@ -77,6 +85,8 @@ export function checkRequest(request: RecommendRequest, release: ServedRelease, 
     diversity,
     externals,
     minimumHistorySequence: request.minimumHistorySequence,
+    priority,
+    asOfMs,
   };
 }
 

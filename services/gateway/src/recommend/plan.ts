@@ -1,4 +1,4 @@
-import type { AttributeFilter, Mode, Person, View } from '@onepass/contracts';
+import type { AttributeFilter, CallPriority, Mode, Person, View } from '@onepass/contracts';
 import type { EmbeddingBatchFields } from '@onepass/embeddings';
 import type { Budget, DiversityWindow, PageProgress, PageTokenScope } from '@onepass/pages';
 import type { PersonKey } from '@onepass/routing';
@@ -33,6 +33,9 @@ export interface Plan {
   readonly diversity: readonly DiversityWindow[];
   readonly externals: readonly ExternalItem[];
   readonly minimumHistorySequence: bigint;
+  readonly priority: CallPriority;
+  /** The request's "now", epoch ms; such a page is a replay, shown to nobody. Undefined = the server's clock. */
+  readonly asOfMs: number | undefined;
 }
 
 /** An external candidate; the sources of repeated ids are gathered in the first. */

@@ -1,4 +1,4 @@
-import { EmbeddingType, FilteredItem_Reason, KvSource, Mode, type retrieval, View } from '@onepass/contracts';
+import { EmbeddingType, FilteredItem_Reason, KvSource, Mode, Priority, type retrieval, View } from '@onepass/contracts';
 import { encodeEmbedding } from '@onepass/embeddings';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { errorOf, idsOf, type Mesh, startMesh, user } from '../testing/mesh.js';
@@ -86,6 +86,16 @@ test('budgets, weights, filters and the least sequence reach the stages as they 
   expect(page.explanation?.filtered).toHaveLength(19);
   expect(mesh.encoder.last).toMatchObject({ minimumHistorySequence: 1n, queries: [{ offsetMs: 60_000n }, {}] });
   expect(mesh.retrieval.last).toMatchObject({ budgets: [{ share: 0.75 }, { share: 0.25 }] });
+});
+
+test('a pinned release answers; a request has its own now; both are part of what a request id stands for', async () => {
+  const replayed = await home({ releaseId: RELEASE_ID, asOfMs: 1_700_000_000_000n, requestId: 'replay' });
+  expect(replayed.releaseId).toBe(RELEASE_ID);
+  expect(mesh.encoder.last.context?.nowMs).toBe(1_700_000_000_000n);
+  expect(mesh.ranking.last.context?.nowMs).toBe(1_700_000_000_000n);
+  const again = { releaseId: RELEASE_ID, requestId: 'replay' };
+  expect(await home({ ...again, asOfMs: 1_700_000_000_000n, priority: Priority.BATCH })).toEqual(replayed);
+  expect((await errorOf(home({ ...again, asOfMs: 1_700_000_000_001n })))[1]).toMatch('was used for another request');
 });
 
 test('related and search pages carry their context; nobody and an unknown person get a page', async () => {

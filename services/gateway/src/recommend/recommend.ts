@@ -62,7 +62,7 @@ export class Recommender {
 
   async recommend(request: RecommendRequest, call: ServerCall): Promise<Response> {
     const { release, remembered, pageTokenKey } = this.#parts;
-    const plan = checkRequest(request, release, pageTokenKey);
+    const plan = checkRequest(request, { release, pageTokenKey, call });
     const serve = () => this.#serve(plan, call);
     // Nobody can repeat an id that was made here.
     if (request.requestId === '') return serve();
@@ -71,8 +71,9 @@ export class Recommender {
 
   async #serve(plan: Plan, call: ServerCall): Promise<Response> {
     const { release, cells, budgetMs, pageTokenKey } = this.#parts;
-    const nowMs = Date.now();
-    const budget = timeBudget(nowMs, budgetMs, call.deadlineMs);
+    const clockMs = Date.now();
+    const budget = timeBudget(clockMs, budgetMs, call.deadlineMs);
+    const nowMs = plan.asOfMs ?? clockMs;
     const run = new Run({ plan, releaseId: release.id, budget, nowMs, signal: call.signal }, this.#parts);
     await this.#checkSequence(plan);
     const order = cells.inOrder(plan.personKey ?? plan.requestId);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
+import { byteBytes, numberBytes, Reader, textBytes } from './bytes.js';
 import type { HistoryEvent, HistoryHead, NewEvent } from './event.js';
 
-// Numbers below 2^48 (sequences, milliseconds until the year 10889) take 6 bytes, strings a 2-byte length before their UTF-8.
 // An event's value is: state (1 byte, the only part that ever changes), hash (8), then the body that the hash covers.
 const STATE_BYTES = 1;
 const BODY_START = STATE_BYTES + 8;
@@ -115,51 +115,4 @@ export function markRetracted(bytes: Buffer): Buffer {
   const marked = Buffer.from(bytes);
   marked[0] = RETRACTED;
   return marked;
-}
-
-// Writing checks the range, so that an oversize part is an error and never another value.
-function byteBytes(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(1);
-  bytes.writeUInt8(value);
-  return bytes;
-}
-
-function numberBytes(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(6);
-  bytes.writeUIntBE(value, 0, 6);
-  return bytes;
-}
-
-function textBytes(value: string): Buffer {
-  const length = Buffer.byteLength(value);
-  const bytes = Buffer.allocUnsafe(2 + length);
-  bytes.writeUInt16BE(length);
-  bytes.write(value, 2);
-  return bytes;
-}
-
-class Reader {
-  readonly #bytes: Buffer;
-  #at: number;
-
-  constructor(bytes: Buffer, at: number) {
-    this.#bytes = bytes;
-    this.#at = at;
-  }
-
-  byte(): number {
-    return this.#bytes.readUInt8(this.#at++);
-  }
-
-  number(): number {
-    this.#at += 6;
-    return this.#bytes.readUIntBE(this.#at - 6, 6);
-  }
-
-  text(): string {
-    const length = this.#bytes.readUInt16BE(this.#at);
-    const start = this.#at + 2;
-    this.#at = start + length;
-    return this.#bytes.toString('utf8', start, this.#at);
-  }
 }

@@ -225,8 +225,39 @@ export function historyStoreConformance(name: string, open: (now: () => number) 
       );
     });
 
+    test('a forgotten person begins anew, and nobody else notices', async () => {
+      const [person, other] = [newPerson(), newPerson()];
+      const told = [action('e1', 'a'), action('e2', 'b'), retract('e1')];
+      const first = await store.append(person, told);
+      await store.append(other, told);
+      await store.forget(person);
+      await store.forget(person);
+      const head = { sequence: 0, hash: 0n };
+      expect(await store.tail(person, 0, 10)).toEqual({ head, afterHash: 0n, events: [] });
+      expect(await store.latest(person, 10)).toEqual({ head, events: [] });
+      expect(await store.actedItemIds(person)).toEqual({ head, itemIds: [] });
+      // Not even an event id is remembered.
+      expect((await store.append(person, told)).head).toEqual(first.head);
+      expect(await store.head(other)).toEqual(first.head);
+    });
+
+    test('all persons with a history are told, each once', async () => {
+      const told = Array.from({ length: 1_100 }, newPerson);
+      await Promise.all(told.map((person) => store.append(person, [action('e1', 'a')])));
+      // Of this one nothing was accepted.
+      await store.append(newPerson(), [retract('nothing')]);
+      const forgotten = told.slice(0, 50);
+      await Promise.all(forgotten.map((person) => store.forget(person)));
+      const persons: string[] = [];
+      for await (const person of store.persons()) persons.push(person);
+      expect(new Set(persons).size).toBe(persons.length);
+      expect(persons.filter((p) => told.includes(p)).sort()).toEqual(told.slice(50).sort());
+      for (const person of persons) expect((await store.head(person)).sequence).toBeGreaterThan(0);
+    });
+
     test('only a person key is a key', async () => {
       await expect(store.head('anna')).rejects.toMatchObject({ kind: 'internal' });
+      await expect(store.forget('anna')).rejects.toMatchObject({ kind: 'internal' });
     });
   });
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { idHash } from './bytes.js';
 
 // A person's records lie together: person key (16 bytes), one tag byte, then what the tag says.
 const TAG = { head: 0, event: 1, id: 2 } as const;
@@ -24,10 +24,7 @@ export function sequenceOf(eventKey: Buffer): number {
 /** Leads from an event id, by the first 128 bits of its SHA-256, to a sequence. */
 export function idKey(person: string, eventId: string): Buffer {
   const key = tagged(person, TAG.id, ID_BYTES);
-  createHash('sha256')
-    .update(eventId)
-    .digest()
-    .copy(key, PERSON_BYTES + 1, 0, ID_BYTES);
+  idHash(eventId).copy(key, PERSON_BYTES + 1);
   return key;
 }
 
@@ -39,6 +36,15 @@ export function sequenceValue(sequence: number): Buffer {
 
 export function sequenceFrom(value: Buffer): number {
   return value.readUIntBE(0, SEQUENCE_BYTES);
+}
+
+/** Comes after every key of a person and before every key of the next. */
+export function afterPerson(person: string): Buffer {
+  return tagged(person, 0xff, 0);
+}
+
+export function personOf(key: Buffer): string {
+  return key.toString('hex', 0, PERSON_BYTES);
 }
 
 function tagged(person: string, tag: number, more: number): Buffer {

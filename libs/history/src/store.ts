@@ -3,6 +3,11 @@ import type { AppendResult, HistoryEvent, HistoryHead, NewEvent } from './event.
 /** The acted-on items are those of the newest 20,000 events, the 5,000 acted on last. */
 export const ACTED_ITEMS = { items: 5_000, events: 20_000 } as const;
 
+export interface HistoryOptions {
+  /** The server's clock, epoch milliseconds. */
+  readonly now: () => number;
+}
+
 export interface Appended {
   /** One per event, in order. */
   readonly results: readonly AppendResult[];
@@ -46,5 +51,9 @@ export interface HistoryStore {
   /** The newest `count` effective events, of those before sequence `before` when given. */
   latest(person: string, count: number, before?: number): Promise<LatestEvents>;
   actedItemIds(person: string): Promise<ActedItems>;
+  /** Drops all there is of a person, in one transaction; resolves only when that is durable. The next append starts at sequence 1. */
+  forget(person: string): Promise<void>;
+  /** The keys of all persons with a history, each once; of persons written of or forgotten meanwhile, some. */
+  persons(): AsyncIterable<string>;
   close(): Promise<void>;
 }

@@ -276,6 +276,8 @@ const withHead = (history: HistoryStore, head: HistoryStore['head']): HistorySto
   tail: (...args) => history.tail(...args),
   latest: (...args) => history.latest(...args),
   actedItemIds: (who) => history.actedItemIds(who),
+  forget: (who) => history.forget(who),
+  persons: () => history.persons(),
   close: () => history.close(),
 });
 

@@ -60,7 +60,7 @@ test.each<[string, [string, number, number?][], string]>([
   ],
   ['unknown', [['buy', 1]], 'outcome_budgets[0].outcome: "buy" is not one of click, save, any'],
   ['offset', [['any', 1, -5]], 'outcome_budgets[0].offset_ms: must be from 0 to'],
-  ['many', Array.from({ length: 17 }, () => ['any', 1]), 'outcome_budgets: has 17 entries, must have 0 to 16'],
+  ['many', Array.from({ length: 33 }, () => ['any', 1]), 'outcome_budgets: has 33 entries, must have 0 to 32'],
 ])('budgets: %s', (_, given, message) => {
   expect(() => budgets(...given)).toThrow(message);
 });

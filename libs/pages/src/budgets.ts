@@ -8,8 +8,8 @@ export interface Budget {
   readonly offsetMs: number;
 }
 
-/** Each budget is one query embedding and one search of every shard. */
-export const BUDGETS = 16;
+/** Each budget is one query embedding and, unless merged with another, one search of every shard; encoder and retrieval take as many. */
+export const BUDGETS = 32;
 /** The time features of the model say nothing beyond a year. */
 export const OFFSET_MS = 366 * 86_400_000;
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { apportion, blend, commonDirection, groupQueries } from './budgets.js';
+import { apportion, blend } from './budgets.js';
 import type { Hits } from './top.js';
 
 const hits = (...rows: number[]): Hits => ({
@@ -84,31 +84,42 @@ describe('budgets', () => {
     );
   });
 
-  test('near-equal queries are one, with the shares added; those without a share are none', () => {
-    const none = new Float32Array(2);
-    const queries = Float32Array.of(1, 0, 0, 1, 0.999, 0.01, -1, 0, 2, 0);
-    expect(groupQueries(queries, [0.25, 0.5, 0.25, 0.5, 0.25], none)).toEqual([
-      { query: 0, share: 1.5 },
-      { query: 1, share: 1 },
-      { query: 3, share: 1 },
-    ]);
-    expect(groupQueries(queries, [0, 0, 1, 0, 0], none)).toEqual([{ query: 2, share: 1 }]);
-    expect(groupQueries(new Float32Array(4), [1e308, 1e308], none)).toHaveLength(2);
-    const [, least] = groupQueries(queries, [1e308, 1e-300, 0, 0, 0], none);
-    expect(blend([hits(1), hits(2, 1)], [1, least!.share], 2).rows.length).toBe(2);
-    const most = Number.MAX_VALUE;
-    expect(groupQueries(Float32Array.of(3e38, 0, 3e38, 0), [most, most], none)).toEqual([{ query: 0, share: 2 }]);
-  });
-
-  test('queries in one cone are told apart by what is across it', () => {
-    const items = [Float32Array.of(0.1, 0, 1), Float32Array.of(0, 0.1, 1), Float32Array.of(-0.1, -0.1, 1)];
-    const common = commonDirection(items, 3);
-    expect([...common]).toEqual([0, 0, 1]);
-    const queries = Float32Array.of(0.1, 0, 1, 0, 0.1, 1, 0.05, 0, 1);
-    expect(groupQueries(queries, [1, 1, 1], common)).toEqual([
-      { query: 0, share: 2 },
-      { query: 1, share: 1 },
-    ]);
-    expect(commonDirection([], 2)).toEqual(new Float32Array(2));
+  test('places are those of exact arithmetic', () => {
+    const shares = fc.array(fc.nat(40), { minLength: 1, maxLength: 32 });
+    fc.assert(
+      fc.property(fc.nat(400), shares, (total, whole) => {
+        const sum = whole.reduce((a, b) => a + b, 0);
+        fc.pre(sum > 0);
+        const places = whole.map((share) => Math.floor((total * share) / sum));
+        const left = total - places.reduce((a, b) => a + b, 0);
+        const byRemainder = [...whole.keys()].sort(
+          (a, b) => ((total * whole[b]!) % sum) - ((total * whole[a]!) % sum) || a - b,
+        );
+        for (const i of byRemainder.slice(0, left)) places[i] = places[i]! + 1;
+        const plenty = whole.map(() => total);
+        for (const by of [1, 0.1, 1e-9, 1e290]) {
+          expect(
+            apportion(
+              total,
+              whole.map((share) => share * by),
+              plenty,
+            ),
+          ).toEqual(places);
+        }
+      }),
+      { seed: 7, numRuns: 500 },
+    );
+    const equal = Array<number>(32).fill(1 / 32);
+    expect(
+      new Set(
+        apportion(
+          320,
+          equal,
+          equal.map(() => 400),
+        ),
+      ),
+    ).toEqual(new Set([10]));
+    expect(apportion(200, [1, 1e-9], [400, 400])).toEqual([200, 0]);
+    expect(apportion(200, [1, 1e-9], [150, 400])).toEqual([150, 50]);
   });
 });

@@ -1,64 +1,5 @@
 import type { Hits } from './top.js';
 
-/** Queries that point the same way: one search, with the budgets added. */
-export interface QueryGroup {
-  /** The first of its queries: the one that is searched with and named in the answer. */
-  readonly query: number;
-  readonly share: number;
-}
-
-/** Above this cosine two queries bring the same items. */
-const NEAR_EQUAL = 0.98;
-
-/**
- * Groups near-equal queries in order: each joins the first group whose query it is near to. Queries without a share are left out.
- * @param queries float32 [q, E], finite
- * @param shares [q], finite and not negative
- * @param common float32 [E], the direction that the items share (`commonDirection`), left out of the comparison: items lie in a
- *   cone, so any two queries are close along it, and it scores all items alike
- */
-export function groupQueries(queries: Float32Array, shares: readonly number[], common: Float32Array): QueryGroup[] {
-  const groups: { query: number; share: number }[] = [];
-  const directions = shares.map((_, q) => direction(queries, q, common));
-  // Relative to the largest, so that no sum of them overflows.
-  const largest = Math.max(...shares);
-  for (const [query, given] of shares.entries()) {
-    if (given === 0) continue;
-    // A share that is nothing beside the largest still brings what the others leave.
-    const share = Math.max(given / largest, Number.MIN_VALUE);
-    const near = groups.find((group) => product(directions[group.query]!, directions[query]!) > NEAR_EQUAL);
-    if (near) near.share += share;
-    else groups.push({ query, share });
-  }
-  return groups;
-}
-
-/** A query without its part along `common`, at unit length; zeros where nothing else is left. */
-function direction(queries: Float32Array, q: number, common: Float32Array): Float64Array {
-  // Float64 and a unit first: a query's numbers may be near the end of float32.
-  const vector = unit(Float64Array.from(queries.subarray(q * common.length, (q + 1) * common.length)));
-  const along = product(vector, common);
-  return unit(vector.map((value, i) => value - along * common[i]!));
-}
-
-/** The direction of the mean of float32 rows [n, E], unit length; zeros where they have none. */
-export function commonDirection(rows: Iterable<Float32Array>, dimension: number): Float32Array {
-  const sum = new Float64Array(dimension);
-  for (const row of rows) for (let i = 0; i < dimension; i++) sum[i] = sum[i]! + row[i]!;
-  return Float32Array.from(unit(sum));
-}
-
-function unit(vector: Float64Array): Float64Array {
-  const norm = Math.sqrt(product(vector, vector));
-  return norm > 1e-9 ? vector.map((value) => value / norm) : vector.fill(0);
-}
-
-function product(a: Float64Array | Float32Array, b: Float64Array | Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
-  return sum;
-}
-
 /**
  * `total` places by share, largest remainder first (ties: the earlier one); no one gets more than it has `available`, what it
  * leaves goes to the others by the same rule. Sums to min(total, all available) as long as any share is above zero.
@@ -86,7 +27,9 @@ function largestRemainder(total: number, shares: readonly number[]): number[] {
   const exact = shares.map((share) => (total * share) / sum);
   const places = exact.map(Math.floor);
   const left = total - places.reduce((a, b) => a + b, 0);
-  const byRemainder = [...shares.keys()].sort((a, b) => exact[b]! - places[b]! - (exact[a]! - places[a]!) || a - b);
+  // To nine digits: remainders that differ by rounding alone are equal.
+  const remainders = exact.map((share, i) => Math.round((share - places[i]!) * 1e9));
+  const byRemainder = [...shares.keys()].sort((a, b) => remainders[b]! - remainders[a]! || a - b);
   for (const i of byRemainder.slice(0, left)) places[i] = places[i]! + 1;
   return places;
 }

@@ -4,6 +4,7 @@ export * from './exact-search.js';
 export * from './filters.js';
 export * from './leaf.js';
 export * from './probes.js';
+export * from './query-groups.js';
 export * from './refused.js';
 export * from './root.js';
 export * from './segment.js';

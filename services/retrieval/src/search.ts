@@ -36,12 +36,12 @@ export async function search(
 
 /** The embeddings that are searched with: one for each group of near-equal queries. */
 function groupedQueries({ queries, shares }: QueriesAsk, { items: { dimension }, common }: ServedIndex) {
-  const groups = groupQueries(queries, shares, common);
+  const { groups, mergedInto } = groupQueries(queries, shares, common);
   const grouped = new Float32Array(groups.length * dimension);
   for (const [i, { query }] of groups.entries()) {
     grouped.set(queries.subarray(query * dimension, (query + 1) * dimension), i * dimension);
   }
-  return { queries: grouped, groups };
+  return { queries: grouped, groups, mergedInto };
 }
 
 /** Scores fall with the rank, as 1 / (rank + 1): they say the order and nothing else. */

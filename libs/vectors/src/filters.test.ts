@@ -2,7 +2,7 @@ import type { AttributeFilter } from '@onepass/contracts';
 import type { ItemAttribute } from '@onepass/release';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { AttributeColumns } from './filters.js';
+import { AttributeColumns, allHold } from './filters.js';
 import { refusedRows } from './refused.js';
 
 type Attributes = Record<string, ItemAttribute>;
@@ -51,7 +51,7 @@ describe('attribute filters', () => {
         fc.array(attributes, { minLength: 1, maxLength: 12 }),
         fc.array(condition, { maxLength: 3 }),
         (all, filters) => {
-          const test = columnsOf(all).compile(filters, 'filters') ?? (() => true);
+          const test = allHold(columnsOf(all).compile(filters, 'filters')) ?? (() => true);
           const expected = all.map((item) => filters.every((one) => holds(item, one)));
           expect(all.map((_, row) => test(row))).toEqual(expected);
         },

@@ -31,17 +31,12 @@ export class AttributeColumns {
   }
 
   /**
-   * All filters as one condition; undefined = there are none. A list matches `any_of` when any of its values is named, and
-   * `none_of` when none is; an item without the attribute matches `none_of` only.
+   * One condition for each filter. A list matches `any_of` when any of its values is named, and `none_of` when none is; an item
+   * without the attribute matches `none_of` only.
    * @throws OnepassError `invalid_argument` naming `<field>[i].attribute` or the condition
    */
-  compile(filters: readonly AttributeFilter[], field: string): RowTest | undefined {
-    const tests = filters.map((filter, i) => this.#compileOne(filter, `${field}[${i}]`));
-    if (tests.length <= 1) return tests[0];
-    return (row) => {
-      for (const test of tests) if (!test(row)) return false;
-      return true;
-    };
+  compile(filters: readonly AttributeFilter[], field: string): RowTest[] {
+    return filters.map((filter, i) => this.#compileOne(filter, `${field}[${i}]`));
   }
 
   #compileOne({ attribute, condition }: AttributeFilter, field: string): RowTest {
@@ -66,6 +61,15 @@ export class AttributeColumns {
     const known = [...this.#texts.keys(), ...this.#numbers.keys()].sort().join(', ');
     throw invalidArgument(`${field}.attribute`, `"${attribute}" is not one of the release's attributes: ${known}`);
   }
+}
+
+/** All of them as one condition; undefined = there are none. */
+export function allHold(tests: readonly RowTest[]): RowTest | undefined {
+  if (tests.length <= 1) return tests[0];
+  return (row) => {
+    for (const test of tests) if (!test(row)) return false;
+    return true;
+  };
 }
 
 function texts(value: string | readonly string[] | undefined): readonly string[] {

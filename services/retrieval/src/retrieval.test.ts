@@ -137,12 +137,64 @@ describe('Search', () => {
     );
   });
 
-  test('merges near-equal queries into the first and gives nothing to a share of zero', async () => {
+  test('merges near-equal queries and says so, and gives nothing to a share of zero', async () => {
     const same = await client.search({ ...request(), queries: embeddings(2, 2, 5), budgets: budgets(0.2, 0.2, 0.6) });
     const brought = (q: number) => same.candidates!.queryIndices.filter((index) => index === q).length;
     expect([brought(0), brought(1), brought(2)]).toEqual([16, 0, 24]);
+    expect(same.mergedInto).toEqual([0, 0, 2]);
     const zero = await client.search({ ...request(), budgets: budgets(0, 1) });
     expect(new Set(zero.candidates!.queryIndices)).toEqual(new Set([1]));
+    expect([zero.mergedInto, zero.keptOut]).toEqual([[0, 1], []]);
+  });
+
+  test('answers the same candidates for budgets in any order, in parts or whole, up to 32 of them', async () => {
+    const budget = fc.record({ query: fc.nat(7), share: fc.constantFrom(1e-9, 0.1, 0.3, 0.5, 1) });
+    const asked = fc
+      .array(budget, { minLength: 1, maxLength: 31 })
+      .chain((list) => fc.tuple(fc.constant(list), fc.shuffledSubarray(list, { minLength: list.length })));
+    const found = async (list: readonly { readonly query: number; readonly share: number }[], limit: number) => {
+      const of = embeddings(...list.map(({ query }) => query));
+      const by = { queries: of, budgets: budgets(...list.map(({ share }) => share)) };
+      return (await client.search({ releaseId: release.id, ...by, limit })).candidates!.itemIds;
+    };
+    await fc.assert(
+      fc.asyncProperty(asked, fc.constantFrom(1, 20, 200), async ([list, shuffled], limit) => {
+        const whole = await found(list, limit);
+        expect(await found(shuffled, limit)).toEqual(whole);
+        const [first, ...others] = list;
+        const half = { ...first!, share: first!.share / 2 };
+        expect(await found([half, ...others, half], limit)).toEqual(whole);
+      }),
+      { seed: 23, numRuns: 40 },
+    );
+  });
+
+  test('explains what was kept out: what would have come had nothing been refused, and why it did not', async () => {
+    const by = [request(), { releaseId: release.id, popularSurface: 'home', limit: 40 }];
+    for (const ask of by) {
+      const free = (await client.search(ask)).candidates!;
+      const category = metadata.attributes[items.rowOf(free.itemIds[1]!)!]!.category as string;
+      const excluded = [free.itemIds[0]!, free.itemIds[1]!, items.ids.find((id) => !free.itemIds.includes(id))!];
+      const filters = [
+        { attribute: 'price', condition: { case: 'range' as const, value: { minimum: 0 } } },
+        { attribute: 'category', condition: { case: 'noneOf' as const, value: { values: [category] } } },
+      ];
+      const refusing = { ...ask, excludedItemIds: excluded, filters };
+      const plain = await client.search(refusing);
+      const explained = await client.search({ ...refusing, explain: true });
+      expect(explained.candidates).toEqual(plain.candidates);
+      expect(plain.keptOut).toEqual([]);
+      const filtered = (id: string) => metadata.attributes[items.rowOf(id)!]!.category === category;
+      const expected = free.itemIds.flatMap((itemId, i) => {
+        if (!excluded.includes(itemId) && !filtered(itemId)) return [];
+        const place = { score: free.scores[i], queryIndex: free.queryIndices[i], rank: free.ranks[i] };
+        return [{ itemId, ...place, ...(!excluded.includes(itemId) && { filterIndex: 1 }) }];
+      });
+      expect(expected.length).toBeGreaterThan(2);
+      const kept = explained.keptOut.map(({ $typeName: _, ...fields }) => fields);
+      expect(kept).toEqual(expected);
+      expect((await client.search({ ...ask, explain: true })).keptOut).toEqual([]);
+    }
   });
 
   test('takes queries in every embedding type', async () => {
@@ -221,6 +273,7 @@ describe('GetItems', () => {
     expect([...values.subarray(0, items.dimension)]).toEqual([...items.embedding(5)]);
     const filtered = await client.getItems({ releaseId: release.id, itemIds: [a, other], filters });
     expect([filtered.items.map((item) => item.id), filtered.filteredItemIds]).toEqual([[a], [other]]);
+    expect(filtered.filterIndices).toEqual([0]);
     expect(filtered.embeddings).toBeUndefined();
   });
 
@@ -241,7 +294,7 @@ test('Describe says what it serves; item writes say that they are not served', a
   });
   expect(described.attributes).toEqual(['category', 'color', 'creator', 'price', 'style']);
   expect(described.limits!.candidates).toBe(release.manifest.model.maxCandidates);
-  expect(described.measurements.items).toBe(items.count);
+  expect(described.measurements['onepass.index.items']).toBe(items.count);
   const error = await refusal(client.upsertItems({ items: [] }));
   expect([error.kind, error.message]).toEqual([
     'unimplemented',

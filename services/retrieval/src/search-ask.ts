@@ -2,7 +2,7 @@ import { type OutcomeBudget, type retrieval, unpackItemRows } from '@onepass/con
 import { decodeEmbeddings } from '@onepass/embeddings';
 import { invalidArgument, releaseMismatch } from '@onepass/errors';
 import { ID_BYTES, type Vocabulary } from '@onepass/release';
-import { type Refused, refusedRows } from '@onepass/vectors';
+import { allHold, type Refused, type RowTest, refusedRows } from '@onepass/vectors';
 import type { ServedIndex } from './served-index.js';
 
 /** A Search that was found good. */
@@ -11,9 +11,14 @@ export interface SearchAsk {
   readonly by: QueriesAsk | { readonly popular: Uint32Array };
   readonly limit: number;
   readonly refused: Refused | undefined;
+  /** Set when asked to explain: what keeps a refused row out. */
+  readonly keptOutBy: KeptOutBy | undefined;
   /** Names of attributes to answer. */
   readonly attributes: readonly string[];
 }
+
+/** The first filter that does not hold; undefined = the row is excluded. */
+export type KeptOutBy = (row: number) => number | undefined;
 
 export interface QueriesAsk {
   /** float32 [q, E]. */
@@ -39,16 +44,18 @@ export function parseSearch(request: retrieval.SearchRequest, index: ServedIndex
       throw invalidArgument(`attributes[${i}]`, `"${name}" is not one of the release's attributes: ${known}`);
     }
   }
+  const filters = index.columns.compile(request.filters, 'filters');
   return {
     by: parseBy(request, index),
     limit,
-    refused: refusedRows(
-      index.items.count,
-      excludedRows(request, index),
-      index.columns.compile(request.filters, 'filters'),
-    ),
+    refused: refusedRows(index.items.count, excludedRows(request, index), allHold(filters)),
+    keptOutBy: request.explain ? keptOutBy(new Set(excludedRows(request, index)), filters) : undefined,
     attributes: request.attributes,
   };
+}
+
+function keptOutBy(excluded: ReadonlySet<number>, filters: readonly RowTest[]): KeptOutBy {
+  return (row) => (excluded.has(row) ? undefined : filters.findIndex((holds) => !holds(row)));
 }
 
 function parseBy(request: retrieval.SearchRequest, { release, items, popular }: ServedIndex): SearchAsk['by'] {
@@ -96,6 +103,8 @@ export interface ItemsAsk {
   readonly rows: readonly number[];
   readonly missing: readonly string[];
   readonly filtered: readonly string[];
+  /** For each of those: the first filter that does not hold. */
+  readonly filteredBy: readonly number[];
 }
 
 /** Errors as `parseSearch`. */
@@ -105,16 +114,23 @@ export function parseGetItems(request: retrieval.GetItemsRequest, index: ServedI
   if (itemIds.length < 1 || itemIds.length > MAX_IDS) {
     throw invalidArgument('item_ids', `must be 1 to ${MAX_IDS}, not ${itemIds.length}`);
   }
-  const admits = index.columns.compile(request.filters, 'filters');
-  const ask = { rows: [] as number[], missing: [] as string[], filtered: [] as string[] };
+  const filters = index.columns.compile(request.filters, 'filters');
+  const ask = { rows: [] as number[], missing: [] as string[], filtered: [] as string[], filteredBy: [] as number[] };
   for (const [i, id] of itemIds.entries()) {
     if (id === '' || Buffer.byteLength(id) > ID_BYTES) {
       throw invalidArgument(`item_ids[${i}]`, `must be 1 to ${ID_BYTES} bytes`);
     }
     const row = index.items.rowOf(id);
-    if (row === undefined) ask.missing.push(id);
-    else if (admits && !admits(row)) ask.filtered.push(id);
-    else ask.rows.push(row);
+    if (row === undefined) {
+      ask.missing.push(id);
+      continue;
+    }
+    const filter = filters.findIndex((holds) => !holds(row));
+    if (filter < 0) ask.rows.push(row);
+    else {
+      ask.filtered.push(id);
+      ask.filteredBy.push(filter);
+    }
   }
   return ask;
 }

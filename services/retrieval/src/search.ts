@@ -1,4 +1,5 @@
-import { blend, groupQueries } from '@onepass/vectors';
+import { OnepassError } from '@onepass/errors';
+import { blend, groupQueries, type Refused } from '@onepass/vectors';
 import type { QueriesAsk, SearchAsk } from './search-ask.js';
 import type { ServedIndex } from './served-index.js';
 
@@ -12,26 +13,66 @@ export interface Found {
   readonly shardsAnswered: number;
 }
 
+/** A row that would have been found, had nothing been refused. */
+export interface KeptOut {
+  readonly row: number;
+  readonly score: number;
+  readonly query: number;
+  readonly rank: number;
+  /** The first filter that does not hold; undefined = it was excluded. */
+  readonly filter: number | undefined;
+}
+
+export interface Answer extends Found {
+  /** By query: the one it was merged into. Empty for a popular list. */
+  readonly mergedInto: readonly number[];
+  /** Best first; empty unless asked to explain. */
+  readonly keptOut: readonly KeptOut[];
+}
+
+type Find = (refused: Refused | undefined) => Promise<Found>;
+type Call = { readonly signal: AbortSignal; remainingMs(): number };
+
 /** Kept back of the caller's time for merging and answering. */
 const ANSWER_MS = 2;
 
 /** @throws OnepassError `unavailable` when no shard answers */
-export async function search(
-  ask: SearchAsk,
-  index: ServedIndex,
-  call: { readonly signal: AbortSignal; remainingMs(): number },
-): Promise<Found> {
-  if ('popular' in ask.by) return searchPopular(ask.by.popular, ask, index);
-  const { queries, groups } = groupedQueries(ask.by, index);
-  const { limit, refused } = ask;
-  const request = { queries, limit, refused, signal: call.signal };
-  const { hits, shardsAnswered } = await index.root.search(request, call.remainingMs() - ANSWER_MS);
-  const blended = blend(
-    hits,
-    groups.map((group) => group.share),
-    limit,
-  );
-  return { ...blended, queries: blended.lists.map((list) => groups[list]!.query), shardsAnswered };
+export async function search(ask: SearchAsk, index: ServedIndex, call: Call): Promise<Answer> {
+  const { find, mergedInto } = finder(ask, index, call);
+  const found = await find(ask.refused);
+  return { ...found, mergedInto, keptOut: await keptOut(ask, find) };
+}
+
+function finder(ask: SearchAsk, index: ServedIndex, call: Call): { find: Find; mergedInto: readonly number[] } {
+  const { by, limit } = ask;
+  if ('popular' in by) {
+    return { find: async (refused) => searchPopular(by.popular, limit, refused, index), mergedInto: [] };
+  }
+  const { queries, groups, mergedInto } = groupedQueries(by, index);
+  const shares = groups.map((group) => group.share);
+  const find: Find = async (refused) => {
+    const request = { queries, limit, refused, signal: call.signal };
+    const { hits, shardsAnswered } = await index.root.search(request, call.remainingMs() - ANSWER_MS);
+    const blended = blend(hits, shares, limit);
+    return { ...blended, queries: blended.lists.map((list) => groups[list]!.query), shardsAnswered };
+  };
+  return { find, mergedInto };
+}
+
+/** The same search with nothing refused says what was: an explanation costs one more, and its failure is not the answer's. */
+async function keptOut({ refused, keptOutBy }: SearchAsk, find: Find): Promise<KeptOut[]> {
+  if (keptOutBy === undefined || refused === undefined) return [];
+  try {
+    const { rows, scores, queries, ranks } = await find(undefined);
+    return [...rows.entries()].flatMap(([i, row]) =>
+      refused.marks[row] === 1
+        ? [{ row, score: scores[i]!, query: queries[i]!, rank: ranks[i]!, filter: keptOutBy(row) }]
+        : [],
+    );
+  } catch (thrown) {
+    if (OnepassError.from(thrown).kind !== 'unavailable') throw thrown;
+    return [];
+  }
 }
 
 /** The embeddings that are searched with: one for each group of near-equal queries. */
@@ -45,7 +86,12 @@ function groupedQueries({ queries, shares }: QueriesAsk, { items: { dimension },
 }
 
 /** Scores fall with the rank, as 1 / (rank + 1): they say the order and nothing else. */
-function searchPopular(order: Uint32Array, { limit, refused }: SearchAsk, { shards }: ServedIndex): Found {
+function searchPopular(
+  order: Uint32Array,
+  limit: number,
+  refused: Refused | undefined,
+  { shards }: ServedIndex,
+): Found {
   const rows = new Uint32Array(Math.min(limit, order.length));
   let found = 0;
   for (let i = 0; i < order.length && found < rows.length; i++) {

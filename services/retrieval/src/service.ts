@@ -1,7 +1,7 @@
 import { DEFAULT_MESSAGE_BYTES, EmbeddingType, type Implementation, implement, retrieval } from '@onepass/contracts';
 import { ID_BYTES, type ItemAttribute } from '@onepass/release';
 import type { Measurements } from '@onepass/telemetry';
-import { type Found, search } from './search.js';
+import { type Found, type KeptOut, search } from './search.js';
 import { parseGetItems, parseSearch } from './search-ask.js';
 import type { ServedIndex } from './served-index.js';
 import { Turns } from './turns.js';
@@ -20,21 +20,25 @@ export function retrievalService(index: ServedIndex, measurements: Measurements)
         const started = performance.now();
         const ask = parseSearch(request, index);
         const found = await search(ask, index, call);
-        measurements.count('popular' in ask.by ? 'popular_searches' : 'searches');
+        measurements.count('onepass.searches', { 'onepass.search.by': 'popular' in ask.by ? 'popular' : 'queries' });
+        measurements.count('onepass.search.shards', { 'onepass.shard.outcome': 'answered' }, found.shardsAnswered);
         return {
           candidates: candidatesOf(found, ask.attributes, index),
           coverage: { shardsTotal: index.shards, shardsAnswered: found.shardsAnswered },
           releaseId: index.release.id,
+          mergedInto: [...found.mergedInto],
+          keptOut: found.keptOut.map((kept) => keptOutOf(kept, index)),
           stages: [{ stage: 'search', micros: Math.round((performance.now() - started) * 1000) }],
         };
       },
       getItems: (request) => {
-        const { rows, missing, filtered } = parseGetItems(request, index);
+        const { rows, missing, filtered, filteredBy } = parseGetItems(request, index);
         return {
           items: rows.map((row) => itemOf(row, index)),
           ...(request.withEmbeddings && { embeddings: embeddingsOf(rows, index) }),
           missingItemIds: [...missing],
           filteredItemIds: [...filtered],
+          filterIndices: [...filteredBy],
         };
       },
       describe: () => describeRetrieval(index, measurements),
@@ -57,6 +61,16 @@ function candidatesOf(found: Found, attributes: readonly string[], index: Served
     queryIndices: Array.from(found.queries),
     ranks: Array.from(found.ranks),
     attributes: attributes.length === 0 ? [] : rows.map((row) => ({ values: attributeValues(row, attributes, index) })),
+  };
+}
+
+function keptOutOf({ row, score, query, rank, filter }: KeptOut, { items }: ServedIndex) {
+  return {
+    itemId: items.ids[row]!,
+    score,
+    queryIndex: query,
+    rank,
+    ...(filter !== undefined && { filterIndex: filter }),
   };
 }
 

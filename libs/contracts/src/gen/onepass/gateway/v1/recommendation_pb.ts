@@ -217,7 +217,8 @@ export const RelatedContextSchema: GenMessage<RelatedContext> = /*@__PURE__*/
   messageDesc(file_onepass_gateway_v1_recommendation, 2);
 
 /**
- * At most `maximum` items of one value of `attribute` in any `window` consecutive positions.
+ * At most `maximum` items of one value of `attribute` in any `window` consecutive positions, over all pages of one token chain.
+ * Items without the attribute are under no rule; a list counts for each of its values.
  *
  * @generated from message onepass.gateway.v1.Diversity
  */
@@ -320,6 +321,9 @@ export type RecommendResponse = Message<"onepass.gateway.v1.RecommendResponse"> 
   releaseId: string;
 
   /**
+   * The history that the page was made from; 0 when it was made without one. Less than the request's minimum_history_sequence only
+   * in a degraded page.
+   *
    * @generated from field: uint64 history_sequence = 5;
    */
   historySequence: bigint;
@@ -505,6 +509,7 @@ export type Explanation = Message<"onepass.gateway.v1.Explanation"> & {
 
   /**
    * Per outcome budget: the budget (index) its query embedding was merged into because the two are nearly equal; its own index when not.
+   * Empty when budgets were not searched by: a popular list, a search by its own query alone, score only.
    *
    * @generated from field: repeated uint32 merged_into = 8;
    */
@@ -535,14 +540,15 @@ export type ItemReasons = Message<"onepass.gateway.v1.ItemReasons"> & {
   itemId: string;
 
   /**
-   * Weight x probability per action: they add up to the utility.
+   * Weight x probability per action: they add up to the utility. Empty without ranking.
    *
    * @generated from field: map<string, double> contributions = 2;
    */
   contributions: { [key: string]: number };
 
   /**
-   * Place by utility alone among all that were ranked, from 0; diversity and candidates of no number make the difference.
+   * Place by utility alone among all that were ranked, from 0; without ranking, place in retrieval order. Diversity makes the difference
+   * to the place on the page.
    *
    * @generated from field: uint32 utility_rank = 3;
    */
@@ -571,12 +577,14 @@ export type FilteredItem = Message<"onepass.gateway.v1.FilteredItem"> & {
   reason: FilteredItem_Reason;
 
   /**
+   * 0 for what was not ranked, or has no number.
+   *
    * @generated from field: double utility = 3;
    */
   utility: number;
 
   /**
-   * Of REASON_ATTRIBUTE: which filter does not hold. Of REASON_DIVERSITY: which window is full.
+   * Of REASON_ATTRIBUTE: the first filter that does not hold. Of REASON_DIVERSITY: the window that was full where it could have stood last.
    *
    * @generated from field: string detail = 4;
    */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { OnepassError } from '@onepass/errors';
 
 // Numbers below 2^48 (sequences, milliseconds until the year 10889) take 6 bytes, strings a 2-byte length before their UTF-8.
 // Writing checks the range, so that an oversize part is an error and never another value.
@@ -26,6 +27,15 @@ export function textBytes(value: string): Buffer {
 /** The first 128 bits of an id's SHA-256: what an id of any length is found by. */
 export function idHash(id: string): Buffer {
   return createHash('sha256').update(id).digest().subarray(0, 16);
+}
+
+/**
+ * A raw id must never become a key.
+ * @throws OnepassError `internal` for anything but 32 hex digits, which is a defect of the caller
+ */
+export function checkedPerson(person: string): string {
+  if (!/^[0-9a-f]{32}$/.test(person)) throw OnepassError.from(new TypeError('a person key has 32 hex digits'));
+  return person;
 }
 
 /** Reads what was written above, part by part. */

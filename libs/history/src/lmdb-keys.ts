@@ -1,4 +1,4 @@
-import { idHash } from './bytes.js';
+import { checkedPerson, idHash } from './bytes.js';
 
 // A person's records lie together: person key (16 bytes), one tag byte, then what the tag says.
 const TAG = { head: 0, event: 1, id: 2 } as const;
@@ -49,10 +49,7 @@ export function personOf(key: Buffer): string {
 
 function tagged(person: string, tag: number, more: number): Buffer {
   const key = Buffer.allocUnsafe(PERSON_BYTES + 1 + more);
-  // A raw id must never become a key; anything but 32 hex digits is a defect of the caller.
-  if (person.length !== 2 * PERSON_BYTES || key.write(person, 'hex') !== PERSON_BYTES) {
-    throw new TypeError('a person key has 32 hex digits');
-  }
+  key.write(checkedPerson(person), 'hex');
   key[PERSON_BYTES] = tag;
   return key;
 }

@@ -29,6 +29,7 @@ export interface SlateItem {
   readonly itemId: string;
   /** From 0 over all pages of one token chain. */
   readonly position: number;
+  /** Kept as float32, as the probabilities are. */
   readonly utility: number;
   /** One per action of the slate. */
   readonly probabilities: readonly number[];
@@ -51,13 +52,17 @@ export interface LoggedSlate extends Slate {
  * Slates by person. Every method rejects with OnepassError `unavailable` when the store cannot be read or written.
  */
 export interface SlateStore {
-  /** Keeps slates, all in one transaction; resolves only when they are durable. */
+  /**
+   * Keeps slates, those of one person in one transaction; resolves only when all are durable. After a rejection some may be
+   * kept: recording them again is safe.
+   */
   record(slates: readonly Slate[]): Promise<void>;
   get(person: string | undefined, slateId: string): Promise<LoggedSlate | undefined>;
   /** Resolves only when durable: false when there is no such slate. The newest outcome of an item and position counts. */
   addOutcomes(person: string | undefined, slateId: string, outcomes: readonly SlateOutcome[]): Promise<boolean>;
-  /** All slates, each person's in order of time; consistent per person, and no more than one person's held in memory. */
+  /** All slates, each person's in order of time; consistent per person, and no more than one person's (or 1/256 of nobody's) held in memory. */
   all(): AsyncIterable<LoggedSlate>;
+  /** Drops a person's slates and outcomes; resolves only when that is durable. */
   forget(person: string): Promise<void>;
   /** Drops slates older than `beforeMs`; answers how many. */
   prune(beforeMs: number): Promise<number>;

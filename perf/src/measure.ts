@@ -71,7 +71,7 @@ export class Bench {
       // A degraded page costs less than a whole one: figures with such pages in them would flatter.
       load: degraded === 0 ? load : { ...load, errors: { ...load.errors, degraded } },
       cpuMs,
-      lagP99Ms: mapRoles(measured, (role) => measured[role]?.event_loop_lag_p99_ms ?? Number.NaN),
+      lagP99Ms: mapRoles(measured, (role) => 1000 * (measured[role]?.['nodejs.eventloop.delay.p99'] ?? Number.NaN)),
     };
   }
 
@@ -119,7 +119,7 @@ export class Bench {
 
 /** Stages that failed so far and were gone around. A KV miss is not among them: its stages are done again. */
 function degradedStages(gateway: Readonly<Record<string, number>> = {}): number {
-  const failed = Object.entries(gateway).filter(([name]) => /^stage_(?!.*_kv_miss$)/.test(name));
+  const failed = Object.entries(gateway).filter(([name]) => /^onepass\.stage\.failures(?!.*"kv_miss")/.test(name));
   return failed.reduce((sum, [, count]) => sum + count, 0);
 }
 

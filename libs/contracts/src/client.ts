@@ -8,12 +8,13 @@ import {
 } from '@bufbuild/protobuf';
 import type { GenService, GenServiceMethods } from '@bufbuild/protobuf/codegenv2';
 import * as grpc from '@grpc/grpc-js';
-import { OnepassError } from '@onepass/errors';
-import { NO_SPAN, type Span } from '@onepass/telemetry';
+import { type ErrorKind, OnepassError } from '@onepass/errors';
+import { type Measurements, NO_SPAN, type RpcMethod, type Span } from '@onepass/telemetry';
 import { asBuffer, isUnary, methodPath } from './implement.js';
 import { type CallPriority, PRIORITY_HEADER } from './priority.js';
 import { DEFAULT_MESSAGE_BYTES } from './server.js';
-import { fromStatus } from './status.js';
+import { fromStatus, statusCode } from './status.js';
+import { PLAINTEXT, type Transport } from './transport.js';
 
 export interface CallOptions {
   /** Cancels the call, also on the server. */
@@ -39,8 +40,16 @@ export interface Connection {
   close(): void;
 }
 
-export function connectTo(address: string): Connection {
-  const channel = new grpc.Client(address, grpc.credentials.createInsecure(), {
+export interface ConnectionOptions {
+  /** Where the calls are counted. */
+  readonly measurements?: Measurements;
+  /** Absent: plaintext. */
+  readonly transport?: Transport;
+}
+
+export function connectTo(address: string, options: ConnectionOptions = {}): Connection {
+  const { measurements, transport = PLAINTEXT } = options;
+  const channel = new grpc.Client(address, transport.channel(address), {
     'grpc.enable_channelz': 0,
     'grpc.max_receive_message_length': 4 * DEFAULT_MESSAGE_BYTES,
     // A backend that restarts is tried again soon: the callers' deadlines are short.
@@ -48,7 +57,7 @@ export function connectTo(address: string): Connection {
     'grpc.max_reconnect_backoff_ms': 2_000,
   });
   return {
-    client: (service) => serviceClient(channel, service),
+    client: (service) => serviceClient(channel, service, measurements),
     close: () => channel.close(),
   };
 }
@@ -57,32 +66,45 @@ export function connectTo(address: string): Connection {
 export function createClient<S extends GenService<GenServiceMethods>>(
   service: S,
   address: string,
+  options?: ConnectionOptions,
 ): ServiceClient<S> & { close(): void } {
-  const connection = connectTo(address);
+  const connection = connectTo(address, options);
   return Object.assign(connection.client(service), { close: connection.close });
 }
 
-function serviceClient<S extends GenService<GenServiceMethods>>(channel: grpc.Client, service: S): ServiceClient<S> {
+function serviceClient<S extends GenService<GenServiceMethods>>(
+  channel: grpc.Client,
+  service: S,
+  measurements: Measurements | undefined,
+): ServiceClient<S> {
   const methods: Record<string, unknown> = {};
   for (const method of service.methods) {
-    if (isUnary(method)) methods[method.localName] = unaryCall(channel, method);
+    if (isUnary(method)) methods[method.localName] = unaryCall(channel, method, measurements);
   }
   return methods as ServiceClient<S>;
 }
 
 const identity = (bytes: Buffer): Buffer => bytes;
 
-function unaryCall(channel: grpc.Client, method: DescMethodUnary) {
+function unaryCall(channel: grpc.Client, method: DescMethodUnary, measurements: Measurements | undefined) {
   const path = methodPath(method);
+  const rpc = { 'rpc.system.name': 'grpc', 'rpc.method': path.slice(1) as RpcMethod } as const;
   return (request: MessageInitShape<typeof method.input>, options: CallOptions = {}): Promise<unknown> => {
     const { signal, deadlineMs } = options;
     if (signal?.aborted) return Promise.reject(OnepassError.from(signal.reason));
     const bytes = asBuffer(toBinary(method.input, create(method.input, request)));
-    const span = (options.span ?? NO_SPAN).child(path.slice(1), { kind: 'client' });
+    const started = performance.now();
+    const span = (options.span ?? NO_SPAN).child(rpc['rpc.method'], { kind: 'client', attributes: rpc });
+    const finish = (failure?: ErrorKind) => {
+      const attributes = { ...rpc, 'rpc.response.status_code': statusCode(failure) };
+      measurements?.record('rpc.client.call.duration', (performance.now() - started) / 1000, attributes);
+      span.set('rpc.response.status_code', attributes['rpc.response.status_code']);
+      span.end(failure);
+    };
     return new Promise((resolve, reject) => {
       const cancel = () => call.cancel();
       const fail = (error: OnepassError) => {
-        span.end(error.kind);
+        finish(error.kind);
         reject(error);
       };
       const done = (error: grpc.ServiceError | null, reply?: Buffer) => {
@@ -90,7 +112,7 @@ function unaryCall(channel: grpc.Client, method: DescMethodUnary) {
         if (error) return fail(fromStatus(error));
         try {
           resolve(fromBinary(method.output, reply ?? Buffer.alloc(0)));
-          span.end();
+          finish();
         } catch (cause) {
           fail(OnepassError.from(cause));
         }
@@ -104,9 +126,10 @@ function unaryCall(channel: grpc.Client, method: DescMethodUnary) {
   };
 }
 
-function headersOf({ priority }: CallOptions, { traceparent }: Span): grpc.Metadata {
+function headersOf({ priority }: CallOptions, { context }: Span): grpc.Metadata {
   const headers = new grpc.Metadata();
   if (priority !== undefined && priority !== 'interactive') headers.set(PRIORITY_HEADER, priority);
-  if (traceparent !== undefined) headers.set('traceparent', traceparent);
+  if (context !== undefined) headers.set('traceparent', context.traceparent);
+  if (context?.tracestate !== undefined) headers.set('tracestate', context.tracestate);
   return headers;
 }

@@ -1,5 +1,5 @@
 import { type SettingValues, sharedSettings } from '@onepass/config';
-import { createLogger, type Logger, Measurements, measureEventLoop, NO_TRACER, type Tracer } from '@onepass/telemetry';
+import { createLogger, type Logger, Measurements, measureProcess, NO_TRACER, type Tracer } from '@onepass/telemetry';
 import { type Connection, connectTo } from './client.js';
 import type { ServerOptions } from './server.js';
 
@@ -28,14 +28,14 @@ export interface Edge {
 export async function openEdge(role: string, settings: EdgeSettings): Promise<Edge> {
   const logger = createLogger(role, settings.logLevel);
   const measurements = new Measurements();
-  measureEventLoop(measurements);
+  measureProcess(measurements);
   const tracer = NO_TRACER;
   return {
     logger,
     measurements,
     tracer,
     server: { role, logger, measurements, tracer },
-    connect: connectTo,
+    connect: (address) => connectTo(address, measurements),
     close: async () => {},
   };
 }

@@ -2,6 +2,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type Any, anyPack, anyUnpack, DurationSchema } from '@bufbuild/protobuf/wkt';
 import * as grpc from '@grpc/grpc-js';
 import { type ErrorDetail, type ErrorKind, OnepassError } from '@onepass/errors';
+import type { AttributesOf } from '@onepass/telemetry';
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from './gen/google/rpc/error_details_pb.js';
 import { StatusSchema } from './gen/google/rpc/status_pb.js';
 
@@ -25,6 +26,13 @@ const STATUS_OF_KIND: Readonly<Record<ErrorKind, grpc.status>> = {
   startup: grpc.status.FAILED_PRECONDITION,
   internal: grpc.status.INTERNAL,
 };
+
+type StatusCode = AttributesOf<'rpc.server.call.duration'>['rpc.response.status_code'];
+
+/** A status as telemetry names it; absent = a call that went well. */
+export function statusCode(kind?: ErrorKind): StatusCode {
+  return kind === undefined ? 'OK' : (grpc.status[STATUS_OF_KIND[kind]] as StatusCode);
+}
 
 /** What a server answers a failed call with: status, sentence, and google.rpc details in the trailer. */
 export function toStatus(error: OnepassError): { code: grpc.status; details: string; metadata: grpc.Metadata } {

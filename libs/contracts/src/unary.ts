@@ -8,12 +8,13 @@ import {
 } from '@bufbuild/protobuf';
 import type * as grpc from '@grpc/grpc-js';
 import { invalidArgument, OnepassError, unimplemented } from '@onepass/errors';
-import type { Logger, Measurements, Span, Tracer } from '@onepass/telemetry';
+import type { Logger, Measurements, RpcMethod, Span, Tracer } from '@onepass/telemetry';
 import type { Faults } from './faults.js';
-import type { CallGuard, Grant, Peer } from './guard.js';
+import type { CallGuard, Grant } from './guard.js';
 import { type AnyHandler, asBuffer, type Implementation, isUnary, methodPath } from './implement.js';
+import { peerOf } from './peer.js';
 import { CallUnderWay, header } from './server-call.js';
-import { toStatus } from './status.js';
+import { statusCode, toStatus } from './status.js';
 
 /** What every call of a server passes through. */
 export interface CallPath {
@@ -25,8 +26,6 @@ export interface CallPath {
   /** Largest request, in bytes. */
   readonly limit: number;
 }
-
-const TRACEPARENT = 'traceparent';
 
 /** Adds a service's methods to a grpc-js server. */
 export function addImplementation(server: grpc.Server, implementation: Implementation, path: CallPath): void {
@@ -60,26 +59,35 @@ function unservedHandler(method: DescMethodUnary, { unserved }: Implementation):
 /** Guard, decode, handle, encode; a span and a count around all of it. */
 function unary(method: DescMethodUnary, handler: AnyHandler, path: CallPath) {
   const { logger, measurements, tracer, guard } = path;
-  const name = `${method.parent.name}/${method.name}`;
   const fullName = methodPath(method);
+  const name = fullName.slice(1) as RpcMethod;
+  const finish = (span: Span, started: number, error?: OnepassError) => {
+    const code = statusCode(error?.kind);
+    measurements.record('rpc.server.call.duration', (performance.now() - started) / 1000, {
+      'rpc.system.name': 'grpc',
+      'rpc.method': name,
+      'rpc.response.status_code': code,
+    });
+    span.set('rpc.response.status_code', code);
+    span.end(error?.kind);
+  };
   return async (
     call: grpc.ServerUnaryCall<Buffer, Uint8Array>,
     callback: grpc.sendUnaryData<Uint8Array>,
   ): Promise<void> => {
-    const span = tracer.server(fullName.slice(1), header(call.metadata, TRACEPARENT));
+    const started = performance.now();
+    const span = tracer.server(name, header(call.metadata, 'traceparent'), header(call.metadata, 'tracestate'));
     let grant: Grant | undefined;
     try {
       grant = guard.admit(fullName, peerOf(call));
       callback(null, await answer({ method, handler, path }, call, { grant, span }));
-      measurements.count('rpc_ok');
-      span.end();
+      finish(span, started);
     } catch (thrown) {
       const error = OnepassError.from(thrown);
       if (error.kind === 'internal')
         logger.error({ method: name, err: error.cause ?? error, ...span.logFields }, 'call failed');
-      measurements.count(`rpc_${error.kind}`);
       callback(toStatus(error));
-      span.end(error.kind);
+      finish(span, started, error);
     } finally {
       grant?.release();
     }
@@ -115,11 +123,4 @@ function decode(schema: DescMessage, bytes: Buffer, limit: number): unknown {
       { cause: error },
     );
   }
-}
-
-const NO_PEER: Peer = { identities: [] };
-
-/** Who calls, by the certificate that the transport has verified. */
-function peerOf(_call: grpc.ServerUnaryCall<Buffer, Uint8Array>): Peer {
-  return NO_PEER;
 }

@@ -1,5 +1,6 @@
 import { dotF16, quantiseI8 } from '@onepass/embeddings';
 import type { Items } from '@onepass/release';
+import type { Span } from '@onepass/telemetry';
 import type { RowSearch } from './exact-search.js';
 import type { Refused } from './refused.js';
 import type { Segment } from './segment.js';
@@ -12,6 +13,8 @@ export interface LeafRequest {
   readonly limit: number;
   readonly refused?: Refused | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Absent: nothing is traced. */
+  readonly span?: Span;
 }
 
 /** One shard of the index. In this process the answer comes at once; from another it is a promise. */

@@ -1,4 +1,5 @@
-import { unavailable } from '@onepass/errors';
+import { OnepassError, unavailable } from '@onepass/errors';
+import { NO_SPAN } from '@onepass/telemetry';
 import type { LeafRequest, LeafShard } from './leaf.js';
 import { bestHits, type Hits } from './top.js';
 
@@ -50,7 +51,7 @@ export class Root {
   async #ask(leaves: readonly number[], request: LeafRequest, latest: number): Promise<Map<number, readonly Hits[]>> {
     request.signal?.throwIfAborted();
     const settled = await settle(
-      leaves.map((leaf) => ask(this.#options.leaves[leaf]!, request)),
+      leaves.map((leaf) => this.#askOne(leaf, request)),
       { withinMs: latest - performance.now(), signal: request.signal },
     );
     request.signal?.throwIfAborted();
@@ -60,6 +61,15 @@ export class Root {
       else this.#options.onLeafFailure(leaves[i]!, outcome.cause);
     }
     return parts;
+  }
+
+  #askOne(leaf: number, request: LeafRequest): Outcome | Promise<Outcome> {
+    const span = (request.span ?? NO_SPAN).child('search_shard', { attributes: { 'onepass.shard': leaf } });
+    const outcome = ask(this.#options.leaves[leaf]!, request);
+    const end = (ended: Outcome) => span.end(ended.hits ? undefined : OnepassError.from(ended.cause).kind);
+    if (outcome instanceof Promise) void outcome.then(end);
+    else end(outcome);
+    return outcome;
   }
 
   #merge(parts: ReadonlyMap<number, readonly Hits[]>, limit: number): Hits[] {

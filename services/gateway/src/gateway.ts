@@ -52,12 +52,14 @@ export async function startGateway(
     await history.close();
     await edge.close();
   };
+  const remembered = new RememberedSlates();
+  measurements.observe('onepass.slates.remembered', () => remembered.size);
   const backend: RecommenderParts = {
     release,
     history,
     cells,
     retrieval: toRetrieval.client(retrieval.RetrievalService),
-    remembered: new RememberedSlates(),
+    remembered,
     pageTokenKey,
     budgetMs: settings.budgetMs,
     logger,
@@ -91,7 +93,7 @@ function services(backend: RecommenderParts): Implementation[] {
     }),
     implement(
       EventService,
-      { logActions: (request) => logActions(request, history, release) },
+      { logActions: (request, { span }) => logActions(request, history, release, { measurements, span }) },
       {
         unserved: {
           logSlate: 'LogSlate is not served yet: give slate_id and position with the actions',

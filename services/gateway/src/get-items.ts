@@ -20,7 +20,7 @@ export async function getItems(
   violations.throwIfAny();
   const { endMs } = timeBudget(Date.now(), backend.budgetMs, call.deadlineMs);
   const response = await backend.retrieval
-    .getItems({ releaseId: backend.release.id, itemIds }, { signal: call.signal, deadlineMs: endMs })
+    .getItems({ releaseId: backend.release.id, itemIds }, { signal: call.signal, deadlineMs: endMs, span: call.span })
     .catch((error: unknown) => {
       throw asInner(OnepassError.from(error));
     });

@@ -8,8 +8,9 @@ import {
 } from '@onepass/contracts';
 import { OnepassError } from '@onepass/errors';
 import type { InferenceEngine, RunTerms } from '@onepass/inference';
-import type { Measurements } from '@onepass/telemetry';
-import type { KvDoor } from './kv-door.js';
+import type { KvReference, KvTensors } from '@onepass/kv';
+import { type Measurements, NO_SPAN, type Span, tellGraphRun } from '@onepass/telemetry';
+import type { KvDoor, KvLease } from './kv-door.js';
 import { decodeRank, type RankAsk } from './rank-ask.js';
 import { EMPTY_PAST, type RankGraph, type RankRun } from './rank-graph.js';
 import type { ServedModel } from './served-model.js';
@@ -20,6 +21,11 @@ export interface RankingParts {
   readonly graph: RankGraph;
   readonly kv: KvDoor;
   readonly measurements: Measurements;
+}
+
+/** Of the call that a rank is done for. */
+export interface RankTerms extends RunTerms {
+  readonly span?: Span;
 }
 
 interface RankAnswer {
@@ -33,8 +39,8 @@ interface RankAnswer {
 
 export function rankingImplementation(parts: RankingParts): Implementation {
   const { engine, measurements } = parts;
-  measurements.gauge('inference_queued', () => engine.queued);
-  measurements.gauge('inference_running', () => engine.running);
+  measurements.observe('onepass.inference.queued', () => engine.queued);
+  measurements.observe('onepass.inference.running', () => engine.running);
   return implement(RankingService, {
     rank: (request, call) => rank(parts, request, call),
     describe: () => describe(parts),
@@ -45,11 +51,11 @@ export function rankingImplementation(parts: RankingParts): Implementation {
  * @throws OnepassError `invalid_argument`, `release_mismatch`, `kv_miss` (before the run or after it: never a score over changed KV),
  * `overloaded` or the signal's reason
  */
-export async function rank(parts: RankingParts, request: RankRequest, terms?: RunTerms): Promise<RankAnswer> {
+export async function rank(parts: RankingParts, request: RankRequest, terms: RankTerms = {}): Promise<RankAnswer> {
   const { served, measurements } = parts;
   const ask = decodeRank(request, served);
   const { probabilities, timing } = ask.candidateCount === 0 ? NO_RUN : await runOverKv(parts, ask, terms);
-  measurements.count('rank_candidates', ask.candidateCount);
+  measurements.count('onepass.rank.candidates', ask.candidateCount);
   return {
     probabilities: bytesOf(probabilities),
     utilities: bytesOf(utilities(probabilities, ask.weights)),
@@ -65,20 +71,37 @@ export async function rank(parts: RankingParts, request: RankRequest, terms?: Ru
 
 const NO_RUN: RankRun = { probabilities: new Float32Array(0), timing: { queueMicros: 0, runMicros: 0 } };
 
-async function runOverKv({ kv, graph, measurements }: RankingParts, ask: RankAsk, terms?: RunTerms): Promise<RankRun> {
-  measurements.count('rank_runs');
-  if (ask.kv.length === 0) return graph.run(ask, EMPTY_PAST, terms);
+async function runOverKv({ kv, graph, measurements }: RankingParts, ask: RankAsk, terms: RankTerms): Promise<RankRun> {
+  const { span = NO_SPAN } = terms;
+  const runOver = async (past: KvTensors) => {
+    const run = await graph.run(ask, past, terms);
+    tellGraphRun('rank', run.timing, { measurements, span });
+    return run;
+  };
+  if (ask.kv.length === 0) return runOver(EMPTY_PAST);
   try {
-    const lease = kv.read(ask.kv);
+    const lease = leaseKv(kv, ask.kv, span);
     try {
-      const run = await graph.run(ask, lease, terms);
+      const run = await runOver(lease);
       lease.check();
       return run;
     } finally {
       lease.done();
     }
   } catch (error) {
-    if (error instanceof OnepassError && error.kind === 'kv_miss') measurements.count('kv_miss');
+    if (error instanceof OnepassError && error.kind === 'kv_miss') measurements.count('onepass.kv.misses');
+    throw error;
+  }
+}
+
+function leaseKv(kv: KvDoor, reference: KvReference, span: Span): KvLease {
+  const check = span.child('check_kv', { attributes: { 'onepass.kv.tokens': reference.length } });
+  try {
+    const lease = kv.read(reference);
+    check.end();
+    return lease;
+  } catch (error) {
+    check.end(OnepassError.from(error).kind);
     throw error;
   }
 }

@@ -245,7 +245,12 @@ test('describes itself', async () => {
     limits: { candidates: release.manifest.model.maxCandidates, window: release.manifest.model.window },
   });
   expect(Object.keys(description.measurements)).toEqual(
-    expect.arrayContaining(['rank_runs', 'rank_candidates', 'kv_miss', 'inference_queued', 'event_loop_lag_p99_ms']),
+    expect.arrayContaining([
+      'onepass.rank.candidates',
+      'onepass.kv.misses',
+      'onepass.inference.queued',
+      'nodejs.eventloop.delay.p99',
+    ]),
   );
 });
 

@@ -35,12 +35,12 @@ export async function openServedIndex(release: Release, telemetry: IndexTelemetr
     leaves,
     ids: items.ids,
     onLeafFailure: (leaf, cause) => {
-      measurements.count('leaf_failures');
+      measurements.count('onepass.search.shards', { 'onepass.shard.outcome': 'failed' });
       logger.warn({ leaf, err: cause }, 'a shard did not answer');
     },
   });
-  measurements.gauge('items', () => items.count);
-  measurements.gauge('shards', () => leaves.length);
+  measurements.observe('onepass.index.items', () => items.count);
+  measurements.observe('onepass.index.shards', () => leaves.length);
   return {
     release,
     items,

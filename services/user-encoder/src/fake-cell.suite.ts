@@ -6,7 +6,7 @@ import { type HistoryStore, type NewEvent, openLmdbHistory } from '@onepass/hist
 import { FakeEngine, type FakeGraph, type Tensors } from '@onepass/inference';
 import { KvPoolReader, KvPoolWriter, type KvReference, poolBytes } from '@onepass/kv';
 import { heapMemory } from '@onepass/shared-memory';
-import { Measurements, silentLogger } from '@onepass/telemetry';
+import { Measurements, NO_SPAN, silentLogger } from '@onepass/telemetry';
 import { type PastToken, pastTokens, rowLayout, writePastRows } from '@onepass/tokens';
 import type { EncodeAsk } from './encode-ask.js';
 import type { ServedModel } from './served-model.js';
@@ -255,5 +255,5 @@ export function ask(who: string | undefined, more: Partial<EncodeAsk> = {}): Enc
 
 /** A call that nobody gives up, with `remainingMs` to go at every time of asking. */
 export function call(remainingMs = 10_000, signal: AbortSignal = new AbortController().signal) {
-  return { signal, deadlineMs: Date.now() + remainingMs, remainingMs: () => remainingMs };
+  return { signal, deadlineMs: Date.now() + remainingMs, span: NO_SPAN, remainingMs: () => remainingMs };
 }

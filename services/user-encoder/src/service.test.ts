@@ -216,10 +216,11 @@ test('stage timings and measurements are told', async () => {
   expect(stages.map((s) => s.stage).sort()).toEqual(['encode', 'head', 'history', 'queue']);
   const described = await client.describe({});
   expect(described).toMatchObject({ role: 'user-encoder', releaseId: release.id, executionProvider: 'cpu' });
-  for (const name of ['encode_runs', 'kv_slot', 'kv_append', 'kv_recompute', 'kv_empty', 'kv_slots_held']) {
-    expect(described.measurements[name]).toBeGreaterThan(0);
+  for (const source of ['slot', 'append', 'recompute', 'empty']) {
+    expect(described.measurements[`onepass.kv.requests{onepass.kv.source="${source}"}`]).toBeGreaterThan(0);
   }
-  expect(described.measurements).toHaveProperty('event_loop_lag_p99_ms');
+  expect(described.measurements['onepass.kv.slots.usage{onepass.kv.slot.state="held"}']).toBeGreaterThan(0);
+  expect(Object.keys(described.measurements)).toContain('nodejs.eventloop.delay.p99');
 });
 
 test('what keeps it from starting is one sentence', async () => {

@@ -1,12 +1,14 @@
 import { setTimeout } from 'node:timers/promises';
 import { OnepassError } from '@onepass/errors';
 import type { KvPoolWriter, SlotState } from '@onepass/kv';
+import type { Span } from '@onepass/telemetry';
 
 /** Of a call: when it is given up, and by when it must be answered. */
 export interface EncodeCall {
   readonly signal: AbortSignal;
   /** Epoch ms; Infinity = none. */
   readonly deadlineMs: number;
+  readonly span: Span;
   remainingMs(): number;
 }
 

@@ -8,9 +8,14 @@ export class StageClock {
     this.#micros.set(stage, (this.#micros.get(stage) ?? 0) + micros);
   }
 
-  /** Adds the time since `started`, a reading of performance.now(). */
-  addSince(stage: StageName, started: number): void {
-    this.addMicros(stage, (performance.now() - started) * 1000);
+  /**
+   * Adds the time since `started`, a reading of performance.now().
+   * @returns that time in seconds
+   */
+  addSince(stage: StageName, started: number): number {
+    const ms = performance.now() - started;
+    this.addMicros(stage, ms * 1000);
+    return ms / 1000;
   }
 
   timings(): { stage: string; micros: number }[] {

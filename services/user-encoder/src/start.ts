@@ -6,7 +6,7 @@ import { openEdge, type RoleProgram, type RunningRole, startServer } from '@onep
 import { startupError } from '@onepass/errors';
 import { openLmdbHistory } from '@onepass/history';
 import { createEngine, type InferenceEngine } from '@onepass/inference';
-import { KV_POOL_FILE, type KvPoolStats, KvPoolWriter, kvShape, poolBytes } from '@onepass/kv';
+import { KV_POOL_FILE, KvPoolWriter, kvShape, poolBytes } from '@onepass/kv';
 import { loadRelease, openItems, type Release } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
 import type { Measurements } from '@onepass/telemetry';
@@ -67,8 +67,8 @@ export async function startUserEncoder(settings: UserEncoderSettings): Promise<R
       rememberedPersons: REMEMBERED_PER_SLOT * settings.kvSlots,
     });
     closing.push(() => encoder.idle());
-    measurements.gauge('inference_queued', () => engine.queued);
-    measurements.gauge('inference_running', () => engine.running);
+    measurements.observe('onepass.inference.queued', () => engine.queued);
+    measurements.observe('onepass.inference.running', () => engine.running);
     const server = await startServer({
       ...edge.server,
       host: settings.host,
@@ -114,14 +114,17 @@ function makePool(
     restMs: settings.kvRestMs,
     now: () => performance.now(),
   });
-  const gauge = (name: string, stat: keyof KvPoolStats) => measurements.gauge(name, () => pool.stats()[stat]);
-  gauge('kv_slots', 'slots');
-  gauge('kv_slots_held', 'held');
-  gauge('kv_slots_resting', 'resting');
-  gauge('kv_slots_pinned', 'pinned');
-  gauge('kv_claims', 'claims');
-  gauge('kv_evictions', 'evictions');
-  gauge('kv_early_evictions', 'earlyEvictions');
-  gauge('kv_refusals', 'refusals');
+  measurePool(measurements, pool);
   return pool;
+}
+
+function measurePool(measurements: Measurements, pool: KvPoolWriter): void {
+  measurements.observe('onepass.kv.slots.limit', () => pool.stats().slots);
+  for (const state of ['held', 'pinned', 'resting'] as const) {
+    measurements.observe('onepass.kv.slots.usage', () => pool.stats()[state], { 'onepass.kv.slot.state': state });
+  }
+  measurements.observe('onepass.kv.claims', () => pool.stats().claims, { 'onepass.kv.claim': 'granted' });
+  measurements.observe('onepass.kv.claims', () => pool.stats().refusals, { 'onepass.kv.claim': 'refused' });
+  measurements.observe('onepass.kv.evictions', () => pool.stats().evictions);
+  measurements.observe('onepass.kv.evictions.early', () => pool.stats().earlyEvictions);
 }

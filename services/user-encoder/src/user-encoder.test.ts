@@ -71,11 +71,11 @@ test('a person is encoded once, then held, then only what is new', async () => {
   // What was handed out before still holds its shorter prefix.
   expect(cell.readKv(first.reference)[0]).toEqual((await cell.expectedKv(who, 4))[0]!.slice(0, 9));
   expect(cell.measurements.snapshot()).toMatchObject({
-    kv_recompute: 1,
-    kv_slot: 1,
-    kv_append: 1,
-    encode_runs: 3,
-    encoded_tokens: 4,
+    'onepass.kv.requests{onepass.kv.source="recompute"}': 1,
+    'onepass.kv.requests{onepass.kv.source="slot"}': 1,
+    'onepass.kv.requests{onepass.kv.source="append"}': 1,
+    'onepass.inference.run.duration.count{onepass.graph="encode"}': 3,
+    'onepass.encode.tokens': 4,
   });
 });
 
@@ -97,7 +97,7 @@ test('two requests at once do the work once', async () => {
   await cell.append(who, action('e1', 'i1'), action('e2', 'i2'));
   const both = await Promise.all([encode(cell, who), encode(cell, who)]);
   expect(both.map((e) => e.source)).toEqual([KvSource.RECOMPUTE, KvSource.SLOT]);
-  expect(cell.measurements.snapshot()).toMatchObject({ encoded_tokens: 2 });
+  expect(cell.measurements.snapshot()).toMatchObject({ 'onepass.encode.tokens': 2 });
 });
 
 test('persons do not wait for each other', async () => {
@@ -330,7 +330,9 @@ test('without queries a held person runs nothing', async () => {
   await encode(cell, who);
   const encoded = await cell.encoder.encode(ask(who, { queries: [] }), call());
   expect(encoded).toMatchObject({ source: KvSource.SLOT, queries: new Float32Array(0), reference: { length: 1 } });
-  expect(cell.measurements.snapshot()).toMatchObject({ encode_runs: 1 });
+  expect(cell.measurements.snapshot()).toMatchObject({
+    'onepass.inference.run.duration.count{onepass.graph="encode"}': 1,
+  });
 });
 
 test('several context rows fit behind a full window', async () => {

@@ -5,7 +5,7 @@ import type { HistoryHead, HistoryStore } from '@onepass/history';
 import type { RunTiming } from '@onepass/inference';
 import type { KvPoolWriter, KvReference, SlotState } from '@onepass/kv';
 import type { PersonKey } from '@onepass/routing';
-import type { Logger, Measurements } from '@onepass/telemetry';
+import { type Logger, type Measurements, tellGraphRun } from '@onepass/telemetry';
 import type { EncodeAsk } from './encode-ask.js';
 import { type Held, type HistoryPlan, planHistory } from './history-plan.js';
 import { PersonQueue } from './person-queue.js';
@@ -47,12 +47,12 @@ export interface Encoded {
 const CATCH_UP_MS = 50;
 const CATCH_UP_POLL_MS = 1;
 
-const KINDS: Readonly<Record<HistoryPlan['kind'], { readonly source: KvSource; readonly counter: string }>> = {
-  empty: { source: KvSource.EMPTY, counter: 'kv_empty' },
-  keep: { source: KvSource.SLOT, counter: 'kv_slot' },
-  append: { source: KvSource.APPEND, counter: 'kv_append' },
-  encode: { source: KvSource.RECOMPUTE, counter: 'kv_recompute' },
-};
+const KINDS = {
+  empty: { source: KvSource.EMPTY, name: 'empty' },
+  keep: { source: KvSource.SLOT, name: 'slot' },
+  append: { source: KvSource.APPEND, name: 'append' },
+  encode: { source: KvSource.RECOMPUTE, name: 'recompute' },
+} as const satisfies Readonly<Record<HistoryPlan['kind'], unknown>>;
 
 /** One request on its way. */
 interface Work {
@@ -80,8 +80,8 @@ export class UserEncoder {
   constructor(parts: UserEncoderParts) {
     this.#parts = parts;
     this.#states = new PersonStates(parts.rememberedPersons);
-    parts.measurements.gauge('persons_remembered', () => this.#states.size);
-    parts.measurements.gauge('persons_in_work', () => this.#queue.size);
+    parts.measurements.observe('onepass.persons.remembered', () => this.#states.size);
+    parts.measurements.observe('onepass.persons.in_work', () => this.#queue.size);
   }
 
   /**
@@ -106,8 +106,10 @@ export class UserEncoder {
     const { person } = ask;
     if (person === undefined) return this.#pass(work, { plan: emptyPlan(undefined) }, undefined);
     const asked = performance.now();
+    const waiting = call.span.child('person_queue');
     return this.#queue.run(person, call.signal, async () => {
-      work.stages.addSince('queue', asked);
+      this.#parts.measurements.record('onepass.person_queue.duration', work.stages.addSince('queue', asked));
+      waiting.end();
       const hold = new SlotHold(this.#parts.pool, person);
       try {
         const prepared = await this.#prepare(person, hold.slot, work);
@@ -123,20 +125,25 @@ export class UserEncoder {
   async #prepare(person: PersonKey, slot: SlotState | undefined, { ask, call, stages }: Work): Promise<Prepared> {
     const { history, model, logger, measurements } = this.#parts;
     const started = performance.now();
+    const span = call.span.child('read_history');
     const held = this.#held(person, slot);
     let plan: HistoryPlan;
+    let failure: string | undefined;
     try {
       const head = await this.#head(person, ask.minimumSequence, call);
       plan = await planHistory(history, person, { head, held }, model);
     } catch (thrown) {
       const error = OnepassError.from(thrown);
+      failure = error.kind;
       if (error.kind !== 'unavailable') throw error;
-      logger.warn({ err: error.cause ?? error }, 'the history cannot be read, serving what is held');
-      measurements.count('history_unreadable');
+      const fields = { err: error.cause ?? error, ...call.span.logFields };
+      logger.warn(fields, 'the history cannot be read, serving what is held');
+      measurements.count('onepass.history.unreadable');
       const usable = held?.length !== undefined ? ({ kind: 'keep', next: held.state } as const) : emptyPlan(held);
       return { plan: usable, degraded: error.message };
     } finally {
-      stages.addSince('history', started);
+      measurements.record('onepass.history.read.duration', stages.addSince('history', started));
+      span.end(failure);
     }
     const { sequence } = plan.next.head;
     if (sequence < ask.minimumSequence) {
@@ -165,8 +172,13 @@ export class UserEncoder {
   async #takeSlot(plan: HistoryPlan, hold: SlotHold, { call, stages }: Work): Promise<void> {
     if (plan.kind !== 'encode') return;
     const started = performance.now();
-    await hold.claim(call, this.#parts.restMs);
-    stages.addSince('queue', started);
+    const span = call.span.child('claim_slot');
+    try {
+      await hold.claim(call, this.#parts.restMs);
+    } finally {
+      this.#parts.measurements.record('onepass.kv.slot.wait.duration', stages.addSince('queue', started));
+      span.end();
+    }
   }
 
   /** Both graphs, and in between what is left behind: published only once the first has run. */
@@ -180,13 +192,18 @@ export class UserEncoder {
     const buffers = trunk.takeBuffers(past, ask);
     try {
       if (past.tokens.length > 0 || ask.queries.length > 0) {
-        addTiming(stages, 'encode', await trunk.encode(past, ask, buffers, call));
-        measurements.count('encode_runs');
-        measurements.count('encoded_tokens', past.tokens.length);
+        const timing = await trunk.encode(past, ask, buffers, call);
+        addTiming(stages, 'encode', timing);
+        tellGraphRun('encode', timing, { measurements, span: call.span });
+        measurements.count('onepass.encode.tokens', past.tokens.length);
       }
       const reference = this.#settle(ask.person, { plan, degraded }, slot);
-      measurements.count(KINDS[plan.kind].counter);
-      if (ask.queries.length > 0) addTiming(stages, 'head', await trunk.retrieve(ask, buffers, call));
+      measurements.count('onepass.kv.requests', { 'onepass.kv.source': KINDS[plan.kind].name });
+      if (ask.queries.length > 0) {
+        const timing = await trunk.retrieve(ask, buffers, call);
+        addTiming(stages, 'head', timing);
+        tellGraphRun('retrieve_head', timing, { measurements, span: call.span });
+      }
       return {
         reference,
         source: KINDS[plan.kind].source,

@@ -7,8 +7,10 @@ import {
   type LogActionsResponseSchema,
   Operation,
 } from '@onepass/contracts';
+import { OnepassError } from '@onepass/errors';
 import type { AppendResult, HistoryStore, NewEvent } from '@onepass/history';
 import { quoted } from '@onepass/pages';
+import type { AttributesOf, Measurements, Span } from '@onepass/telemetry';
 import type { ServedRelease } from '../served-release.js';
 import { checkEvents } from './check-events.js';
 
@@ -23,6 +25,7 @@ export async function logActions(
   request: LogActionsRequest,
   history: HistoryStore,
   release: ServedRelease,
+  call: Telling,
 ): Promise<MessageInitShape<typeof LogActionsResponseSchema>> {
   const person = checkEvents(request);
   const refusals = request.events.map((event) => refusalOf(event, release));
@@ -30,14 +33,49 @@ export async function logActions(
   const { results: written, head } =
     admitted.length === 0
       ? { results: [], head: await history.head(person) }
-      : await history.append(person, admitted.map(newEvent));
+      : await timed(admitted.length, call, () => history.append(person, admitted.map(newEvent)));
   const next = written.values();
   const results = request.events.map((event, i): Result => {
     const reason = refusals[i];
     if (reason !== undefined) return { eventId: event.eventId, status: EventResult_Status.REFUSED, reason };
     return { eventId: event.eventId, ...resultOf(event, next.next().value as AppendResult, release) };
   });
+  for (const { status } of results) {
+    const name = STATUS_NAMES[status as EventResult_Status];
+    if (name) call.measurements.count('onepass.history.events', { 'onepass.event.status': name });
+  }
   return { results, historySequence: BigInt(head.sequence) };
+}
+
+/** Where it is told how the call went. */
+interface Telling {
+  readonly measurements: Measurements;
+  readonly span: Span;
+}
+
+const STATUS_NAMES: Readonly<
+  Record<EventResult_Status, AttributesOf<'onepass.history.events'>['onepass.event.status'] | undefined>
+> = {
+  [EventResult_Status.UNSPECIFIED]: undefined,
+  [EventResult_Status.ACCEPTED]: 'accepted',
+  [EventResult_Status.DUPLICATE]: 'duplicate',
+  [EventResult_Status.PENDING_ITEM]: 'pending_item',
+  [EventResult_Status.REFUSED]: 'refused',
+};
+
+async function timed<T>(events: number, { measurements, span }: Telling, append: () => Promise<T>): Promise<T> {
+  const started = performance.now();
+  const appending = span.child('append_history', { attributes: { 'onepass.events': events } });
+  try {
+    const appended = await append();
+    appending.end();
+    return appended;
+  } catch (error) {
+    appending.end(OnepassError.from(error).kind);
+    throw error;
+  } finally {
+    measurements.record('onepass.history.append.duration', (performance.now() - started) / 1000);
+  }
 }
 
 /** What is wrong with one event beside the others' being right. The store itself judges times and retracts. */

@@ -74,7 +74,8 @@ export class Recommender {
     const clockMs = Date.now();
     const budget = timeBudget(clockMs, budgetMs, call.deadlineMs);
     const nowMs = plan.asOfMs ?? clockMs;
-    const run = new Run({ plan, releaseId: release.id, budget, nowMs, signal: call.signal }, this.#parts);
+    const { signal, span } = call;
+    const run = new Run({ plan, releaseId: release.id, budget, nowMs, signal, span }, this.#parts);
     await this.#checkSequence(plan);
     const order = cells.inOrder(plan.personKey ?? plan.requestId);
     const [encoded, lookedUp] = await Promise.all([this.#encode(run, order), this.#lookUp(run)]);

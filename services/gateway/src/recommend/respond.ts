@@ -45,6 +45,8 @@ export function respond(run: Run, results: StageResults): MessageInitShape<typeo
     },
   };
   const shown = run.timed('page', () => page(run, input, results.pageTokenKey));
+  const kvSource = ranked?.kvSource ?? KvSource.UNSPECIFIED;
+  run.told(kvSource, shown.items?.length ?? 0);
   return {
     ...shown,
     requestId: plan.requestId,
@@ -53,7 +55,7 @@ export function respond(run: Run, results: StageResults): MessageInitShape<typeo
     historyHash: head.hash,
     ...(coverage && { coverage }),
     degraded: run.degraded,
-    kvSource: ranked?.kvSource ?? KvSource.UNSPECIFIED,
+    kvSource,
     stages: run.timings,
     warnings: run.warnings,
   };

@@ -15,7 +15,7 @@ export interface Encoded {
 export function encode(run: Run, cells: readonly Cell[], deadlineMs: number): Promise<Encoded> {
   const request = requestOf(run);
   return firstReachable(cells, async (cell) => {
-    const response = await cell.encoder.encode(request, run.call(deadlineMs));
+    const response = await cell.encoder.encode(request, run.call(deadlineMs, 'encode'));
     const actual = response.kv?.releaseId ?? '';
     if (actual !== run.releaseId) throw releaseMismatch(run.releaseId, actual, 'the KV');
     if (request.queries.length > 0 && !response.queries?.values.length) throw defect('the encoder answered no query');

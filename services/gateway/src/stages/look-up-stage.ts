@@ -73,7 +73,7 @@ async function getItems(
       withEmbeddings: true,
       filters: [...run.plan.filters],
     },
-    run.call(run.budget.latest('retrieve')),
+    run.call(run.budget.latest('retrieve'), 'look_up'),
   );
   const dimension = release.model.itemDimension;
   const { rows, values } = decodeEmbeddings(response.embeddings, 'embeddings', dimension);

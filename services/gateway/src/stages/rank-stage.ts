@@ -26,7 +26,7 @@ export async function rank(
 ): Promise<Ranked> {
   const { plan } = run;
   const request = { ...past(run, encoded), candidates: candidates.embeddings, utilityWeights: plan.utilityWeights };
-  const options = run.call(run.budget.latest('rank'));
+  const options = run.call(run.budget.latest('rank'), 'rank');
   const response = await firstReachable(encoded ? [encoded.cell] : cells, (cell) =>
     cell.ranking.rank(request, options),
   );

@@ -44,7 +44,7 @@ export async function retrieve(
       filters: [...plan.filters],
       attributes,
     },
-    run.call(run.budget.latest('retrieve')),
+    run.call(run.budget.latest('retrieve'), 'retrieve'),
   );
   if (response.releaseId !== release.id) throw releaseMismatch(release.id, response.releaseId, 'the candidates');
   if (response.candidates === undefined) throw defect('retrieval answered without candidates');

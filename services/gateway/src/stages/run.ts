@@ -1,6 +1,6 @@
-import type { Degraded_Reason } from '@onepass/contracts';
+import { Degraded_Reason, KvSource } from '@onepass/contracts';
 import { OnepassError } from '@onepass/errors';
-import type { Logger, Measurements } from '@onepass/telemetry';
+import type { AttributesOf, Logger, Measurements, Span } from '@onepass/telemetry';
 import type { Plan } from '../recommend/plan.js';
 import type { TimeBudget } from './time-budget.js';
 
@@ -14,29 +14,33 @@ export class Run {
   readonly budget: TimeBudget;
   /** The request's "now", epoch ms. */
   readonly nowMs: number;
+  /** The request's own. */
+  readonly span: Span;
   readonly #signal: AbortSignal;
   readonly #logger: Logger;
   readonly #measurements: Measurements;
+  readonly #stageSpans = new Map<StageName, Span>();
   readonly timings: { stage: StageName; micros: number }[] = [];
   readonly degraded: { reason: Degraded_Reason; detail: string }[] = [];
   readonly warnings: string[] = [];
 
   constructor(
-    request: { plan: Plan; releaseId: string; budget: TimeBudget; nowMs: number; signal: AbortSignal },
+    request: { plan: Plan; releaseId: string; budget: TimeBudget; nowMs: number; signal: AbortSignal; span: Span },
     telemetry: { logger: Logger; measurements: Measurements },
   ) {
     this.plan = request.plan;
     this.releaseId = request.releaseId;
     this.budget = request.budget;
     this.nowMs = request.nowMs;
+    this.span = request.span;
     this.#signal = request.signal;
     this.#logger = telemetry.logger;
     this.#measurements = telemetry.measurements;
   }
 
-  /** Options of a call to a stage: cancelled with the caller's own call. */
-  call(deadlineMs: number): { signal: AbortSignal; deadlineMs: number } {
-    return { signal: this.#signal, deadlineMs };
+  /** Options of a call made in a stage: cancelled with the caller's own call. */
+  call(deadlineMs: number, stage: StageName): { signal: AbortSignal; deadlineMs: number; span: Span } {
+    return { signal: this.#signal, deadlineMs, span: this.#stageSpans.get(stage) ?? this.span };
   }
 
   /**
@@ -45,23 +49,30 @@ export class Run {
    */
   async stage<T>(stage: StageName, work: () => Promise<T>): Promise<T | OnepassError> {
     const started = performance.now();
+    const span = this.span.child(stage);
+    this.#stageSpans.set(stage, span);
+    let failure: string | undefined;
     try {
       return await work();
     } catch (thrown) {
-      if (this.#signal.aborted) throw OnepassError.from(this.#signal.reason);
-      const error = OnepassError.from(thrown);
+      const error = OnepassError.from(this.#signal.aborted ? this.#signal.reason : thrown);
+      failure = error.kind;
+      if (this.#signal.aborted) throw error;
       this.#report(stage, error);
       return error;
     } finally {
       this.#time(stage, started);
+      span.end(failure);
     }
   }
 
   /** Times work that needs no other process. */
   timed<T>(stage: StageName, work: () => T): T {
     const started = performance.now();
+    const span = this.span.child(stage);
     const result = work();
     this.#time(stage, started);
+    span.end();
     return result;
   }
 
@@ -69,17 +80,54 @@ export class Run {
     if (!this.degraded.some((d) => d.reason === reason)) this.degraded.push({ reason, detail });
   }
 
+  /** Counts the page that was made. */
+  told(kvSource: KvSource, items: number): void {
+    const source = KV_SOURCES[kvSource] ?? 'none';
+    this.#measurements.count('onepass.pages', { 'onepass.kv.source': source });
+    const reasons = new Set(this.degraded.flatMap(({ reason }) => REASONS[reason] ?? []));
+    for (const reason of reasons) {
+      this.#measurements.count('onepass.pages.degraded', { 'onepass.degraded.reason': reason });
+    }
+    this.span.set('onepass.surface', this.plan.surface);
+    this.span.set('onepass.items', items);
+    this.span.set('onepass.kv.source', source);
+    if (reasons.size > 0) this.span.set('onepass.degraded', [...reasons].join(','));
+  }
+
   #time(stage: StageName, started: number): void {
-    this.timings.push({ stage, micros: Math.round((performance.now() - started) * 1000) });
+    const ms = performance.now() - started;
+    this.timings.push({ stage, micros: Math.round(ms * 1000) });
+    this.#measurements.record('onepass.stage.duration', ms / 1000, { 'onepass.stage': stage });
   }
 
   /** Lateness and loss are counted, being normal under load and in roll-outs; anything else is somebody's defect. */
   #report(stage: StageName, error: OnepassError): void {
-    this.#measurements.count(`stage_${stage}_${error.kind}`);
+    this.#measurements.count('onepass.stage.failures', { 'onepass.stage': stage, 'error.type': error.kind });
     const normal = ['unavailable', 'deadline_exceeded', 'overloaded', 'kv_miss'].includes(error.kind);
-    if (!normal) this.#logger.error({ stage, kind: error.kind, err: error.cause ?? error }, error.message);
+    const fields = { stage, kind: error.kind, err: error.cause ?? error, ...this.span.logFields };
+    if (!normal) this.#logger.error(fields, error.message);
   }
 }
+
+const KV_SOURCES: Readonly<Record<KvSource, AttributesOf<'onepass.pages'>['onepass.kv.source']>> = {
+  [KvSource.UNSPECIFIED]: 'none',
+  [KvSource.EMPTY]: 'empty',
+  [KvSource.SLOT]: 'slot',
+  [KvSource.APPEND]: 'append',
+  [KvSource.RECOMPUTE]: 'recompute',
+  [KvSource.TIER]: 'tier',
+};
+
+type DegradedReason = AttributesOf<'onepass.pages.degraded'>['onepass.degraded.reason'];
+const REASONS: Readonly<Record<Degraded_Reason, DegradedReason | undefined>> = {
+  [Degraded_Reason.UNSPECIFIED]: undefined,
+  [Degraded_Reason.RANKING]: 'ranking',
+  [Degraded_Reason.ENCODER]: 'encoder',
+  [Degraded_Reason.RETRIEVAL]: 'retrieval',
+  [Degraded_Reason.HISTORY]: 'history',
+  [Degraded_Reason.COVERAGE]: 'coverage',
+  [Degraded_Reason.SWITCH]: 'switch',
+};
 
 /** What of a stage's failure the caller is told: nothing of the inside. */
 export function failureOf(role: string, error: OnepassError): string {

@@ -1,0 +1,536 @@
+import type { ErrorKind } from '@onepass/errors';
+
+/**
+ * Everything that a process of the mesh tells of itself: metrics and spans, with their names, units and attributes. Names of RPCs follow the
+ * semantic conventions of OpenTelemetry, all others begin with `onepass.`. docs/telemetry.md is generated from this file, and a test holds
+ * what is emitted to it. Every attribute of a metric has a closed set of values; ids of people are in none of them.
+ */
+
+export type Role = 'gateway' | 'user-encoder' | 'retrieval' | 'ranking';
+const ALL: readonly Role[] = ['gateway', 'user-encoder', 'retrieval', 'ranking'];
+
+/** Full names of all methods. A test in libs/contracts holds them to the contract. */
+export const RPC_METHODS = [
+  'onepass.gateway.v1.RecommendationService/Recommend',
+  'onepass.gateway.v1.RecommendationService/Describe',
+  'onepass.gateway.v1.EventService/LogActions',
+  'onepass.gateway.v1.EventService/LogSlate',
+  'onepass.gateway.v1.EventService/ForgetPerson',
+  'onepass.gateway.v1.CatalogService/UpsertItems',
+  'onepass.gateway.v1.CatalogService/DeleteItems',
+  'onepass.gateway.v1.CatalogService/GetItems',
+  'onepass.encoder.v1.UserEncoderService/Encode',
+  'onepass.encoder.v1.UserEncoderService/Forget',
+  'onepass.encoder.v1.UserEncoderService/Describe',
+  'onepass.retrieval.v1.RetrievalService/Search',
+  'onepass.retrieval.v1.RetrievalService/GetItems',
+  'onepass.retrieval.v1.RetrievalService/UpsertItems',
+  'onepass.retrieval.v1.RetrievalService/DeleteItems',
+  'onepass.retrieval.v1.RetrievalService/Describe',
+  'onepass.ranking.v1.RankingService/Rank',
+  'onepass.ranking.v1.RankingService/Describe',
+] as const;
+export type RpcMethod = (typeof RPC_METHODS)[number];
+
+const ERROR_KINDS = [
+  'invalid_argument',
+  'kv_miss',
+  'release_mismatch',
+  'overloaded',
+  'unavailable',
+  'deadline_exceeded',
+  'cancelled',
+  'not_found',
+  'unauthenticated',
+  'permission_denied',
+  'unimplemented',
+  'startup',
+  'internal',
+] as const satisfies readonly ErrorKind[];
+
+const RPC = {
+  'rpc.system.name': ['grpc'],
+  'rpc.method': RPC_METHODS,
+  'rpc.response.status_code': [
+    'OK',
+    'CANCELLED',
+    'INVALID_ARGUMENT',
+    'DEADLINE_EXCEEDED',
+    'NOT_FOUND',
+    'PERMISSION_DENIED',
+    'RESOURCE_EXHAUSTED',
+    'FAILED_PRECONDITION',
+    'UNIMPLEMENTED',
+    'INTERNAL',
+    'UNAVAILABLE',
+    'UNAUTHENTICATED',
+  ],
+} as const;
+const STAGE = { 'onepass.stage': ['encode', 'look_up', 'retrieve', 'rank', 'page'] } as const;
+const GRAPH = { 'onepass.graph': ['encode', 'retrieve_head', 'rank', 'query_tower'] } as const;
+
+/** Bounds of a histogram's buckets, in seconds: from a fraction of a stage to the longest budget. */
+const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 10];
+
+export interface MetricSpec {
+  readonly kind: 'counter' | 'gauge' | 'histogram';
+  /** UCUM, as OpenTelemetry writes it: `s`, `By`, `1` for a share, `{thing}` for a number of things. */
+  readonly unit: string;
+  readonly says: string;
+  readonly roles: readonly Role[];
+  /** By name, the values it may have. */
+  readonly attributes: Readonly<Record<string, readonly string[]>>;
+  /** Upper bounds of a histogram's buckets, rising. */
+  readonly bounds?: readonly number[];
+}
+
+export const METRICS = {
+  // Calls.
+  'rpc.server.call.duration': {
+    kind: 'histogram',
+    unit: 's',
+    says: 'Calls answered, from arrival to the last byte handed to the transport.',
+    roles: ALL,
+    attributes: RPC,
+    bounds: SECONDS,
+  },
+  'rpc.client.call.duration': {
+    kind: 'histogram',
+    unit: 's',
+    says: 'Calls to other processes of the mesh.',
+    roles: ['gateway'],
+    attributes: RPC,
+    bounds: SECONDS,
+  },
+
+  // Pages.
+  'onepass.pages': {
+    kind: 'counter',
+    unit: '{page}',
+    says: 'Pages made, by where the KV they were ranked with came from; none: not ranked.',
+    roles: ['gateway'],
+    attributes: { 'onepass.kv.source': ['none', 'empty', 'slot', 'append', 'recompute', 'tier'] },
+  },
+  'onepass.pages.degraded': {
+    kind: 'counter',
+    unit: '{page}',
+    says: 'Pages answered degraded; one with several reasons counts under each.',
+    roles: ['gateway'],
+    attributes: {
+      'onepass.degraded.reason': ['ranking', 'encoder', 'retrieval', 'history', 'coverage', 'switch'],
+    },
+  },
+  'onepass.stage.duration': {
+    kind: 'histogram',
+    unit: 's',
+    says: 'Stages of pages, as the gateway sees them.',
+    roles: ['gateway'],
+    attributes: STAGE,
+    bounds: SECONDS,
+  },
+  'onepass.stage.failures': {
+    kind: 'counter',
+    unit: '{failure}',
+    says: 'Stages that failed, whether or not there was a way around them.',
+    roles: ['gateway'],
+    attributes: { ...STAGE, 'error.type': ERROR_KINDS },
+  },
+  'onepass.switch': {
+    kind: 'gauge',
+    unit: '1',
+    says: 'Kill switches: 1 = on.',
+    roles: ALL,
+    attributes: { 'onepass.switch.name': ['popular_only', 'kv_reuse_off', 'events_read_only', 'drain'] },
+  },
+  'onepass.slates.remembered': {
+    kind: 'gauge',
+    unit: '{slate}',
+    says: 'Slates kept to answer a repeated request id.',
+    roles: ['gateway'],
+    attributes: {},
+  },
+
+  // Histories.
+  'onepass.history.events': {
+    kind: 'counter',
+    unit: '{event}',
+    says: 'Events of LogActions, by what became of them.',
+    roles: ['gateway'],
+    attributes: { 'onepass.event.status': ['accepted', 'duplicate', 'pending_item', 'refused'] },
+  },
+  'onepass.history.append.duration': {
+    kind: 'histogram',
+    unit: 's',
+    says: 'Writes to the history store, until durable.',
+    roles: ['gateway'],
+    attributes: {},
+    bounds: SECONDS,
+  },
+  'onepass.history.read.duration': {
+    kind: 'histogram',
+    unit: 's',
+    says: 'Reading what is new of a history, failed reads too.',
+    roles: ['user-encoder'],
+    attributes: {},
+    bounds: SECONDS,
+  },
+  'onepass.history.unreadable': {
+    kind: 'counter',
+    unit: '{read}',
+    says: 'Histories that could not be read, so that what was held had to do.',
+    roles: ['user-encoder'],
+    attributes: {},
+  },
+
+  // KV.
+  'onepass.kv.requests': {
+    kind: 'counter',
+    unit: '{request}',
+    says: 'Encodes, by where the KV came from: slot is a hit, append a hit with new actions, recompute a miss.',
+    roles: ['user-encoder'],
+    attributes: { 'onepass.kv.source': ['empty', 'slot', 'append', 'recompute'] },
+  },
+  'onepass.kv.slots.limit': {
+    kind: 'gauge',
+    unit: '{slot}',
+    says: 'Slots of the pool.',
+    roles: ['user-encoder'],
+    attributes: {},
+  },
+  'onepass.kv.slots.usage': {
+    kind: 'gauge',
+    unit: '{slot}',
+    says: 'Slots that hold a person’s KV, that of them which are in work (pinned), and that rest before they are used again.',
+    roles: ['user-encoder'],
+    attributes: { 'onepass.kv.slot.state': ['held', 'pinned', 'resting'] },
+  },
+  'onepass.kv.claims': {
+    kind: 'counter',
+    unit: '{claim}',
+    says: 'Slots claimed; refused: none was free.',
+    roles: ['user-encoder'],
+    attributes: { 'onepass.kv.claim': ['granted', 'refused'] },
+  },
+  'onepass.kv.evictions': {
+    kind: 'counter',
+    unit: '{slot}',
+    says: 'Slots taken from a person for another.',
+    roles: ['user-encoder'],
+    attributes: {},
+  },
+  'onepass.kv.evictions.early': {
+    kind: 'counter',
+    unit: '{slot}',
+    says: 'Evictions of slots used a moment ago: more than a few say that the pool is too small.',
+    roles: ['user-encoder'],
+    attributes: {},
+  },
+  'onepass.kv.slot.wait.duration': {
+    kind: 'histogram',
+    unit: 's',
+    says: 'Waiting for a slot to come free, where one was needed.',
+    roles: ['user-encoder'],
+    attributes: {},
+    bounds: SECONDS,
+  },
+  'onepass.kv.misses': {
+    kind: 'counter',
+    unit: '{miss}',
+    says: 'Ranks refused because the KV they were pointed at was gone or changed.',
+    roles: ['ranking'],
+    attributes: {},
+  },
+
+  // Encoding and graph runs.
+  'onepass.persons.remembered': {
+    kind: 'gauge',
+    unit: '{person}',
+    says: 'Persons whose state is remembered beside their slots.',
+    roles: ['user-encoder'],
+    attributes: {},
+  },
+  'onepass.persons.in_work': {
+    kind: 'gauge',
+    unit: '{person}',
+    says: 'Persons with an encode under way or waiting.',
+    roles: ['user-encoder'],
+    attributes: {},
+  },
+  'onepass.person_queue.duration': {
+    kind: 'histogram',
+    unit: 's',
+    says: 'Waiting for another encode of the same person.',
+    roles: ['user-encoder'],
+    attributes: {},
+    bounds: SECONDS,
+  },
+  'onepass.encode.tokens': {
+    kind: 'counter',
+    unit: '{token}',
+    says: 'Past tokens that went through the trunk.',
+    roles: ['user-encoder'],
+    attributes: {},
+  },
+  'onepass.rank.candidates': {
+    kind: 'counter',
+    unit: '{candidate}',
+    says: 'Candidates scored.',
+    roles: ['ranking'],
+    attributes: {},
+  },
+  'onepass.inference.run.duration': {
+    kind: 'histogram',
+    unit: 's',
+    says: 'Graph runs, without their waiting.',
+    roles: ['user-encoder', 'ranking'],
+    attributes: GRAPH,
+    bounds: SECONDS,
+  },
+  'onepass.inference.queue.duration': {
+    kind: 'histogram',
+    unit: 's',
+    says: 'Waiting of graph runs for their turn.',
+    roles: ['user-encoder', 'ranking'],
+    attributes: GRAPH,
+    bounds: SECONDS,
+  },
+  'onepass.inference.queued': {
+    kind: 'gauge',
+    unit: '{run}',
+    says: 'Graph runs that wait.',
+    roles: ['user-encoder', 'ranking'],
+    attributes: {},
+  },
+  'onepass.inference.running': {
+    kind: 'gauge',
+    unit: '{run}',
+    says: 'Graph runs under way.',
+    roles: ['user-encoder', 'ranking'],
+    attributes: {},
+  },
+
+  // Search.
+  'onepass.searches': {
+    kind: 'counter',
+    unit: '{search}',
+    says: 'Searches answered, by query embeddings or by the popular list of a surface.',
+    roles: ['retrieval'],
+    attributes: { 'onepass.search.by': ['queries', 'popular'] },
+  },
+  'onepass.search.shards': {
+    kind: 'counter',
+    unit: '{shard}',
+    says: 'Shards asked; coverage is answered / (answered + failed).',
+    roles: ['retrieval'],
+    attributes: { 'onepass.shard.outcome': ['answered', 'failed'] },
+  },
+  'onepass.index.items': {
+    kind: 'gauge',
+    unit: '{item}',
+    says: 'Items of the release.',
+    roles: ['retrieval'],
+    attributes: {},
+  },
+  'onepass.index.shards': {
+    kind: 'gauge',
+    unit: '{shard}',
+    says: 'Shards of the index.',
+    roles: ['retrieval'],
+    attributes: {},
+  },
+
+  // The process.
+  'nodejs.eventloop.delay.p99': {
+    kind: 'gauge',
+    unit: 's',
+    says: 'Event loop lag, 99th percentile since it was last read.',
+    roles: ALL,
+    attributes: {},
+  },
+  'nodejs.eventloop.delay.max': {
+    kind: 'gauge',
+    unit: 's',
+    says: 'Event loop lag, longest since it was last read.',
+    roles: ALL,
+    attributes: {},
+  },
+  'process.cpu.time': {
+    kind: 'counter',
+    unit: 's',
+    says: 'CPU time of all threads.',
+    roles: ALL,
+    attributes: { 'cpu.mode': ['user', 'system'] },
+  },
+  'process.memory.usage': {
+    kind: 'gauge',
+    unit: 'By',
+    says: 'Memory that lies in RAM (RSS), shared memory in use too.',
+    roles: ALL,
+    attributes: {},
+  },
+  'process.uptime': {
+    kind: 'gauge',
+    unit: 's',
+    says: 'Time since the process was started.',
+    roles: ALL,
+    attributes: {},
+  },
+  'onepass.trace.spans': {
+    kind: 'counter',
+    unit: '{span}',
+    says: 'Sampled spans, ended and what became of them; ended - exported - failed = waiting, or dropped from a full queue. Only with tracing on.',
+    roles: ALL,
+    attributes: { 'onepass.span.state': ['ended', 'exported', 'failed'] },
+  },
+} as const satisfies Readonly<Record<string, MetricSpec>>;
+
+export type MetricName = keyof typeof METRICS;
+
+type NamesOf<Kind> = {
+  [N in MetricName]: (typeof METRICS)[N]['kind'] extends Kind ? N : never;
+}[MetricName];
+export type CounterName = NamesOf<'counter'>;
+export type GaugeName = NamesOf<'gauge'>;
+export type HistogramName = NamesOf<'histogram'>;
+
+/** The attributes of one point of a metric: all of them, always. */
+export type AttributesOf<N extends MetricName> = {
+  readonly [A in keyof (typeof METRICS)[N]['attributes']]: (typeof METRICS)[N]['attributes'][A] extends readonly (infer V)[]
+    ? V
+    : never;
+};
+
+export type AttributeType = 'string' | 'int' | 'double' | 'boolean';
+
+export interface SpanSpec {
+  readonly role: Role;
+  readonly says: string;
+  /** The spans it may be inside. */
+  readonly parents: readonly string[];
+  /** Beside `error.type`, the kind of the error that it ended with, which any span may have. */
+  readonly attributes: Readonly<Record<string, AttributeType>>;
+  /** Absent: in every whole page of a person whose KV is held. */
+  readonly when?: string;
+}
+
+const RECOMMEND = 'onepass.gateway.v1.RecommendationService/Recommend';
+const LOG_ACTIONS = 'onepass.gateway.v1.EventService/LogActions';
+const ENCODE = 'onepass.encoder.v1.UserEncoderService/Encode';
+const SEARCH = 'onepass.retrieval.v1.RetrievalService/Search';
+const RANK = 'onepass.ranking.v1.RankingService/Rank';
+
+/** Spans inside a process. Those of calls are named by their methods: see RPC_SPAN and CALLED_FROM. */
+export const SPANS = {
+  encode: {
+    role: 'gateway',
+    says: 'The stage that brings the KV up to date and gets query embeddings; a second one after a KV miss.',
+    parents: [RECOMMEND],
+    attributes: {},
+  },
+  look_up: {
+    role: 'gateway',
+    says: 'External candidates are looked up, while the encoder is at work.',
+    parents: [RECOMMEND],
+    attributes: {},
+    when: 'the request has external candidates',
+  },
+  retrieve: {
+    role: 'gateway',
+    says: 'The stage that gets candidates.',
+    parents: [RECOMMEND],
+    attributes: {},
+  },
+  rank: {
+    role: 'gateway',
+    says: 'The stage that scores candidates.',
+    parents: [RECOMMEND],
+    attributes: {},
+  },
+  page: {
+    role: 'gateway',
+    says: 'The page is built.',
+    parents: [RECOMMEND],
+    attributes: {},
+  },
+  append_history: {
+    role: 'gateway',
+    says: 'Events are written to the history store, until durable.',
+    parents: [LOG_ACTIONS],
+    attributes: { 'onepass.events': 'int' },
+    when: 'LogActions',
+  },
+  person_queue: {
+    role: 'user-encoder',
+    says: 'Waiting for another encode of the same person.',
+    parents: [ENCODE],
+    attributes: {},
+  },
+  read_history: {
+    role: 'user-encoder',
+    says: 'What is new of the history is read.',
+    parents: [ENCODE],
+    attributes: {},
+  },
+  claim_slot: {
+    role: 'user-encoder',
+    says: 'Waiting for a KV slot.',
+    parents: [ENCODE],
+    attributes: {},
+    when: 'the KV is computed anew',
+  },
+  inference_queue: {
+    role: 'user-encoder',
+    says: 'A graph run waits for its turn. In ranking too.',
+    parents: [ENCODE, RANK],
+    attributes: { 'onepass.graph': 'string' },
+  },
+  inference_run: {
+    role: 'user-encoder',
+    says: 'A graph runs. In ranking too.',
+    parents: [ENCODE, RANK],
+    attributes: { 'onepass.graph': 'string' },
+  },
+  search_shard: {
+    role: 'retrieval',
+    says: 'One shard is searched.',
+    parents: [SEARCH],
+    attributes: { 'onepass.shard': 'int' },
+  },
+  merge: {
+    role: 'retrieval',
+    says: 'What the shards found is merged, by outcome budgets.',
+    parents: [SEARCH],
+    attributes: {},
+  },
+  check_kv: {
+    role: 'ranking',
+    says: 'The KV is found in the pool and checked before it is read.',
+    parents: [RANK],
+    attributes: { 'onepass.kv.tokens': 'int' },
+  },
+} as const satisfies Readonly<Record<string, SpanSpec>>;
+
+export type SpanName = keyof typeof SPANS;
+
+/** Attributes of server and client spans of calls. */
+export const RPC_SPAN = {
+  'rpc.system.name': 'string',
+  'rpc.method': 'string',
+  'rpc.response.status_code': 'string',
+} as const satisfies Readonly<Record<string, AttributeType>>;
+
+/** What the server span of Recommend has beside those. */
+export const RECOMMEND_SPAN = {
+  'onepass.surface': 'string',
+  'onepass.items': 'int',
+  'onepass.kv.source': 'string',
+  'onepass.degraded': 'string',
+} as const satisfies Readonly<Record<string, AttributeType>>;
+
+/** The spans from which the gateway calls other processes: parents of the client spans, which are the parents of server spans there. */
+export const CALLED_FROM: Partial<Record<RpcMethod, readonly (SpanName | RpcMethod)[]>> = {
+  [ENCODE]: ['encode'],
+  [SEARCH]: ['retrieve'],
+  [RANK]: ['rank'],
+  'onepass.retrieval.v1.RetrievalService/GetItems': ['look_up', 'onepass.gateway.v1.CatalogService/GetItems'],
+};

@@ -20,6 +20,7 @@ const operation = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('append' as const), person: fc.constantFrom(...PERSONS) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('find' as const), person: fc.constantFrom(...PERSONS) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('release' as const), person: fc.constantFrom(...PERSONS) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('forget' as const), person: fc.constantFrom(...PERSONS) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('unpin' as const) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 12 }) }) },
 );
@@ -30,6 +31,7 @@ class Model {
   now = 0;
   readonly #writer: KvPoolWriter;
   readonly #reader: KvPoolReader;
+  readonly #bytes: Buffer;
   readonly #held: { person: string; state: SlotState }[] = [];
   readonly #freedAt = new Map<number, number>(
     Array.from({ length: SLOTS }, (_, slot) => [slot, Number.NEGATIVE_INFINITY]),
@@ -42,6 +44,7 @@ class Model {
 
   constructor() {
     const memory = heapMemory(poolBytes(shape, SLOTS));
+    this.#bytes = Buffer.from(memory.buffer);
     this.#writer = KvPoolWriter.create(memory, {
       shape,
       slots: SLOTS,
@@ -58,6 +61,7 @@ class Model {
     else if (op.kind === 'append') this.#append(op.person);
     else if (op.kind === 'find') this.#find(op.person);
     else if (op.kind === 'release') this.#release(op.person);
+    else if (op.kind === 'forget') this.#forget(op.person);
     else if (op.kind === 'unpin') this.#unpin();
     else this.now += op.ms;
     this.#checkReferences();
@@ -106,6 +110,21 @@ class Model {
     this.#writer.release(person);
     if (held) this.#breakReferences(held.state.slot);
     this.#end(person);
+  }
+
+  #forget(person: string): void {
+    if (this.#kept.some((state) => state.personKey === person)) return;
+    this.#writer.forget(person);
+    for (const entry of this.#references) {
+      if (Buffer.from(person, 'hex').equals(entry.reference.personKey)) entry.good = false;
+    }
+    this.#end(person);
+    expect(this.#bytes.includes(Buffer.from(person, 'hex'))).toBe(false);
+    for (const [state, stamps] of this.#stamps) {
+      if (state.personKey !== person) continue;
+      for (const stamp of stamps)
+        expect(this.#bytes.includes(Buffer.from(Float32Array.of(stamp, stamp).buffer))).toBe(false);
+    }
   }
 
   #unpin(): void {

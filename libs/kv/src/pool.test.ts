@@ -67,6 +67,32 @@ test('release is a miss at once, the run under way included', () => {
   expect(writer.find(ANN)).toBeUndefined();
 });
 
+test('forgetting leaves no byte of a person in the pool, and a reader in the middle of it misses', () => {
+  const bytes = Buffer.from(memory.buffer);
+  const holds = (person: string, value: number) =>
+    bytes.includes(Buffer.from(person, 'hex')) || bytes.includes(Buffer.from(Float32Array.of(value, value).buffer));
+  const old = encode(ANN, 3, 1.25);
+  const fresh = encode(ANN, 2, 1.25);
+  for (const reference of [old, fresh]) reader.read(reference);
+  writer.forget(ANN);
+  for (const reference of [old, fresh]) {
+    expect(() => reader.verify(reference)).toThrow(miss('the slot was used again'));
+    expect(reading(reference)).toThrow(miss('the slot was used again'));
+  }
+  expect(holds(ANN, 1.25)).toBe(false);
+  expect(writer.stats()).toMatchObject({ held: 0, resting: 2 });
+  writer.forget(ANN);
+  writer.forget(BEA);
+  // What was evicted is gone once the slot is another person's, however short.
+  now = 100;
+  encode(ANN, 8, 1.25);
+  encode(BEA, 1, 2.5);
+  encode(CAT, 1, 3.5);
+  expect(writer.find(ANN)).toBeUndefined();
+  expect(holds(ANN, 1.25)).toBe(false);
+  expect(holds(CAT, 3.5)).toBe(true);
+});
+
 test('a re-encode leaves readers of the old KV in peace while it rests', () => {
   const old = encode(ANN, 2, 1);
   const fresh = encode(ANN, 1, 2);

@@ -60,6 +60,11 @@ export class SlotHeaders {
     Atomics.store(this.#words, at + GENERATION, generation);
   }
 
+  /** Nothing of a person is left; only for a closed slot. */
+  clear(slot: number): void {
+    this.#words.fill(0n, slot * WORDS + PERSON, (slot + 1) * WORDS);
+  }
+
   /** More tokens than before, under the same generation. Length last: whoever sees it sees what it counts. */
   setContent(slot: number, { length, sequence, hash }: SlotContent): void {
     const at = slot * WORDS;

@@ -54,6 +54,8 @@ export class KvPoolWriter {
   /** By person, the one used longest ago first. */
   readonly #tenancies = new Map<string, Tenancy>();
   readonly #pins: number[];
+  /** By slot, the person whose KV its bytes are; undefined = nobody's. */
+  readonly #owners: (string | undefined)[];
   /** Slots without a person, and when they may be used again; the one freed first at the front. */
   readonly #freed = new Map<number, number>();
   readonly #counts = { claims: 0, evictions: 0, earlyEvictions: 0, refusals: 0 };
@@ -64,6 +66,7 @@ export class KvPoolWriter {
     this.#headers = new SlotHeaders(memory.buffer, layout);
     this.#tensors = Array.from({ length: layout.slots }, (_, slot) => slotTensors(memory.buffer, layout, slot));
     this.#pins = new Array<number>(layout.slots).fill(0);
+    this.#owners = new Array<string | undefined>(layout.slots).fill(undefined);
     for (let slot = 0; slot < layout.slots; slot++) {
       this.#headers.reset(slot);
       this.#freed.set(slot, Number.NEGATIVE_INFINITY);
@@ -111,10 +114,14 @@ export class KvPoolWriter {
     this.#counts.claims++;
     this.#vacate(personKey);
     this.#pins[slot] = 1;
+    const generation = this.#headers.close(slot);
+    // What another person left behind the new tokens would outlast them: nobody could find it any more to forget it.
+    if (this.#owners[slot] !== undefined && this.#owners[slot] !== personKey) this.#wipe(slot);
+    this.#owners[slot] = personKey;
     const tenancy: Tenancy = {
       slot,
       personKey,
-      generation: this.#headers.close(slot),
+      generation,
       length: 0,
       sequence: 0,
       hash: 0n,
@@ -173,6 +180,21 @@ export class KvPoolWriter {
     this.#vacate(personKey);
   }
 
+  /**
+   * Leaves no byte of a person in the pool: neither in their slot nor in those that they held before and nobody has used since. None of
+   * them may be pinned. The slots' generations change first, and what is read of them from then on is a miss, so their bytes can be
+   * overwritten at once: a reader that is in the middle of them looks at the generation when it is done and throws its numbers away.
+   * Resting only spares such readers the miss.
+   */
+  forget(personKey: string): void {
+    this.release(personKey);
+    for (const [slot, owner] of this.#owners.entries()) {
+      if (owner !== personKey) continue;
+      this.#headers.close(slot);
+      this.#wipe(slot);
+    }
+  }
+
   /** A reference to everything published of this slot. */
   reference(state: SlotState): KvReference {
     return {
@@ -193,6 +215,13 @@ export class KvPoolWriter {
     for (const rested of this.#freed.values()) if (rested > now) resting++;
     const pinned = this.#pins.filter((pins) => pins > 0).length;
     return { slots: this.#layout.slots, held: this.#tenancies.size, resting, pinned, ...this.#counts };
+  }
+
+  #wipe(slot: number): void {
+    const { keys, values } = this.#tensors[slot]!;
+    for (const tensor of [...keys, ...values]) tensor.fill(0);
+    this.#headers.clear(slot);
+    this.#owners[slot] = undefined;
   }
 
   #rested(): number | undefined {

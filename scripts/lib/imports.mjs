@@ -8,7 +8,7 @@ import { dirname, join, normalize, relative } from 'node:path';
 export const RULES = {
   layers: [
     ['errors'],
-    ['config', 'telemetry', 'routing'],
+    ['config', 'telemetry', 'routing', 'admission'],
     ['contracts', 'shared-memory'],
     ['embeddings'],
     ['release'],

@@ -1,0 +1,5 @@
+export * from './admission.js';
+export * from './concurrency-limit.js';
+export * from './priority.js';
+export * from './retry-budget.js';
+export * from './waiting-line.js';

@@ -7,8 +7,9 @@ import { dirname, join, normalize, relative } from 'node:path';
  */
 export const RULES = {
   layers: [
-    ['errors'],
+    ['errors', 'certificates'],
     ['config', 'telemetry', 'routing', 'admission'],
+    ['security'],
     ['contracts', 'shared-memory'],
     ['embeddings'],
     ['release'],
@@ -25,6 +26,10 @@ export const RULES = {
     '@grpc/grpc-js': ['contracts'],
     '@grpc/reflection': ['contracts'],
     'grpc-health-check': ['contracts'],
+    '@opentelemetry/api': ['telemetry'],
+    '@opentelemetry/exporter-trace-otlp-proto': ['telemetry'],
+    '@opentelemetry/resources': ['telemetry'],
+    '@opentelemetry/sdk-trace': ['telemetry'],
   },
   /** Native code that the gateway must not load, directly or through a lib. */
   nativeFree: { package: 'gateway', forbidden: ['koffi', 'onnxruntime-node', 'usearch'] },

@@ -57,7 +57,7 @@ export function connectTo(address: string, options: ConnectionOptions = {}): Con
     'grpc.max_reconnect_backoff_ms': 2_000,
   });
   return {
-    client: (service) => serviceClient(channel, service, measurements),
+    client: (service) => serviceClient(channel, service, { measurements, explain: transport.explain }),
     close: () => channel.close(),
   };
 }
@@ -75,18 +75,24 @@ export function createClient<S extends GenService<GenServiceMethods>>(
 function serviceClient<S extends GenService<GenServiceMethods>>(
   channel: grpc.Client,
   service: S,
-  measurements: Measurements | undefined,
+  path: ClientPath,
 ): ServiceClient<S> {
   const methods: Record<string, unknown> = {};
   for (const method of service.methods) {
-    if (isUnary(method)) methods[method.localName] = unaryCall(channel, method, measurements);
+    if (isUnary(method)) methods[method.localName] = unaryCall(channel, method, path);
   }
   return methods as ServiceClient<S>;
 }
 
 const identity = (bytes: Buffer): Buffer => bytes;
 
-function unaryCall(channel: grpc.Client, method: DescMethodUnary, measurements: Measurements | undefined) {
+/** What every call of a connection needs. */
+interface ClientPath {
+  readonly measurements: Measurements | undefined;
+  readonly explain: Transport['explain'];
+}
+
+function unaryCall(channel: grpc.Client, method: DescMethodUnary, { measurements, explain }: ClientPath) {
   const path = methodPath(method);
   const rpc = { 'rpc.system.name': 'grpc', 'rpc.method': path.slice(1) as RpcMethod } as const;
   return (request: MessageInitShape<typeof method.input>, options: CallOptions = {}): Promise<unknown> => {
@@ -109,7 +115,7 @@ function unaryCall(channel: grpc.Client, method: DescMethodUnary, measurements: 
       };
       const done = (error: grpc.ServiceError | null, reply?: Buffer) => {
         signal?.removeEventListener('abort', cancel);
-        if (error) return fail(fromStatus(error));
+        if (error) return fail(fromStatus(error, explain));
         try {
           resolve(fromBinary(method.output, reply ?? Buffer.alloc(0)));
           finish();

@@ -1,10 +1,11 @@
 import * as grpc from '@grpc/grpc-js';
 import { service as healthService } from 'grpc-health-check';
+import { PLAINTEXT } from './transport.js';
 
 /** Whether the server at `address` answers SERVING for its whole; anything else, silence included, is false. */
-export function isServing(address: string, timeoutMs: number): Promise<boolean> {
+export function isServing(address: string, timeoutMs: number, transport = PLAINTEXT): Promise<boolean> {
   const Health = grpc.makeGenericClientConstructor(healthService, 'Health');
-  const client = new Health(address, grpc.credentials.createInsecure(), { 'grpc.enable_channelz': 0 });
+  const client = new Health(address, transport.channel(address), { 'grpc.enable_channelz': 0 });
   return new Promise((resolve) => {
     client.check?.(
       { service: '' },

@@ -1,4 +1,5 @@
 export * from './client.js';
+export { SERVICES_OF_ROLE } from './contract-methods.js';
 export * from './edge.js';
 export * from './faults.js';
 export * from './gen/onepass/common/v1/common_pb.js';
@@ -14,6 +15,9 @@ export * from './implement.js';
 export * from './item-rows.js';
 export * from './priority.js';
 export * from './role.js';
+export * from './security.js';
 export * from './server.js';
 export type { ServerCall } from './server-call.js';
 export * from './status.js';
+export * from './switches.js';
+export * from './transport.js';

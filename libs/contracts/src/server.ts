@@ -6,6 +6,8 @@ import type { Faults } from './faults.js';
 import { type CallGuard, OPEN_GUARD } from './guard.js';
 import type { Implementation } from './implement.js';
 import { addReflection } from './reflection.js';
+import { NO_SWITCHES, type Switches } from './switches.js';
+import { PLAINTEXT, type Transport } from './transport.js';
 import { addImplementation } from './unary.js';
 
 /** Largest request a method reads, in bytes. */
@@ -31,15 +33,19 @@ export interface ServerOptions {
   readonly tracer?: Tracer;
   /** Absent: anybody may call anything. */
   readonly guard?: CallGuard;
+  /** Absent: plaintext. */
+  readonly transport?: Transport;
   /** Breaks calls on purpose, for drills. */
   readonly faults?: Faults | undefined;
+  /** Absent: nothing can be switched. */
+  readonly switches?: Switches;
   readonly messageBytes?: number;
 }
 
 export interface RunningServer {
   readonly address: string;
   readonly port: number;
-  /** What health answers, for "" and for every service. Starts as NOT_SERVING. */
+  /** What health answers, for "" and for every service: starts as NOT_SERVING, and is it while the switch `drain` is on. */
   setServing(serving: boolean): void;
   /** Stops taking calls, lets those in flight finish for up to `graceMs`, then ends them. */
   stop(graceMs: number): Promise<void>;
@@ -55,6 +61,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     'grpc.enable_channelz': 0,
     // The default, SO_REUSEPORT, would let a second process take a port in use without a word.
     'grpc.so_reuseport': 0,
+    ...ageLimit(options.transport),
   });
   const health = new HealthImplementation();
   const path = { tracer: NO_TRACER, guard: OPEN_GUARD, faults: undefined, ...options, limit };
@@ -63,19 +70,32 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   addReflection(
     server,
     options.services.map((s) => s.service),
+    path.guard,
   );
   const port = await bind(server, options);
-  const setServing = (serving: boolean) => {
-    const status = serving ? 'SERVING' : 'NOT_SERVING';
+  const switches = options.switches ?? NO_SWITCHES;
+  let isServing = false;
+  const tellHealth = () => {
+    const status = isServing && !switches.isOn('drain') ? 'SERVING' : 'NOT_SERVING';
     for (const name of ['', ...options.services.map((s) => s.service.typeName)]) health.setStatus(name, status);
   };
-  setServing(false);
+  const setServing = (serving: boolean) => {
+    isServing = serving;
+    tellHealth();
+  };
+  switches.onChange(tellHealth);
+  tellHealth();
   return { address: `${options.host}:${port}`, port, setServing, stop: (graceMs) => stop(server, setServing, graceMs) };
 }
 
-function bind(server: grpc.Server, { host, port, role }: ServerOptions): Promise<number> {
+/** Calls in flight when a connection has reached its age are left to finish. */
+function ageLimit({ connectionAgeMs }: Transport = PLAINTEXT): grpc.ServerOptions {
+  return connectionAgeMs === Infinity ? {} : { 'grpc.max_connection_age_ms': connectionAgeMs };
+}
+
+function bind(server: grpc.Server, { host, port, role, transport = PLAINTEXT }: ServerOptions): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(`${host}:${port}`, grpc.ServerCredentials.createInsecure(), (error, bound) => {
+    server.bindAsync(`${host}:${port}`, transport.server(), (error, bound) => {
       if (error) reject(startupError(`${role} cannot listen on ${host}:${port}: ${bindProblem(error.message)}`, error));
       else resolve(bound);
     });

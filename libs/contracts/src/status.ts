@@ -78,9 +78,13 @@ function durationOf(ms: number) {
   return create(DurationSchema, { seconds: BigInt(Math.floor(whole / 1000)), nanos: (whole % 1000) * 1_000_000 });
 }
 
-/** A failed call as one of ours: by our details where the server sent them, by its status otherwise. */
-export function fromStatus(error: grpc.ServiceError): OnepassError {
-  return new OnepassError(detailOf(error), error.details, { cause: error });
+/**
+ * A failed call as one of ours: by our details where the server sent them, by its status otherwise.
+ * @param explain what to make of the message of a call that no server answered
+ */
+export function fromStatus(error: grpc.ServiceError, explain = (message: string) => message): OnepassError {
+  const message = error.code === grpc.status.UNAVAILABLE ? explain(error.details) : error.details;
+  return new OnepassError(detailOf(error), message, { cause: error });
 }
 
 function detailOf(error: grpc.ServiceError): ErrorDetail {

@@ -67,6 +67,8 @@ const RPC = {
   ],
 } as const;
 const STAGE = { 'onepass.stage': ['encode', 'look_up', 'retrieve', 'rank', 'page'] } as const;
+const GROUP = { 'onepass.admission.group': ['pages', 'events', 'catalog', 'stage'] } as const;
+const PRIORITY = { 'onepass.priority': ['interactive', 'prefetch', 'batch'] } as const;
 const GRAPH = { 'onepass.graph': ['encode', 'retrieve_head', 'rank', 'query_tower'] } as const;
 
 /** Bounds of a histogram's buckets, in seconds: from a fraction of a stage to the longest budget. */
@@ -142,10 +144,88 @@ export const METRICS = {
     roles: ALL,
     attributes: { 'onepass.switch.name': ['popular_only', 'kv_reuse_off', 'events_read_only', 'drain'] },
   },
+  'onepass.slates': {
+    kind: 'counter',
+    unit: '{slate}',
+    says: 'Served slates, by what became of them: recorded behind their answer, dropped because the store was slow or down, expired at the end of their days.',
+    roles: ['gateway'],
+    attributes: { 'onepass.slate.outcome': ['recorded', 'dropped', 'expired'] },
+  },
+  'onepass.slates.pending': {
+    kind: 'gauge',
+    unit: '{slate}',
+    says: 'Served slates that wait to be recorded.',
+    roles: ['gateway'],
+    attributes: {},
+  },
   'onepass.slates.remembered': {
     kind: 'gauge',
     unit: '{slate}',
     says: 'Slates kept to answer a repeated request id.',
+    roles: ['gateway'],
+    attributes: {},
+  },
+
+  // Load.
+  'onepass.admission.in_flight': {
+    kind: 'gauge',
+    unit: '{call}',
+    says: 'Calls that were admitted and are not answered.',
+    roles: ALL,
+    attributes: GROUP,
+  },
+  'onepass.admission.limit': {
+    kind: 'gauge',
+    unit: '{call}',
+    says: 'Calls that may be in flight; of pages it adapts to what the mesh does.',
+    roles: ALL,
+    attributes: GROUP,
+  },
+  'onepass.admission.waiting': {
+    kind: 'gauge',
+    unit: '{call}',
+    says: 'Calls that wait to be admitted.',
+    roles: ALL,
+    attributes: { ...GROUP, ...PRIORITY },
+  },
+  'onepass.admission.refusals': {
+    kind: 'counter',
+    unit: '{call}',
+    says: 'Calls refused: late = would not be done by the deadline; full = too many wait; displaced = by a higher priority; expired = while waiting.',
+    roles: ALL,
+    attributes: {
+      ...GROUP,
+      'onepass.admission.refusal': ['late', 'full', 'displaced', 'expired'],
+      ...PRIORITY,
+    },
+  },
+  'onepass.admission.wait.duration': {
+    kind: 'histogram',
+    unit: 's',
+    says: 'Waiting to be admitted, of calls that had to wait.',
+    roles: ['gateway'],
+    attributes: GROUP,
+    bounds: SECONDS,
+  },
+  'onepass.admission.wait.predicted': {
+    kind: 'histogram',
+    unit: 's',
+    says: 'What that waiting was predicted to be when the call came.',
+    roles: ['gateway'],
+    attributes: GROUP,
+    bounds: SECONDS,
+  },
+  'onepass.retries': {
+    kind: 'counter',
+    unit: '{call}',
+    says: 'Calls to stages that could not be reached: tried again, at the next cell where there is one, or denied by the retry budget.',
+    roles: ['gateway'],
+    attributes: { ...STAGE, 'onepass.retry.outcome': ['granted', 'denied'] },
+  },
+  'onepass.retries.left': {
+    kind: 'gauge',
+    unit: '{call}',
+    says: 'Retries that the budget would grant now.',
     roles: ['gateway'],
     attributes: {},
   },
@@ -285,6 +365,13 @@ export const METRICS = {
     roles: ['user-encoder', 'ranking'],
     attributes: GRAPH,
     bounds: SECONDS,
+  },
+  'onepass.inference.runs': {
+    kind: 'counter',
+    unit: '{run}',
+    says: 'Graph runs that began, those that were then cancelled too.',
+    roles: ['user-encoder', 'ranking'],
+    attributes: {},
   },
   'onepass.inference.queue.duration': {
     kind: 'histogram',

@@ -13,16 +13,21 @@ import {
   retrieval,
   startServer,
 } from '@onepass/contracts';
-import { openLmdbHistory } from '@onepass/history';
+import { openLmdbHistory, openLmdbSlates, type SlateStore } from '@onepass/history';
 import { Cells } from './cells.js';
 import { describe } from './describe.js';
+import { forgetPerson } from './events/forget-person.js';
 import { logActions } from './events/log-actions.js';
+import { unlessReadOnly } from './events/read-only.js';
 import { getItems } from './get-items.js';
 import { keptPageTokenKey } from './page-token-key.js';
 import { Recommender, type RecommenderParts } from './recommend/recommend.js';
 import { RememberedSlates } from './remembered-slates.js';
 import { loadServedRelease, type ServedRelease } from './served-release.js';
 import { type GatewaySettings, gatewaySettings } from './settings.js';
+import { logSlate } from './slates/log-slate.js';
+import { keepRetention } from './slates/retention.js';
+import { SlateWriter } from './slates/slate-writer.js';
 
 export const gatewayProgram: RoleProgram = {
   role: 'gateway',
@@ -31,7 +36,7 @@ export const gatewayProgram: RoleProgram = {
   start: async (env) => {
     const settings = readSettings(gatewaySettings, env);
     const release = await loadServedRelease(settings.releaseDir);
-    return startGateway(settings, release, await openEdge('gateway', settings));
+    return startGateway(settings, release, await openEdge('gateway', settings, release.id));
   },
 };
 
@@ -43,34 +48,44 @@ export async function startGateway(
 ): Promise<RunningRole> {
   const pageTokenKey = settings.pageTokenKey ?? (await keptPageTokenKey(settings.dataDir));
   const history = openLmdbHistory(join(settings.dataDir, 'history'));
+  const slates = openLmdbSlates(join(settings.dataDir, 'slates'));
   const { logger, measurements } = edge;
   const cells = new Cells(settings.cells, edge.connect);
   const toRetrieval = edge.connect(settings.retrieval);
+  const slateWriter = new SlateWriter({ store: slates, logger, measurements });
+  const closing = new AbortController();
   const close = async () => {
+    closing.abort();
     cells.close();
     toRetrieval.close();
-    await history.close();
+    await slateWriter.stop(SLATE_PATIENCE_MS);
+    await Promise.all([history.close(), slates.close()]);
     await edge.close();
   };
   const remembered = new RememberedSlates();
   measurements.observe('onepass.slates.remembered', () => remembered.size);
-  const backend: RecommenderParts = {
+  const backend: Backend = {
     release,
     history,
+    slates,
+    slateWriter,
+    recordSlate: settings.slates === 'on' ? (slate, startedMs) => slateWriter.offer(slate, startedMs) : () => {},
     cells,
     retrieval: toRetrieval.client(retrieval.RetrievalService),
     remembered,
     pageTokenKey,
     budgetMs: settings.budgetMs,
+    switches: edge.switches,
     logger,
     measurements,
   };
   const { host, port } = settings;
-  const options = { ...edge.server, host, port, services: services(backend) };
+  const options = { ...edge.server, host, port, services: services(backend).map(unlessReadOnly(edge.switches)) };
   const server = await startServer(options).catch(async (error) => {
     await close();
     throw error;
   });
+  void keepRetention(slates, settings.slateDays, closing.signal, edge);
   // Without a backend there are degraded pages: readiness is the gateway's own.
   server.setServing(true);
   return {
@@ -83,7 +98,15 @@ export async function startGateway(
   };
 }
 
-function services(backend: RecommenderParts): Implementation[] {
+/** How long the slates that wait at the end may take. */
+const SLATE_PATIENCE_MS = 2_000;
+
+interface Backend extends RecommenderParts {
+  readonly slates: SlateStore;
+  readonly slateWriter: SlateWriter;
+}
+
+function services(backend: Backend): Implementation[] {
   const { release, history, measurements } = backend;
   const recommender = new Recommender(backend);
   return [
@@ -91,16 +114,11 @@ function services(backend: RecommenderParts): Implementation[] {
       recommend: (request, call) => recommender.recommend(request, call),
       describe: () => describe(release, measurements),
     }),
-    implement(
-      EventService,
-      { logActions: (request, { span }) => logActions(request, history, release, { measurements, span }) },
-      {
-        unserved: {
-          logSlate: 'LogSlate is not served yet: give slate_id and position with the actions',
-          forgetPerson: 'ForgetPerson is not served yet',
-        },
-      },
-    ),
+    implement(EventService, {
+      logActions: (request, { span }) => logActions(request, history, release, { measurements, span }),
+      logSlate: (request) => logSlate(request, backend),
+      forgetPerson: (request, call) => forgetPerson(request, call, backend),
+    }),
     implement(
       gatewayCatalog.CatalogService,
       { getItems: (request, call) => getItems(request, call, backend) },

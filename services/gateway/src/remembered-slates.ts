@@ -62,6 +62,8 @@ export class RememberedSlates {
     this.#entries.set(key, entry);
     const made = make().then((init) => create(RecommendResponseSchema, init));
     const kept = made.then((response) => {
+      // Forgotten while it was made.
+      if (this.#entries.get(key) !== entry) return;
       entry.bytes = toBinary(RecommendResponseSchema, response);
       this.#bytes += entry.bytes.length;
       this.#evict();
@@ -69,6 +71,11 @@ export class RememberedSlates {
     entry.settled = kept.catch(() => this.#entries.get(key) === entry && this.#entries.delete(key));
     await kept;
     return made;
+  }
+
+  /** Drops all whose key begins with `prefix`, those in the making too. */
+  forget(prefix: string): void {
+    for (const [key, entry] of this.#entries) if (key.startsWith(prefix)) this.#forget(key, entry);
   }
 
   #live(key: string): Entry | undefined {

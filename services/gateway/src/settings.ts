@@ -1,4 +1,4 @@
-import { integer, parsed, type SettingValues, sharedSettings, text } from '@onepass/config';
+import { choice, integer, parsed, type SettingValues, sharedSettings, text } from '@onepass/config';
 import { edgeSettings } from '@onepass/contracts';
 
 /** User-encoder and ranking of one cell, as host:port. */
@@ -22,6 +22,10 @@ export const gatewaySettings = {
     minimum: 10,
     maximum: 60_000,
   }),
+  slates: choice('ONEPASS_SLATES', 'whether served slates are recorded, for training', ['on', 'off'], {
+    default: 'on',
+  }),
+  slateDays: integer('ONEPASS_SLATE_DAYS', 'days that slates are kept', { default: 90, minimum: 1, maximum: 3_650 }),
   pageTokenKey: parsed(
     'ONEPASS_PAGE_TOKEN_KEY',
     'key that signs page tokens, at least 64 hex digits, the same for all gateways; empty = one kept in the data directory',

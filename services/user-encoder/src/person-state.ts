@@ -57,6 +57,10 @@ export class PersonStates {
     return state;
   }
 
+  delete(person: string): void {
+    this.#states.delete(person);
+  }
+
   set(person: string, state: PersonState): void {
     this.#states.delete(person);
     this.#states.set(person, state);

@@ -197,6 +197,16 @@ test('an action that another process logged is in the next Encode', async () => 
   expect(unpackItemRows(after.seenRows, 'seen_rows')).toContain(9);
 });
 
+test('Forget drops a person’s KV; whom it is about must be said', async () => {
+  await append('forgotten', actions(4));
+  const before = await encode('forgotten');
+  await history.forget(personKey(user('forgotten'))!);
+  await client.forget({ person: user('forgotten') });
+  expect(() => kvOf(before)).toThrow('KV miss');
+  expect(await encode('forgotten')).toMatchObject({ kvSource: KvSource.EMPTY, seenRows: new Uint8Array(0) });
+  await expect(client.forget({})).rejects.toThrow('person: must name a user or a visitor');
+});
+
 test('another release is FAILED_PRECONDITION', async () => {
   await expect(encode('anna', { releaseId: 'r-000000000000' })).rejects.toMatchObject({
     detail: { kind: 'release_mismatch', expected: release.id, actual: 'r-000000000000' },

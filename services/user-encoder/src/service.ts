@@ -7,7 +7,9 @@ import {
   UserEncoderService,
 } from '@onepass/contracts';
 import { encodeEmbeddings } from '@onepass/embeddings';
+import { invalidArgument } from '@onepass/errors';
 import { ID_BYTES, type Release } from '@onepass/release';
+import { personKey } from '@onepass/routing';
 import type { Measurements } from '@onepass/telemetry';
 import { parseEncodeRequest } from './encode-ask.js';
 import type { ServedModel } from './served-model.js';
@@ -30,7 +32,8 @@ export function userEncoderService(parts: ServiceParts): Implementation {
       const ask = parseEncodeRequest(request, model);
       const encoded = await encoder.encode(ask, call);
       const { surface, nowMs, features } = ask.context;
-      const embeddings = ask.embeddings && encodeEmbeddings(ask.embeddings, dimension, EmbeddingType.F32);
+      const { contextEmbeddings } = encoded;
+      const embeddings = contextEmbeddings && encodeEmbeddings(contextEmbeddings, dimension, EmbeddingType.F32);
       return {
         kv: encoded.reference,
         kvSource: encoded.source,
@@ -47,6 +50,12 @@ export function userEncoderService(parts: ServiceParts): Implementation {
         stages: encoded.stages.timings(),
         degraded: encoded.degraded === undefined ? [] : [{ reason: Degraded_Reason.HISTORY, detail: encoded.degraded }],
       };
+    },
+    forget: async (request, call) => {
+      const person = personKey(request.person);
+      if (person === undefined) throw invalidArgument('person', 'must name a user or a visitor');
+      await encoder.forget(person, call);
+      return {};
     },
     describe: () => describeUserEncoder(parts),
   });

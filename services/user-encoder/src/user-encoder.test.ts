@@ -171,6 +171,31 @@ test('retracting everything leaves an empty past, and the old KV misses', async 
   expect(cell.pool.stats().held).toBe(0);
 });
 
+test('a person who is forgotten leaves nothing, not even through an encode that was under way', async () => {
+  const cell = await newCell();
+  const who = person(7);
+  const gate = latch();
+  await cell.append(who, action('e1', 'i1'), action('e2', 'i2'));
+  const held = await encode(cell, who);
+  await cell.append(who, action('e3', 'i3'));
+  cell.beforeRun = () => gate.opened;
+  const underWay = encode(cell, who);
+  await until(() => cell.pool.stats().pinned === 1);
+  await cell.history.forget(who);
+  const forgotten = cell.encoder.forget(who, call());
+  const behind = encode(cell, who);
+  gate.release();
+  expect((await underWay).reference.length).toBe(3);
+  await forgotten;
+  expect((await behind).reference).toMatchObject({ length: 0, historySequence: 0n });
+  expect((await behind).seenItemIds).toEqual([]);
+  expect(() => cell.readKv(held.reference)).toThrow('KV miss');
+  expect(cell.pool.stats()).toMatchObject({ held: 0, pinned: 0 });
+  await cell.encoder.forget(who, call());
+  await cell.append(who, action('e1', 'i5'));
+  expect(await encode(cell, who)).toMatchObject({ source: KvSource.RECOMPUTE, seenItemIds: ['i5'] });
+});
+
 test('actions the release does not know make no token, but are counted, and seen where the item is known', async () => {
   const cell = await newCell();
   const who = person(1);

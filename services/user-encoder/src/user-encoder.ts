@@ -10,6 +10,7 @@ import type { EncodeAsk } from './encode-ask.js';
 import { type Held, type HistoryPlan, planHistory } from './history-plan.js';
 import { PersonQueue } from './person-queue.js';
 import { PersonStates, SeenItems } from './person-state.js';
+import type { QueryTower, TextEmbeddings } from './query-tower.js';
 import type { ServedModel } from './served-model.js';
 import { type EncodeCall, SlotHold } from './slot-hold.js';
 import { StageClock } from './stage-clock.js';
@@ -18,12 +19,16 @@ import type { PassPast, Trunk } from './trunk.js';
 export interface UserEncoderParts {
   readonly model: ServedModel;
   readonly trunk: Trunk;
+  /** Undefined where the model has no tokenizer of queries. */
+  readonly queryTower: QueryTower | undefined;
   readonly pool: KvPoolWriter;
   /** How long the pool's freed slots rest. */
   readonly restMs: number;
   readonly history: HistoryStore;
   readonly logger: Logger;
   readonly measurements: Measurements;
+  /** Whether KV that is held may be used; where it may not, everybody is encoded anew. */
+  readonly mayReuseKv: () => boolean;
   /** Persons remembered beside their slots. */
   readonly rememberedPersons: number;
 }
@@ -33,6 +38,8 @@ export interface Encoded {
   readonly source: KvSource;
   /** [q, E]. */
   readonly queries: Float32Array;
+  /** [c, E] of the context rows, a search's text among them; undefined = one row without an embedding. */
+  readonly contextEmbeddings: Float32Array | undefined;
   /** Items acted on, as the contract's `seen_rows`. */
   readonly seenRows: Uint8Array;
   /** Effective time of the last token. */
@@ -46,6 +53,8 @@ export interface Encoded {
 /** How long a write that the caller was told of may take to be seen here. */
 const CATCH_UP_MS = 50;
 const CATCH_UP_POLL_MS = 1;
+
+const NO_TEXTS: TextEmbeddings = new Map();
 
 const KINDS = {
   empty: { source: KvSource.EMPTY, name: 'empty' },
@@ -75,7 +84,7 @@ export class UserEncoder {
   readonly #parts: UserEncoderParts;
   readonly #queue = new PersonQueue();
   readonly #states: PersonStates;
-  readonly #inWork = new Set<Promise<Encoded>>();
+  readonly #inWork = new Set<Promise<unknown>>();
 
   constructor(parts: UserEncoderParts) {
     this.#parts = parts;
@@ -89,11 +98,27 @@ export class UserEncoder {
    * the graph runs that wait leave no time; the signal's reason; whatever a graph run throws. What was held of the person before stays whole.
    */
   encode(ask: EncodeAsk, call: EncodeCall): Promise<Encoded> {
-    const encoded = this.#encode({ ask, call, stages: new StageClock() });
-    this.#inWork.add(encoded);
-    const done = () => this.#inWork.delete(encoded);
-    encoded.then(done, done);
-    return encoded;
+    return this.#track(this.#encode({ ask, call, stages: new StageClock() }));
+  }
+
+  /**
+   * Leaves nothing of the person: neither KV nor what is remembered beside it. In its turn behind the encodes that were asked for before;
+   * those asked for later read the history anew, so it must have forgotten the person already.
+   * @throws OnepassError the signal's reason when the call was given up before its turn
+   */
+  forget(person: PersonKey, { signal }: Pick<EncodeCall, 'signal'>): Promise<void> {
+    const forgotten = this.#queue.run(person, signal, async () => {
+      this.#parts.pool.forget(person);
+      this.#states.delete(person);
+    });
+    return this.#track(forgotten);
+  }
+
+  #track<T>(work: Promise<T>): Promise<T> {
+    this.#inWork.add(work);
+    const done = () => this.#inWork.delete(work);
+    work.then(done, done);
+    return work;
   }
 
   /** Resolves when no request is in work: before that, engine and pool must stay. */
@@ -163,6 +188,7 @@ export class UserEncoder {
   }
 
   #held(person: PersonKey, slot: SlotState | undefined): Held | undefined {
+    if (!this.#parts.mayReuseKv()) return undefined;
     const state = this.#states.get(person);
     if (state === undefined) return undefined;
     const current = slot?.sequence === state.head.sequence && slot.hash === state.head.hash;
@@ -181,14 +207,25 @@ export class UserEncoder {
     }
   }
 
+  /** The query tower's view of all texts, of the new tokens and of the request. */
+  async #embedTexts(plan: HistoryPlan, { ask, call, stages }: Work): Promise<TextEmbeddings> {
+    const { queryTower, measurements } = this.#parts;
+    const texts = new Set('tokens' in plan ? plan.tokens.flatMap(({ queryText }) => queryText ?? []) : []);
+    if (ask.queryText !== undefined) texts.add(ask.queryText);
+    if (texts.size === 0) return NO_TEXTS;
+    const { embeddings, timing } = await queryTower!.embed([...texts], call);
+    addTiming(stages, 'query', timing);
+    tellGraphRun('query_tower', timing, { measurements, span: call.span });
+    return embeddings;
+  }
+
   /** Both graphs, and in between what is left behind: published only once the first has run. */
-  async #pass(
-    { ask, call, stages }: Work,
-    { plan, degraded }: Prepared,
-    slot: SlotState | undefined,
-  ): Promise<Encoded> {
+  async #pass(work: Work, { plan, degraded }: Prepared, slot: SlotState | undefined): Promise<Encoded> {
     const { trunk, measurements } = this.#parts;
-    const past = this.#past(plan, slot);
+    const { call, stages } = work;
+    const texts = await this.#embedTexts(plan, work);
+    const ask = { ...work.ask, embeddings: work.ask.embeddings ?? texts.get(work.ask.queryText ?? '') };
+    const past = this.#past(plan, slot, texts);
     const buffers = trunk.takeBuffers(past, ask);
     try {
       if (past.tokens.length > 0 || ask.queries.length > 0) {
@@ -208,6 +245,7 @@ export class UserEncoder {
         reference,
         source: KINDS[plan.kind].source,
         queries: buffers.queries.slice(),
+        contextEmbeddings: ask.embeddings,
         seenRows: plan.next.seen.rows(this.#parts.model.world.itemRow),
         lastMs: plan.next.lastMs,
         encodedTokens: past.tokens.length,
@@ -219,13 +257,14 @@ export class UserEncoder {
     }
   }
 
-  #past(plan: HistoryPlan, slot: SlotState | undefined): PassPast {
+  #past(plan: HistoryPlan, slot: SlotState | undefined, texts: TextEmbeddings): PassPast {
     const fresh = plan.kind === 'append' || plan.kind === 'encode' ? plan : undefined;
     const kept = plan.kind === 'empty' ? undefined : slot;
     return {
       tensors: kept && this.#parts.pool.tensors(kept),
       length: kept?.length ?? 0,
       tokens: fresh?.tokens ?? [],
+      texts,
       previousMs: fresh?.previousMs,
       lastMs: plan.next.lastMs,
     };
@@ -266,7 +305,7 @@ function emptyReference(releaseId: string, { sequence, hash }: HistoryHead): KvR
   };
 }
 
-function addTiming(stages: StageClock, stage: 'encode' | 'head', { queueMicros, runMicros }: RunTiming): void {
+function addTiming(stages: StageClock, stage: 'query' | 'encode' | 'head', { queueMicros, runMicros }: RunTiming): void {
   stages.addMicros('queue', queueMicros);
   stages.addMicros(stage, runMicros);
 }

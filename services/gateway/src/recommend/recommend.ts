@@ -6,6 +6,8 @@ import {
   type RecommendRequest,
   type RecommendResponseSchema,
   type ServerCall,
+  type Switches,
+  View,
 } from '@onepass/contracts';
 import { invalidArgument, OnepassError, unavailable } from '@onepass/errors';
 import type { HistoryHead, HistoryStore } from '@onepass/history';
@@ -13,13 +15,15 @@ import type { Logger, Measurements } from '@onepass/telemetry';
 import type { Cell, Cells } from '../cells.js';
 import type { RememberedSlates } from '../remembered-slates.js';
 import type { ServedRelease } from '../served-release.js';
+import { servedSlate } from '../slates/served-slate.js';
+import type { SlateWriter } from '../slates/slate-writer.js';
 import type { CandidateSet } from '../stages/candidate-set.js';
 import { type Encoded, encode } from '../stages/encode-stage.js';
 import { Exclusions, type SeenItems } from '../stages/exclusions.js';
+import type { FilteredOut } from '../stages/filtered-out.js';
 import { type LookedUp, lookUp, ownEmbeddings, type ResolvedExternal } from '../stages/look-up-stage.js';
-import { mergeExternals } from '../stages/merge-externals.js';
-import type { FilteredOut } from '../stages/page-stage.js';
-import { popularFallback } from '../stages/popular-fallback.js';
+import { externalSources, mergeExternals } from '../stages/merge-externals.js';
+import { popularFallback, popularKeptOut } from '../stages/popular-fallback.js';
 import { type Ranked, rank } from '../stages/rank-stage.js';
 import { type Queries, type RetrievalClient, type Retrieved, retrieve } from '../stages/retrieve-stage.js';
 import { failureOf, Run } from '../stages/run.js';
@@ -35,8 +39,11 @@ export interface RecommenderParts {
   readonly retrieval: RetrievalClient;
   readonly history: HistoryStore;
   readonly remembered: RememberedSlates;
+  /** Told of every served slate; see SlateWriter.offer. */
+  readonly recordSlate: SlateWriter['offer'];
   readonly pageTokenKey: Uint8Array;
   readonly budgetMs: number;
+  readonly switches: Switches;
   readonly logger: Logger;
   readonly measurements: Measurements;
 }
@@ -48,6 +55,7 @@ interface Seen extends SeenItems {
   readonly head: HistoryHead;
 }
 
+const POPULAR_ONLY = 'the switch popular_only is on';
 const NO_ROWS = new Uint8Array(0);
 const NOTHING_SEEN: Seen = { rows: NO_ROWS, itemIds: [], head: { sequence: 0, hash: 0n } };
 const NOTHING_LOOKED_UP: LookedUp = { resolved: [], filtered: [] };
@@ -85,7 +93,7 @@ export class Recommender {
     const externals = withoutExcluded(lookedUp, exclusions);
     const candidates = mergeExternals(retrieved?.candidates, externals.resolved, release.model.itemDimension);
     const scored = await this.#rank(run, encoded, order, candidates);
-    return respond(run, {
+    const results = {
       release,
       pageTokenKey,
       candidates,
@@ -94,7 +102,11 @@ export class Recommender {
       ...scored,
       head: scored.encoded ? seenBy(scored.encoded).head : seen.head,
       seenItems: seen.itemIds.length + countItemRows(seen.rows),
-    });
+    };
+    const page = respond(run, results);
+    const served = plan.mode !== Mode.SCORE_ONLY && plan.asOfMs === undefined;
+    if (served) this.#parts.recordSlate(servedSlate(run, page, results), clockMs);
+    return page;
   }
 
   /** A page cannot have seen what the history does not hold. */
@@ -106,6 +118,10 @@ export class Recommender {
   }
 
   async #encode(run: Run, cells: readonly Cell[]): Promise<Encoded | undefined> {
+    if (this.#parts.switches.isOn('popular_only')) {
+      run.degrade(Degraded_Reason.SWITCH, POPULAR_ONLY);
+      return undefined;
+    }
     const deadline = run.budget.latest('encode');
     const encoded = await run.stage('encode', () => encode(run, cells, deadline));
     if (!(encoded instanceof OnepassError)) {
@@ -137,9 +153,11 @@ export class Recommender {
     if (run.plan.filters.length > 0) throw unavailable(`${failure}, and the filters cannot be evaluated without it`);
     const popular = release.popular.get(run.plan.surface);
     const candidates = popular && popularFallback(popular, exclusions.reasonAgainst, run.plan.candidates);
-    if (!candidates?.itemIds.length) throw unavailable(`${failure}, and no popular item is left to show`);
+    if (!popular || !candidates?.itemIds.length) throw unavailable(`${failure}, and no popular item is left to show`);
     run.degrade(Degraded_Reason.RETRIEVAL, failure);
-    return { candidates, coverage: undefined };
+    const keptOut =
+      run.plan.view === View.EXPLAIN ? popularKeptOut(popular, exclusions.reasonAgainst, run.plan.candidates) : [];
+    return { candidates, coverage: undefined, keptOut, mergedInto: [] };
   }
 
   /** External candidates, while the encoder is at work. */
@@ -172,6 +190,10 @@ export class Recommender {
   ): Promise<{ ranked: Ranked | undefined; encoded: Encoded | undefined }> {
     const { mode } = run.plan;
     if (mode === Mode.RETRIEVE_ONLY || candidates.itemIds.length === 0) return { ranked: undefined, encoded };
+    if (this.#parts.switches.isOn('popular_only')) {
+      if (mode === Mode.SCORE_ONLY) throw unavailable(`${POPULAR_ONLY}, and score only has nothing to answer then`);
+      return { ranked: undefined, encoded };
+    }
     const rankWith = (from: Encoded | undefined) => run.stage('rank', () => rank(run, cells, from, candidates));
     let source = encoded;
     let ranked = await rankWith(source);
@@ -210,7 +232,7 @@ function withoutExcluded({ resolved, filtered }: LookedUp, { reasonAgainst }: Ex
     const { itemId } = external.item;
     const reason = reasonAgainst(itemId);
     if (reason === undefined) kept.push(external);
-    else out.push({ itemId, reason });
+    else out.push({ itemId, reason, sources: externalSources(external.item) });
   }
   return { resolved: kept, filtered: out };
 }

@@ -39,6 +39,12 @@ export async function startMesh(settings: Partial<GatewaySettings> = {}) {
     await openEdge('gateway', readSettings(edgeSettings, { ONEPASS_LOG_LEVEL: 'silent' })),
   );
   const connection = connectTo(gateway.address);
+  let stopped: Promise<void> | undefined;
+  const stopGateway = () => {
+    connection.close();
+    stopped ??= gateway.stop();
+    return stopped;
+  };
   return {
     address: gateway.address,
     dataDir,
@@ -48,9 +54,10 @@ export async function startMesh(settings: Partial<GatewaySettings> = {}) {
     recommendation: connection.client(RecommendationService),
     events: connection.client(EventService),
     catalog: connection.client(gatewayCatalog.CatalogService),
+    /** Drains it: what it does behind its answers is done. */
+    stopGateway,
     stop: async () => {
-      connection.close();
-      await gateway.stop();
+      await stopGateway();
       await Promise.all([encoder, retrieval, ranking].map((stage) => stage.stop()));
       await rm(dataDir, { recursive: true });
     },

@@ -5,6 +5,7 @@ import {
   type Degraded_Reason,
   EmbeddingType,
   type EncodeRequest,
+  type ForgetRequest,
   type Implementation,
   implement,
   KvSource,
@@ -84,6 +85,10 @@ export class EncoderStage extends Stage<EncodeRequest> {
   generation = 1n;
   degraded: { reason: Degraded_Reason; detail: string }[] = [];
   releaseId = RELEASE_ID;
+  /** Ids of persons it was told to forget. */
+  readonly forgotten: (string | undefined)[] = [];
+  /** May throw, or wait on the call. */
+  beforeForget: (call: ServerCall) => Promise<void> | void = () => {};
 
   begin(): Promise<void> {
     const encode = async (request: EncodeRequest, call: ServerCall) => {
@@ -106,7 +111,12 @@ export class EncoderStage extends Stage<EncodeRequest> {
         ...(request.context && { context: { ...request.context, previousMs: 5n } }),
       };
     };
-    return this.start('user-encoder', implement(UserEncoderService, { encode }));
+    const forget = async ({ person }: ForgetRequest, call: ServerCall) => {
+      await this.beforeForget(call);
+      this.forgotten.push(person?.id.value);
+      return {};
+    };
+    return this.start('user-encoder', implement(UserEncoderService, { encode, forget }));
   }
 }
 
@@ -136,9 +146,10 @@ export class RetrievalStage extends Stage<SearchRequest | GetItemsRequest> {
   #search(request: SearchRequest) {
     const excluded = excludedBy(request);
     const from = request.popularSurface === '' ? this.items : POPULAR;
-    const found = from
-      .filter((item) => !excluded.has(item.id) && passes(item, request.filters))
-      .slice(0, request.limit);
+    const failing = (item: WorldItem) => request.filters.findIndex((filter) => !passes(item, [filter]));
+    const refused = (item: WorldItem) => excluded.has(item.id) || failing(item) >= 0;
+    const found = from.filter((item) => !refused(item)).slice(0, request.limit);
+    const kept = request.explain ? [...from.slice(0, request.limit).entries()].filter(([, item]) => refused(item)) : [];
     const candidates = {
       itemIds: found.map((item) => item.id),
       embeddings: embeddingsOf(found),
@@ -150,7 +161,18 @@ export class RetrievalStage extends Stage<SearchRequest | GetItemsRequest> {
           ? []
           : found.map((item) => ({ values: attributesOf(item, request.attributes) })),
     };
-    return { candidates, coverage: this.coverage, releaseId: this.releaseId };
+    return {
+      candidates,
+      coverage: this.coverage,
+      releaseId: this.releaseId,
+      mergedInto: request.budgets.map((_, i) => i),
+      keptOut: kept.map(([rank, item]) => ({
+        itemId: item.id,
+        score: 1 - rank / 128,
+        rank,
+        ...(!excluded.has(item.id) && { filterIndex: failing(item) }),
+      })),
+    };
   }
 }
 
@@ -166,6 +188,9 @@ function getItems(request: GetItemsRequest) {
     embeddings: embeddingsOf(kept),
     missingItemIds: request.itemIds.filter((id) => itemOf(id) === undefined),
     filteredItemIds: known.filter((item) => !kept.includes(item)).map((item) => item.id),
+    filterIndices: known
+      .filter((item) => !kept.includes(item))
+      .map((item) => request.filters.findIndex((filter) => !passes(item, [filter]))),
   };
 }
 

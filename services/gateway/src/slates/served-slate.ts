@@ -1,0 +1,42 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { Degraded_Reason, type RecommendResponseSchema } from '@onepass/contracts';
+import { decodeEmbeddings } from '@onepass/embeddings';
+import type { Slate } from '@onepass/history';
+import type { StageResults } from '../recommend/respond.js';
+import type { Run } from '../stages/run.js';
+
+type Page = MessageInitShape<typeof RecommendResponseSchema>;
+
+/** The page as it is kept: with all numbers, whatever the caller's view shows of them. */
+export function servedSlate(run: Run, { slateId, items }: Page, results: StageResults): Slate {
+  const { plan } = run;
+  const { candidates, ranked, release } = results;
+  const width = ranked?.actions.length ?? 0;
+  const { rows, values } = decodeEmbeddings(plan.queryEmbedding, 'query', release.model.itemDimension);
+  return {
+    slateId: slateId as string,
+    person: plan.personKey,
+    surface: plan.surface,
+    timeMs: run.nowMs,
+    ...historyOf(run, results),
+    releaseId: release.id,
+    foreign: false,
+    relatedItemIds: plan.relatedItemIds,
+    queryText: undefined,
+    queryEmbedding: rows === 0 ? undefined : values,
+    actions: ranked?.actions ?? [],
+    degraded: run.degraded.map(({ reason }) => Degraded_Reason[reason]),
+    items: (items ?? []).map(({ itemId = '', position = 0, utility = 0 }) => {
+      const candidate = candidates.itemIds.indexOf(itemId);
+      const probabilities = ranked?.probabilities.subarray(candidate * width, (candidate + 1) * width) ?? [];
+      return { itemId, position, utility, probabilities: Array.from(probabilities) };
+    }),
+  };
+}
+
+/** What the page was made from, which is no history where the encoder, or all it held, was missing. */
+function historyOf({ degraded }: Run, { encoded, head }: StageResults) {
+  const unread = degraded.some(({ reason }) => reason === Degraded_Reason.HISTORY);
+  const none = encoded === undefined || (unread && !encoded.response.kv?.length);
+  return none ? { historySequence: 0, historyHash: 0n } : { historySequence: head.sequence, historyHash: head.hash };
+}

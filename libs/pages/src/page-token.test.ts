@@ -1,12 +1,21 @@
 import { hash } from 'node:crypto';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { openPageToken, type PageTokenScope, sealPageToken, TOKEN_ITEMS, Violations } from './index.js';
+import {
+  NOTHING_RECENT,
+  openPageToken,
+  type PageTokenScope,
+  type RecentValues,
+  sealPageToken,
+  TOKEN_ITEMS,
+  Violations,
+} from './index.js';
 
 const KEY = Buffer.alloc(32, 7);
 const SCOPE: PageTokenScope = { person: 'p', context: 'home', filters: '', release: 'r-1' };
 const settings = { seed: 11, numRuns: 200 };
-const ids = fc.uniqueArray(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }), { maxLength: 60 });
+const word = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 });
+const ids = fc.uniqueArray(word, { maxLength: 60 });
 
 function problemOf(token: string, scope = SCOPE, key: Uint8Array = KEY): string {
   const violations = new Violations();
@@ -19,15 +28,21 @@ function problemOf(token: string, scope = SCOPE, key: Uint8Array = KEY): string 
   return '';
 }
 
-function sealed(returned: readonly string[], position = returned.length): string {
-  return sealPageToken(KEY, SCOPE, { returned, position }) as string;
+function sealed(
+  returned: readonly string[],
+  position = returned.length,
+  recent: RecentValues = NOTHING_RECENT,
+): string {
+  return sealPageToken(KEY, SCOPE, { returned, position, recent }) as string;
 }
 
 test('a token gives back what it was made of', () => {
   fc.assert(
-    fc.property(ids, fc.nat(), (returned, position) => {
+    fc.property(ids, fc.nat(), fc.array(fc.tuple(word, fc.array(fc.array(word)))), (returned, position, values) => {
       const violations = new Violations();
-      expect(openPageToken(KEY, SCOPE, sealed(returned, position), violations)).toEqual({ returned, position });
+      const recent = new Map(values);
+      const token = sealed(returned, position, recent);
+      expect(openPageToken(KEY, SCOPE, token, violations)).toEqual({ returned, position, recent });
       violations.throwIfAny();
     }),
     settings,
@@ -69,9 +84,16 @@ test('a foreign token says whose it is', () => {
 
 test('a chain ends at its cap of items and of characters', () => {
   const many = (count: number, id: (i: number) => string) =>
-    sealPageToken(KEY, SCOPE, { returned: Array.from({ length: count }, (_, i) => id(i)), position: count });
+    sealPageToken(KEY, SCOPE, {
+      returned: Array.from({ length: count }, (_, i) => id(i)),
+      position: count,
+      recent: NOTHING_RECENT,
+    });
   expect(many(TOKEN_ITEMS - 1, (i) => `item-${i}`)).toBeTypeOf('string');
   expect(many(TOKEN_ITEMS, (i) => `item-${i}`)).toBeUndefined();
   const noise = (i: number) => hash('sha512', String(i)); // 128 characters of 4 bits each
   expect(many(TOKEN_ITEMS - 1, noise)).toBeUndefined();
+  // What deflates well must still fit when it is inflated.
+  const recent = new Map([['topic', Array.from({ length: 400 }, () => ['x'.repeat(10_000)])]]);
+  expect(sealPageToken(KEY, SCOPE, { returned: ['a'], position: 1, recent })).toBeUndefined();
 });

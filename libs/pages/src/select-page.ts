@@ -1,4 +1,12 @@
-import { type DiversityWindow, diversify, type ValuesOf } from './diversity.js';
+import {
+  type Diversity,
+  type DiversityWindow,
+  diversify,
+  type FullWindow,
+  fullWindows,
+  type RecentValues,
+  type ValuesOf,
+} from './diversity.js';
 import { orderByUtility } from './utility.js';
 
 /** Why a candidate is not on the page. The first five are decided before the candidates are scored. */
@@ -25,6 +33,8 @@ export interface PageRules {
   /** 'given' keeps the candidates' own order, as retrieval merged them by budget. */
   readonly order: 'utility' | 'given';
   readonly diversity: readonly DiversityWindow[];
+  /** Of the pages before. */
+  readonly recent: RecentValues;
 }
 
 export interface PageSelection {
@@ -35,34 +45,43 @@ export interface PageSelection {
 }
 
 export function selectPage(candidates: PageCandidates, rules: PageRules): PageSelection {
-  const { itemIds, utilities, valuesOf } = candidates;
+  const { itemIds, utilities } = candidates;
   const order =
     rules.order === 'utility'
       ? orderByUtility(itemIds, utilities)
       : [...itemIds.keys()].filter((i) => Number.isFinite(utilities[i]));
   if (rules.diversity.length === 0) return { selected: order.slice(0, rules.size), order };
-  return { selected: diversify(order, rules.size, rules.diversity, valuesOf), order };
+  return { selected: diversify(order, rules.size, diversityOf(candidates, rules)), order };
 }
 
-/**
- * Every candidate that is not on the page, with its one reason: what could be shown first, in order.
- * @param count of all candidates
- */
+export function diversityOf({ valuesOf }: PageCandidates, { diversity, recent }: PageRules): Diversity {
+  return { windows: diversity, recent, valuesOf };
+}
+
+export interface NotShown {
+  readonly candidate: number;
+  readonly reason: FilterReason;
+  /** Of `diversity`: the window that was full where it could have stood last. */
+  readonly full?: FullWindow;
+}
+
+/** Every candidate that is not on the page, with its one reason: what could be shown first, in order. */
 export function reasonsAgainst(
   { selected, order }: PageSelection,
-  count: number,
-  { size }: PageRules,
-): { candidate: number; reason: FilterReason }[] {
+  candidates: PageCandidates,
+  rules: PageRules,
+): NotShown[] {
   const onPage = new Set(selected);
-  const ranks = new Map(order.map((candidate, rank) => [candidate, rank]));
-  // Passed over for something that stands lower in the order, or left out of a page that has room: diversity's doing.
-  const lowest = selected.length < size ? order.length : Math.max(...selected.map((c) => ranks.get(c) as number));
-  const reasons: { candidate: number; reason: FilterReason }[] = [];
-  for (const [rank, candidate] of order.entries()) {
-    if (!onPage.has(candidate)) reasons.push({ candidate, reason: rank < lowest ? 'diversity' : 'below_page' });
+  const shown = new Set(order);
+  const passedOver = fullWindows(order, selected, rules.size, diversityOf(candidates, rules));
+  const reasons: NotShown[] = [];
+  for (const candidate of order) {
+    if (onPage.has(candidate)) continue;
+    const full = passedOver.get(candidate);
+    reasons.push(full ? { candidate, reason: 'diversity', full } : { candidate, reason: 'below_page' });
   }
-  for (let candidate = 0; candidate < count; candidate++) {
-    if (!ranks.has(candidate)) reasons.push({ candidate, reason: 'not_a_number' });
+  for (const candidate of candidates.itemIds.keys()) {
+    if (!shown.has(candidate)) reasons.push({ candidate, reason: 'not_a_number' });
   }
   return reasons;
 }

@@ -3,6 +3,7 @@ import { Mode, type RecommendRequest, type ServerCall, View } from '@onepass/con
 import { unimplemented } from '@onepass/errors';
 import {
   checkDiversity,
+  NOTHING_RECENT,
   openPageToken,
   type PageProgress,
   type PageTokenScope,
@@ -27,7 +28,7 @@ export interface CheckTerms {
   readonly call: Pick<ServerCall, 'caller' | 'priority'>;
 }
 
-const FIRST_PAGE: PageProgress = { returned: [], position: 0 };
+const FIRST_PAGE: PageProgress = { returned: [], position: 0, recent: NOTHING_RECENT };
 
 /**
  * The request with its defaults, once nothing is wrong with it.

@@ -83,7 +83,8 @@ test('budgets, weights, filters and the least sequence reach the stages as they 
     ['hide', 0.75],
     ['click', 0.25],
   ]);
-  expect(page.explanation?.filtered).toHaveLength(19);
+  const ranked = page.explanation?.filtered.filter((f) => f.reason !== FilteredItem_Reason.ATTRIBUTE);
+  expect(ranked).toHaveLength(19);
   expect(mesh.encoder.last).toMatchObject({ minimumHistorySequence: 1n, queries: [{ offsetMs: 60_000n }, {}] });
   expect(mesh.retrieval.last).toMatchObject({ budgets: [{ share: 0.75 }, { share: 0.25 }] });
 });
@@ -184,9 +185,9 @@ test('external candidates beside retrieved ones: sources merge, filters and excl
   );
   expect(external?.map((f) => [f.itemId, FilteredItem_Reason[f.reason]])).toEqual([
     [itemId(6), 'ATTRIBUTE'],
+    [itemId(7), 'SEEN'],
     ['mine', 'UNKNOWN_ITEM'],
     [itemId(80), 'EXCLUDED'],
-    [itemId(7), 'SEEN'],
   ]);
 });
 
@@ -194,6 +195,26 @@ test('diversity by attribute windows', async () => {
   const page = await home({ pageSize: 6, diversity: { windows: [{ attribute: 'topic', window: 6, maximum: 1 }] } });
   expect(idsOf(page)).toEqual(ids(99, 98, 97, 96, 95));
   expect(page.warnings).toEqual(['diversity leaves 1 places of the page empty']);
+});
+
+test('windows look back into the pages before; pages that were asked for otherwise are named', async () => {
+  const topic = (i: number) => Number(i) % 5;
+  const rule = (window: number) => ({ windows: [{ attribute: 'topic', window, maximum: 1 }] });
+  const shown: string[] = [];
+  let pageToken = '';
+  for (let i = 0; i < 6; i++) {
+    const page = await home({ pageSize: 3, pageToken, diversity: rule(5) });
+    expect(page.warnings).toEqual([]);
+    shown.push(...idsOf(page));
+    pageToken = page.nextPageToken;
+  }
+  const topics = shown.map((id) => topic(Number(id.slice(5))));
+  for (let i = 0; i + 5 <= topics.length; i++) expect(new Set(topics.slice(i, i + 5)).size).toBe(5);
+  const plain = await home({ pageSize: 3 });
+  const next = await home({ pageSize: 3, pageToken: plain.nextPageToken, diversity: rule(3) });
+  expect(next.warnings).toEqual([
+    'diversity of "topic" does not count all pages before: they were asked for otherwise',
+  ]);
 });
 
 test('a walk over pages repeats nothing, skips nothing and ends', async () => {

@@ -4,7 +4,8 @@ import type { HistoryHead } from '@onepass/history';
 import type { ServedRelease } from '../served-release.js';
 import type { CandidateSet } from '../stages/candidate-set.js';
 import type { Encoded } from '../stages/encode-stage.js';
-import { type FilteredOut, type PageInput, page } from '../stages/page-stage.js';
+import { type FilteredOut, once } from '../stages/filtered-out.js';
+import { type PageInput, page } from '../stages/page-stage.js';
 import type { Ranked } from '../stages/rank-stage.js';
 import type { Retrieved } from '../stages/retrieve-stage.js';
 import type { Run } from '../stages/run.js';
@@ -36,7 +37,8 @@ export function respond(run: Run, results: StageResults): MessageInitShape<typeo
   const input: PageInput = {
     candidates: results.candidates,
     ranked,
-    filtered: results.filtered,
+    filtered: once(retrieved?.keptOut ?? [], results.filtered),
+    mergedInto: retrieved?.mergedInto ?? [],
     mayHoldMore: found >= plan.candidates,
     known: {
       retrieved: found,

@@ -1,5 +1,5 @@
 import type { AttributeValue as AttributeMessage, EmbeddingBatch, retrieval } from '@onepass/contracts';
-import type { EmbeddingBatchFields } from '@onepass/embeddings';
+import { type EmbeddingBatchFields, embeddingRows } from '@onepass/embeddings';
 import { OnepassError } from '@onepass/errors';
 import type { Budget } from '@onepass/pages';
 
@@ -21,11 +21,12 @@ export interface CandidateSet {
   valuesOf(candidate: number, attribute: string): readonly string[];
 }
 
-/** Retrieval's answer. `budgets` are those of its queries; undefined for a popular list. */
+/** Retrieval's answer, checked in its shape against `dimension`, the release's. `budgets` are those of its queries; undefined for a popular list. */
 export function fromRetrieval(
   candidates: retrieval.Candidates,
   budgets: readonly Budget[] | undefined,
   attributes: readonly string[],
+  dimension: number,
 ): CandidateSet {
   const { itemIds, scores, ranks, queryIndices } = candidates;
   const count = itemIds.length;
@@ -37,26 +38,31 @@ export function fromRetrieval(
   ];
   const uneven = columns.find(([, length, expected]) => length !== expected);
   if (uneven) throw defect(`retrieval answered ${count} candidates with ${uneven[1]} ${uneven[0]}`);
+  if (!scores.every(Number.isFinite)) throw defect('retrieval answered a score that is not a number');
   return {
     itemIds,
-    embeddings: embeddingsOf(candidates.embeddings, count),
+    embeddings: embeddingsOf(candidates.embeddings, count, dimension),
     scores,
-    sourcesOf: (i) => [
-      {
-        name: budgets ? 'retrieval' : 'popular',
-        outcome: budgets?.[queryIndices[i] as number]?.outcome ?? '',
-        rank: ranks[i] as number,
-        score: scores[i] as number,
-      },
-    ],
+    sourcesOf: (i) => {
+      const [query, rank, score] = [queryIndices[i] as number, ranks[i] as number, scores[i] as number];
+      return [sourceOf(budgets, { query, rank, score })];
+    },
     valuesOf: (i, attribute) => attributeTexts(candidates.attributes[i]?.values[attribute]),
   };
 }
 
-function embeddingsOf(batch: EmbeddingBatch | undefined, count: number): EmbeddingBatchFields {
-  if (batch !== undefined && (count === 0 || batch.values.length > 0)) return batch;
+/** Retrieval as a source. @param budgets undefined for a popular list */
+export function sourceOf(
+  budgets: readonly Budget[] | undefined,
+  { query, rank, score }: { readonly query: number; readonly rank: number; readonly score: number },
+): SourceFields {
+  return { name: budgets ? 'retrieval' : 'popular', outcome: budgets?.[query]?.outcome ?? '', rank, score };
+}
+
+function embeddingsOf(batch: EmbeddingBatch | undefined, count: number, dimension: number): EmbeddingBatchFields {
   if (count === 0) return { values: new Uint8Array(0), type: 0, dimension: 0, scales: new Uint8Array(0) };
-  throw defect(`retrieval answered ${count} candidates without embeddings`);
+  if (batch !== undefined && embeddingRows(batch, 'candidates.embeddings', dimension) === count) return batch;
+  throw defect(`retrieval answered ${count} candidates without as many embeddings`);
 }
 
 /** An attribute's values as texts, for rules that compare them. */

@@ -3,7 +3,8 @@ import { decodeEmbeddings } from '@onepass/embeddings';
 import type { ExternalItem, Plan } from '../recommend/plan.js';
 import type { ServedRelease } from '../served-release.js';
 import { attributeTexts, defect } from './candidate-set.js';
-import type { FilteredOut } from './page-stage.js';
+import { type FilteredOut, filterDetail } from './filtered-out.js';
+import { externalSources } from './merge-externals.js';
 import type { RetrievalClient } from './retrieve-stage.js';
 import type { Run } from './run.js';
 
@@ -31,11 +32,15 @@ export async function lookUp(run: Run, client: RetrievalClient, release: ServedR
   const resolved: ResolvedExternal[] = [];
   const filtered: FilteredOut[] = [];
   for (const item of externals) {
-    const known = found.items.get(item.itemId);
+    const { itemId } = item;
+    const known = found.items.get(itemId);
     const embedding = item.embedding ?? known?.embedding;
-    if (found.filtered.has(item.itemId)) filtered.push({ itemId: item.itemId, reason: 'attribute' });
-    else if (embedding === undefined || (known === undefined && filters.length > 0)) {
-      filtered.push({ itemId: item.itemId, reason: 'unknown_item' });
+    const filter = found.filtered.get(itemId);
+    const sources = externalSources(item);
+    if (filter !== undefined) {
+      filtered.push({ itemId, reason: 'attribute', detail: filterDetail(filters, filter), sources });
+    } else if (embedding === undefined || (known === undefined && filters.length > 0)) {
+      filtered.push({ itemId, reason: 'unknown_item', sources });
     } else {
       const valuesOf = (attribute: string) => attributeTexts(known?.item.attributes[attribute]);
       resolved.push({ item, embedding, valuesOf });
@@ -55,10 +60,11 @@ export function ownEmbeddings({ externals, filters }: Plan): LookedUp {
 
 interface Found {
   readonly items: ReadonlyMap<string, { readonly item: Item; readonly embedding: Float32Array }>;
-  readonly filtered: ReadonlySet<string>;
+  /** The first filter that does not hold, by item. */
+  readonly filtered: ReadonlyMap<string, number>;
 }
 
-const NOTHING: Found = { items: new Map(), filtered: new Set() };
+const NOTHING: Found = { items: new Map(), filtered: new Map() };
 
 async function getItems(
   run: Run,
@@ -82,5 +88,6 @@ async function getItems(
   const items = response.items.map(
     (item, i) => [item.id, { item, embedding: values.subarray(i * dimension, (i + 1) * dimension) }] as const,
   );
-  return { items: new Map(items), filtered: new Set(response.filteredItemIds) };
+  const filtered = response.filteredItemIds.map((id, i) => [id, response.filterIndices[i] ?? 0] as const);
+  return { items: new Map(items), filtered: new Map(filtered) };
 }

@@ -1,5 +1,6 @@
 import { EmbeddingType } from '@onepass/contracts';
 import { type EmbeddingBatchFields, encodeEmbeddings } from '@onepass/embeddings';
+import type { ExternalItem } from '../recommend/plan.js';
 import type { CandidateSet, SourceFields } from './candidate-set.js';
 import { defect } from './candidate-set.js';
 import type { ResolvedExternal } from './look-up-stage.js';
@@ -27,7 +28,7 @@ export function mergeExternals(
   const sourcesOf = (i: number) => {
     const own = i < count ? (retrieved?.sourcesOf(i) ?? []) : [];
     const external = brought.get(i);
-    return external === undefined ? own : [...own, ...externalSources(external)];
+    return external === undefined ? own : [...own, ...externalSources(external.item)];
   };
   const scores = new Float32Array(count + added.length);
   if (retrieved) scores.set(Array.from(retrieved.scores));
@@ -41,8 +42,8 @@ export function mergeExternals(
   };
 }
 
-function externalSources({ item }: ResolvedExternal): SourceFields[] {
-  return item.sources.map(({ name, rank }) => ({ name, outcome: '', rank, score: 0 }));
+export function externalSources({ sources }: ExternalItem): SourceFields[] {
+  return sources.map(({ name, rank }) => ({ name, outcome: '', rank, score: 0 }));
 }
 
 /** Rows of one batch stay as they are; the added ones take its type. */

@@ -1,39 +1,36 @@
 import { randomBytes } from 'node:crypto';
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import { Mode, type PageItemSchema, type RecommendResponseSchema, View } from '@onepass/contracts';
 import {
-  type ExplanationSchema,
-  FilteredItem_Reason,
-  Mode,
-  type PageItemSchema,
-  type RecommendResponseSchema,
-  View,
-} from '@onepass/contracts';
-import {
-  type FilterReason,
+  diversityOf,
+  type PageCandidates,
+  type PageRules,
   type PageSelection,
+  quoted,
   reasonsAgainst,
+  recentValues,
   SLATE_ENTROPY_BYTES,
   sealPageToken,
   selectPage,
   slateId,
   TOKEN_ITEMS,
+  unknownBefore,
 } from '@onepass/pages';
 import type { CandidateSet } from './candidate-set.js';
+import { explain } from './explain.js';
+import type { FilteredOut } from './filtered-out.js';
 import type { Ranked } from './rank-stage.js';
 import type { Run } from './run.js';
-
-export interface FilteredOut {
-  readonly itemId: string;
-  readonly reason: FilterReason;
-}
 
 /** What the stages before left: retrieved, ranked, and filtered with reasons. */
 export interface PageInput {
   readonly candidates: CandidateSet;
   /** Undefined = the candidates' own order. */
   readonly ranked: Ranked | undefined;
-  /** Not among the candidates any more. */
+  /** Not among the candidates; those that retrieval kept out only where an explanation is asked for. */
   readonly filtered: readonly FilteredOut[];
+  /** By budget: the one it was searched with; empty when budgets were not searched by. */
+  readonly mergedInto: readonly number[];
   /** Retrieval gave as many as it was asked for: there may be more of them. */
   readonly mayHoldMore: boolean;
   /** How much there was to work with. */
@@ -49,18 +46,19 @@ type PageFields = Pick<
 export function page(run: Run, input: PageInput, pageTokenKey: Uint8Array): PageFields {
   const { plan } = run;
   const { candidates, ranked } = input;
-  const utilities = ranked?.utilities ?? candidates.scores;
-  const { itemIds, valuesOf } = candidates;
-  const rules = { size: plan.pageSize, order: ranked ? 'utility' : 'given', diversity: plan.diversity } as const;
-  const selection = selectPage({ itemIds, utilities, valuesOf }, rules);
+  const { itemIds, valuesOf, scores } = candidates;
+  const shown = { itemIds, utilities: ranked?.utilities ?? scores, valuesOf };
+  const { pageSize: size, diversity, progress } = plan;
+  const rules: PageRules = { size, order: ranked ? 'utility' : 'given', diversity, recent: progress.recent };
+  const selection = selectPage(shown, rules);
   warn(run, selection);
   return {
     slateId: slateId(run.nowMs, randomBytes(SLATE_ENTROPY_BYTES)),
     items: selection.selected.map((candidate, i) => pageItem(run, input, candidate, i)),
-    nextPageToken: nextPageToken(run, input, selection, pageTokenKey),
+    nextPageToken: nextPageToken(run, selection, { shown, rules, mayHoldMore: input.mayHoldMore, pageTokenKey }),
     actions: plan.view === View.BASIC ? [] : [...(ranked?.actions ?? [])],
     ...(plan.view === View.EXPLAIN && {
-      explanation: explain(run, input, reasonsAgainst(selection, itemIds.length, rules)),
+      explanation: explain(run, input, selection, reasonsAgainst(selection, shown, rules)),
     }),
   };
 }
@@ -82,16 +80,28 @@ function pageItem(run: Run, input: PageInput, candidate: number, i: number): Mes
   };
 }
 
-function nextPageToken(run: Run, input: PageInput, selection: PageSelection, key: Uint8Array): string {
-  const { plan } = run;
-  const { selected, order } = selection;
-  const more = input.mayHoldMore || order.length > selected.length;
-  if (plan.mode === Mode.SCORE_ONLY || selected.length === 0 || !more) return '';
-  const returned = [...plan.progress.returned, ...selected.map((i) => input.candidates.itemIds[i] as string)];
-  const position = plan.progress.position + selected.length;
-  const token = sealPageToken(key, plan.tokenScope, { returned, position });
+function nextPageToken(
+  run: Run,
+  { selected, order }: PageSelection,
+  { shown, rules, mayHoldMore, pageTokenKey }: NextPage,
+): string {
+  const { mode, progress, tokenScope } = run.plan;
+  const more = mayHoldMore || order.length > selected.length;
+  if (mode === Mode.SCORE_ONLY || selected.length === 0 || !more) return '';
+  const token = sealPageToken(pageTokenKey, tokenScope, {
+    returned: [...progress.returned, ...selected.map((i) => shown.itemIds[i] as string)],
+    position: progress.position + selected.length,
+    recent: recentValues(selected, diversityOf(shown, rules)),
+  });
   if (token === undefined) run.warnings.push(`this is the last page: a chain of pages ends at ${TOKEN_ITEMS} items`);
   return token ?? '';
+}
+
+interface NextPage {
+  readonly shown: PageCandidates;
+  readonly rules: PageRules;
+  readonly mayHoldMore: boolean;
+  readonly pageTokenKey: Uint8Array;
 }
 
 function warn(run: Run, { selected, order }: PageSelection): void {
@@ -100,37 +110,10 @@ function warn(run: Run, { selected, order }: PageSelection): void {
   } else if (selected.length < run.plan.pageSize && order.length > selected.length) {
     run.warnings.push(`diversity leaves ${run.plan.pageSize - selected.length} places of the page empty`);
   }
-}
-
-const REASONS: Readonly<Record<FilterReason, FilteredItem_Reason>> = {
-  seen: FilteredItem_Reason.SEEN,
-  excluded: FilteredItem_Reason.EXCLUDED,
-  returned_before: FilteredItem_Reason.RETURNED_BEFORE,
-  attribute: FilteredItem_Reason.ATTRIBUTE,
-  unknown_item: FilteredItem_Reason.UNKNOWN_ITEM,
-  diversity: FilteredItem_Reason.DIVERSITY,
-  not_a_number: FilteredItem_Reason.NOT_A_NUMBER,
-  below_page: FilteredItem_Reason.BELOW_PAGE,
-};
-
-function explain(
-  { plan }: Run,
-  { candidates, ranked, filtered, known }: PageInput,
-  notShown: ReturnType<typeof reasonsAgainst>,
-): MessageInitShape<typeof ExplanationSchema> {
-  const utilities = ranked?.utilities ?? candidates.scores;
-  return {
-    ...known,
-    ranked: ranked?.utilities.length ?? 0,
-    filtered: [
-      ...filtered.map(({ itemId, reason }) => ({ itemId, reason: REASONS[reason] })),
-      ...notShown.map(({ candidate, reason }) => ({
-        itemId: candidates.itemIds[candidate] as string,
-        reason: REASONS[reason],
-        utility: utilities[candidate] as number,
-      })),
-    ],
-    utilityWeights: { ...plan.weightsInForce },
-    outcomeBudgets: plan.budgets.map((budget) => ({ ...budget, offsetMs: BigInt(budget.offsetMs) })),
-  };
+  const { diversity, progress } = run.plan;
+  for (const attribute of unknownBefore(diversity, progress.recent, progress.position)) {
+    run.warnings.push(
+      `diversity of ${quoted(attribute)} does not count all pages before: they were asked for otherwise`,
+    );
+  }
 }

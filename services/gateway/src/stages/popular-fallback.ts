@@ -1,7 +1,8 @@
 import { EmbeddingType } from '@onepass/contracts';
 import type { FilterReason } from '@onepass/pages';
 import type { PopularItems } from '../served-release.js';
-import type { CandidateSet } from './candidate-set.js';
+import { type CandidateSet, type SourceFields, sourceOf } from './candidate-set.js';
+import type { FilteredOut } from './filtered-out.js';
 
 const NO_SCALES = new Uint8Array(0);
 
@@ -27,11 +28,27 @@ export function popularFallback(
     itemIds: kept.map((place) => popular.itemIds[place]!),
     embeddings: { values: new Uint8Array(rows.buffer), type: EmbeddingType.F16, dimension, scales: NO_SCALES },
     scores,
-    sourcesOf: (i) => [{ name: 'popular', outcome: '', rank: kept[i]!, score: scores[i]! }],
+    sourcesOf: (i) => [sourceAt(kept[i]!)],
     valuesOf: (i, attribute) => {
       const value = popular.attributes[kept[i]!]?.[attribute];
       if (value === undefined) return [];
       return typeof value === 'object' ? value : [String(value)];
     },
   };
+}
+
+/** Who would have been among the first `limit` of the list. */
+export function popularKeptOut(
+  popular: PopularItems,
+  reasonAgainst: (itemId: string) => FilterReason | undefined,
+  limit: number,
+): FilteredOut[] {
+  return popular.itemIds.slice(0, limit).flatMap((itemId, rank) => {
+    const reason = reasonAgainst(itemId);
+    return reason === undefined ? [] : [{ itemId, reason, sources: [sourceAt(rank)] }];
+  });
+}
+
+function sourceAt(rank: number): SourceFields {
+  return sourceOf(undefined, { query: 0, rank, score: 1 / (rank + 1) });
 }

@@ -1,10 +1,11 @@
-import { type Coverage, countItemRows, type retrieval, type ServiceClient } from '@onepass/contracts';
+import { type Coverage, countItemRows, type retrieval, type ServiceClient, View } from '@onepass/contracts';
 import type { EmbeddingBatchFields } from '@onepass/embeddings';
 import { releaseMismatch, unavailable } from '@onepass/errors';
 import type { Budget } from '@onepass/pages';
 import type { ServedRelease } from '../served-release.js';
-import { type CandidateSet, defect, fromRetrieval } from './candidate-set.js';
+import { type CandidateSet, defect, fromRetrieval, sourceOf } from './candidate-set.js';
 import type { Exclusions } from './exclusions.js';
+import { type FilteredOut, filterDetail } from './filtered-out.js';
 import type { Run } from './run.js';
 
 export type RetrievalClient = ServiceClient<typeof retrieval.RetrievalService>;
@@ -18,6 +19,10 @@ export interface Queries {
 export interface Retrieved {
   readonly candidates: CandidateSet;
   readonly coverage: Coverage | undefined;
+  /** Best first; empty unless an explanation is asked for. */
+  readonly keptOut: readonly FilteredOut[];
+  /** By budget of the request: the one it was searched with; empty when they were not searched by. */
+  readonly mergedInto: readonly number[];
 }
 
 /**
@@ -43,16 +48,35 @@ export async function retrieve(
       excludedRows: exclusions.rows,
       filters: [...plan.filters],
       attributes,
+      explain: plan.view === View.EXPLAIN,
     },
     run.call(run.budget.latest('retrieve'), 'retrieve'),
   );
   if (response.releaseId !== release.id) throw releaseMismatch(release.id, response.releaseId, 'the candidates');
   if (response.candidates === undefined) throw defect('retrieval answered without candidates');
-  const candidates = fromRetrieval(response.candidates, queries?.budgets, attributes);
+  const candidates = fromRetrieval(response.candidates, queries?.budgets, attributes, release.model.itemDimension);
   // Nothing found is an answer only where filters or exclusions can be the reason.
   const explained = plan.filters.length > 0 || excluded.length + countItemRows(exclusions.rows) >= release.rows.size;
   if (candidates.itemIds.length === 0 && !explained) throw unavailable('retrieval answered nothing');
-  return { candidates, coverage: response.coverage };
+  return {
+    candidates,
+    coverage: response.coverage,
+    keptOut: keptOutOf(response.keptOut, queries?.budgets, { plan, exclusions }),
+    mergedInto: queries?.budgets === plan.budgets ? response.mergedInto : [],
+  };
+}
+
+function keptOutOf(
+  keptOut: readonly retrieval.KeptOut[],
+  budgets: readonly Budget[] | undefined,
+  { plan, exclusions }: { readonly plan: Run['plan']; readonly exclusions: Exclusions },
+): FilteredOut[] {
+  return keptOut.map(({ itemId, score, queryIndex, rank, filterIndex }) => {
+    if (!Number.isFinite(score)) throw defect('retrieval answered a score that is not a number');
+    const sources = [sourceOf(budgets, { query: queryIndex, rank, score })];
+    if (filterIndex === undefined) return { itemId, reason: exclusions.reasonAgainst(itemId) ?? 'excluded', sources };
+    return { itemId, reason: 'attribute', detail: filterDetail(plan.filters, filterIndex), sources };
+  });
 }
 
 function searchBy({ embeddings, budgets }: Queries) {

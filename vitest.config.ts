@@ -4,11 +4,11 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   ssr: {
     resolve: {
-      conditions: ['source', 'node', 'import', 'module', 'default'],
+      conditions: ['source', 'node', 'import', 'default'],
       externalConditions: ['node', 'import', 'default'],
     },
   },
-  resolve: { conditions: ['source', 'node', 'import', 'module', 'default'] },
+  resolve: { conditions: ['source', 'node', 'import', 'default'] },
   test: {
     include: ['{libs,services,deploy,perf}/**/*.test.ts', 'scripts/**/*.test.mjs'],
     pool: 'forks',

@@ -38,3 +38,10 @@ test("libuv's pool is larger than the graph runs in flight, whatever they are se
   expect(threads('16')).toBe(20);
   expect(threads('many')).toBe(6);
 });
+
+test('metrics have a port of their own in each process, from the one that is set', () => {
+  const metricsPorts = (first: string) =>
+    planMesh({ ...options, env: { ONEPASS_METRICS_PORT: first } }).map((p) => p.env.ONEPASS_METRICS_PORT);
+  expect(metricsPorts('9100')).toEqual(['9101', '9103', '9102', '9100']);
+  expect(metricsPorts('')).toEqual([undefined, undefined, undefined, undefined]);
+});

@@ -40,7 +40,12 @@ export function planMesh(options: MeshPlanOptions): RolePlan[] {
     role,
     program: `${options.root}/services/${role}/dist/main.js`,
     address: `${host}:${port}`,
-    env: { ...common, ONEPASS_PORT: String(port), ...own },
+    env: {
+      ...common,
+      ONEPASS_PORT: String(port),
+      ...metricsPort(env.ONEPASS_METRICS_PORT, ports.indexOf(port)),
+      ...own,
+    },
   });
   return [
     plan('user-encoder', userEncoder, { ONEPASS_DATA_DIR: dataDir, ONEPASS_CELL_DIR: cellDir }),
@@ -52,4 +57,10 @@ export function planMesh(options: MeshPlanOptions): RolePlan[] {
       ONEPASS_RETRIEVAL: `${host}:${retrieval}`,
     }),
   ];
+}
+
+/** On one host each process needs a port of its own: consecutive ones, as the processes' own. */
+function metricsPort(first: string | undefined, offset: number): Record<string, string> {
+  const port = Number(first || 0);
+  return port > 0 ? { ONEPASS_METRICS_PORT: String(port + offset) } : {};
 }

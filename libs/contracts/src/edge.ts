@@ -1,12 +1,20 @@
-import { type SettingValues, sharedSettings } from '@onepass/config';
-import { createLogger, type Logger, Measurements, measureProcess, NO_TRACER, type Tracer } from '@onepass/telemetry';
+import { type SettingValues, sharedSettings, text } from '@onepass/config';
+import { createLogger, type Logger, type Measurements, openTelemetry, type Tracer } from '@onepass/telemetry';
 import { type Connection, connectTo } from './client.js';
+import { openSecurity, securitySettings } from './security.js';
 import type { ServerOptions } from './server.js';
+import { NO_SWITCHES, openSwitches, type Switches } from './switches.js';
+import { telemetrySettings } from './telemetry-settings.js';
 
 /** Settings that every process has, beside those of its role. */
 export const edgeSettings = {
   logLevel: sharedSettings.logLevel,
   drainMs: sharedSettings.drainMs,
+  ...telemetrySettings,
+  ...securitySettings,
+  switches: text('ONEPASS_SWITCHES', 'JSON file of kill switches, watched; empty = none can be turned', {
+    default: '',
+  }),
 };
 
 export type EdgeSettings = SettingValues<typeof edgeSettings>;
@@ -16,26 +24,37 @@ export interface Edge {
   readonly logger: Logger;
   readonly measurements: Measurements;
   readonly tracer: Tracer;
+  readonly switches: Switches;
   /** What startServer takes of it. */
-  readonly server: Pick<ServerOptions, 'role' | 'logger' | 'measurements' | 'tracer' | 'guard' | 'faults'>;
+  readonly server: Omit<ServerOptions, 'host' | 'port' | 'services'>;
   /** A connection to another process of the mesh. */
   connect(address: string): Connection;
   /** Writes out what is pending. */
   close(): Promise<void>;
 }
 
-/** @throws OnepassError `startup`, one sentence naming the setting or file. */
-export async function openEdge(role: string, settings: EdgeSettings): Promise<Edge> {
+/**
+ * @param releaseId what the process serves, for its telemetry
+ * @throws OnepassError `startup`, one sentence naming the setting or file.
+ */
+export async function openEdge(role: string, settings: EdgeSettings, releaseId?: string): Promise<Edge> {
   const logger = createLogger(role, settings.logLevel);
-  const measurements = new Measurements();
-  measureProcess(measurements);
-  const tracer = NO_TRACER;
+  const telemetry = await openTelemetry({ role, releaseId, logger, ...settings });
+  const { measurements, tracer } = telemetry;
+  const { transport, guard, close } = openSecurity(settings, logger, measurements);
+  const { switches: file } = settings;
+  const switches = file === '' ? NO_SWITCHES : await openSwitches(file, logger, measurements);
   return {
     logger,
     measurements,
     tracer,
-    server: { role, logger, measurements, tracer },
-    connect: (address) => connectTo(address, measurements),
-    close: async () => {},
+    switches,
+    server: { role, logger, measurements, tracer, switches, transport, guard },
+    connect: (address) => connectTo(address, { measurements, transport }),
+    close: async () => {
+      switches.close();
+      close();
+      await telemetry.close();
+    },
   };
 }

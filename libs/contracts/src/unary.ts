@@ -9,6 +9,7 @@ import {
 import type * as grpc from '@grpc/grpc-js';
 import { invalidArgument, OnepassError, unimplemented } from '@onepass/errors';
 import type { Logger, Measurements, RpcMethod, Span, Tracer } from '@onepass/telemetry';
+import { accessLog } from './access-log.js';
 import type { Faults } from './faults.js';
 import type { CallGuard, Grant } from './guard.js';
 import { type AnyHandler, asBuffer, type Implementation, isUnary, methodPath } from './implement.js';
@@ -61,6 +62,7 @@ function unary(method: DescMethodUnary, handler: AnyHandler, path: CallPath) {
   const { logger, measurements, tracer, guard } = path;
   const fullName = methodPath(method);
   const name = fullName.slice(1) as RpcMethod;
+  const logFailure = accessLog(logger, name);
   const finish = (span: Span, started: number, error?: OnepassError) => {
     const code = statusCode(error?.kind);
     measurements.record('rpc.server.call.duration', (performance.now() - started) / 1000, {
@@ -84,10 +86,9 @@ function unary(method: DescMethodUnary, handler: AnyHandler, path: CallPath) {
       finish(span, started);
     } catch (thrown) {
       const error = OnepassError.from(thrown);
-      if (error.kind === 'internal')
-        logger.error({ method: name, err: error.cause ?? error, ...span.logFields }, 'call failed');
       callback(toStatus(error));
       finish(span, started, error);
+      logFailure(error, { span, caller: grant?.caller.name, ms: performance.now() - started });
     } finally {
       grant?.release();
     }

@@ -1,5 +1,5 @@
 import { OnepassError, unavailable } from '@onepass/errors';
-import { NO_SPAN } from '@onepass/telemetry';
+import { NO_SPAN, type Span } from '@onepass/telemetry';
 import type { LeafRequest, LeafShard } from './leaf.js';
 import { bestHits, type Hits } from './top.js';
 
@@ -15,7 +15,7 @@ export interface RootOptions {
   /** By row of the item table: ties are ordered by them. */
   readonly ids: readonly string[];
   /** Told of every leaf that failed or was late. */
-  readonly onLeafFailure: (leaf: number, cause: unknown) => void;
+  readonly onLeafFailure: (leaf: number, cause: unknown, span: Span) => void;
 }
 
 /** Asks all leaves and merges what they found. */
@@ -58,7 +58,7 @@ export class Root {
     const parts = new Map<number, readonly Hits[]>();
     for (const [i, outcome] of settled.entries()) {
       if (outcome.hits) parts.set(leaves[i]!, outcome.hits);
-      else this.#options.onLeafFailure(leaves[i]!, outcome.cause);
+      else this.#options.onLeafFailure(leaves[i]!, outcome.cause, request.span ?? NO_SPAN);
     }
     return parts;
   }

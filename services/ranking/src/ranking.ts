@@ -15,7 +15,7 @@ export const rankingProgram: RoleProgram = {
   start: async (env) => {
     const settings = readSettings(rankingSettings, env);
     const release = await loadRelease(settings.releaseDir);
-    return startRanking(settings, release, await openEdge('ranking', settings));
+    return startRanking(settings, release, await openEdge('ranking', settings, release.id));
   },
 };
 

@@ -1,6 +1,6 @@
 import { dotF16 } from '@onepass/embeddings';
 import { type ItemMetadata, type Items, openItems, openMetadata, openPopular, type Release } from '@onepass/release';
-import type { Logger, Measurements } from '@onepass/telemetry';
+import { type Logger, type Measurements, rarely } from '@onepass/telemetry';
 import { AttributeColumns, commonDirection, openLeaves, Root, type RowSearch } from '@onepass/vectors';
 
 /** A release as retrieval holds it. */
@@ -31,12 +31,13 @@ export async function openServedIndex(release: Release, telemetry: IndexTelemetr
   const leaves = await openLeaves(release, items, rowSearch);
   const popular = new Map<string, Uint32Array>();
   for (const [surface, rows] of await openPopular(release, items)) popular.set(surface, popularFirst(rows, items));
+  const rare = rarely(logger);
   const root = new Root({
     leaves,
     ids: items.ids,
-    onLeafFailure: (leaf, cause) => {
+    onLeafFailure: (leaf, cause, span) => {
       measurements.count('onepass.search.shards', { 'onepass.shard.outcome': 'failed' });
-      logger.warn({ leaf, err: cause }, 'a shard did not answer');
+      rare.warn({ leaf, err: cause, ...span.logFields }, `shard ${leaf} did not answer`);
     },
   });
   measurements.observe('onepass.index.items', () => items.count);

@@ -19,9 +19,9 @@ export const retrievalProgram: RoleProgram = {
  * @throws OnepassError `startup`: one sentence naming the setting, file or port.
  */
 export async function startRetrieval(settings: RetrievalSettings): Promise<RunningRole> {
-  const edge = await openEdge('retrieval', settings);
-  const { logger, measurements } = edge;
   const release = await loadRelease(settings.releaseDir);
+  const edge = await openEdge('retrieval', settings, release.id);
+  const { logger, measurements } = edge;
   const index = await openServedIndex(release, { rowSearch: usearchRows, logger, measurements });
   const server = await startServer({
     ...edge.server,

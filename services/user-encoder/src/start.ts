@@ -35,7 +35,8 @@ const REMEMBERED_PER_SLOT = 2;
  * @throws OnepassError `startup`: one sentence naming the setting, file or port.
  */
 export async function startUserEncoder(settings: UserEncoderSettings): Promise<RunningRole> {
-  const edge = await openEdge('user-encoder', settings);
+  const release = await loadRelease(settings.releaseDir);
+  const edge = await openEdge('user-encoder', settings, release.id);
   const { logger, measurements } = edge;
   const closing: (() => Promise<void> | void)[] = [() => edge.close()];
   // The server first, then what it uses: graph runs write to the pool's memory and die on it when it is gone.
@@ -43,7 +44,6 @@ export async function startUserEncoder(settings: UserEncoderSettings): Promise<R
     for (const one of closing.splice(0).reverse()) await one();
   };
   try {
-    const release = await loadRelease(settings.releaseDir);
     const model = servedModel(release, await openItems(release));
     const pool = makePool(release, settings, measurements, closing);
     const history = openLmdbHistory(join(settings.dataDir, HISTORY_FOLDER));

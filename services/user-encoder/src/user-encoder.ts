@@ -5,7 +5,7 @@ import type { HistoryHead, HistoryStore } from '@onepass/history';
 import type { RunTiming } from '@onepass/inference';
 import type { KvPoolWriter, KvReference, SlotState } from '@onepass/kv';
 import type { PersonKey } from '@onepass/routing';
-import { type Logger, type Measurements, tellGraphRun } from '@onepass/telemetry';
+import { type Logger, type Measurements, rarely, tellGraphRun } from '@onepass/telemetry';
 import type { EncodeAsk } from './encode-ask.js';
 import { type Held, type HistoryPlan, planHistory } from './history-plan.js';
 import { PersonQueue } from './person-queue.js';
@@ -87,7 +87,7 @@ export class UserEncoder {
   readonly #inWork = new Set<Promise<unknown>>();
 
   constructor(parts: UserEncoderParts) {
-    this.#parts = parts;
+    this.#parts = { ...parts, logger: rarely(parts.logger) };
     this.#states = new PersonStates(parts.rememberedPersons);
     parts.measurements.observe('onepass.persons.remembered', () => this.#states.size);
     parts.measurements.observe('onepass.persons.in_work', () => this.#queue.size);

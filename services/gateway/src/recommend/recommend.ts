@@ -11,7 +11,7 @@ import {
 } from '@onepass/contracts';
 import { invalidArgument, OnepassError, unavailable } from '@onepass/errors';
 import type { HistoryHead, HistoryStore } from '@onepass/history';
-import type { Logger, Measurements } from '@onepass/telemetry';
+import { type Logger, type Measurements, rarely } from '@onepass/telemetry';
 import type { Cell, Cells } from '../cells.js';
 import type { RememberedSlates } from '../remembered-slates.js';
 import type { ServedRelease } from '../served-release.js';
@@ -65,7 +65,7 @@ export class Recommender {
   readonly #parts: RecommenderParts;
 
   constructor(parts: RecommenderParts) {
-    this.#parts = parts;
+    this.#parts = { ...parts, logger: rarely(parts.logger) };
   }
 
   async recommend(request: RecommendRequest, call: ServerCall): Promise<Response> {

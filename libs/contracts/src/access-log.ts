@@ -1,0 +1,29 @@
+import type { ErrorKind, OnepassError } from '@onepass/errors';
+import { type Logger, type RpcMethod, rarely, type Span } from '@onepass/telemetry';
+
+/** Calls that were not even begun; in overload, or from a caller without rights, they come by the thousand. */
+const REFUSALS: readonly ErrorKind[] = ['overloaded', 'unauthenticated', 'permission_denied'];
+
+/**
+ * Writes a line for every call that failed, and none for those that went well. Of refusals one line every while. What a caller sent is not
+ * repeated: of wrong fields their names alone are told, since their values may be anybody's ids.
+ */
+export function accessLog(logger: Logger, method: RpcMethod) {
+  const rare = rarely(logger);
+  return (error: OnepassError, call: { span: Span; caller: string | undefined; ms: number }): void => {
+    const { kind, detail } = error;
+    const fields = {
+      method,
+      kind,
+      caller: call.caller,
+      ms: Math.round(call.ms * 10) / 10,
+      ...(detail.kind === 'invalid_argument'
+        ? { fields: detail.violations.map((violation) => violation.field) }
+        : { why: error.message }),
+      ...call.span.logFields,
+    };
+    if (kind === 'internal') logger.error({ ...fields, err: error.cause ?? error }, 'call failed');
+    else if (REFUSALS.includes(kind)) rare.warn(fields, `call refused: ${kind}`);
+    else logger.info(fields, 'call failed');
+  };
+}

@@ -1,0 +1,17 @@
+import { createRequire } from 'node:module';
+import { hostname } from 'node:os';
+
+/** Which process it is that tells, under OpenTelemetry's names. */
+export type Resource = Readonly<Record<string, string | number>>;
+
+const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+
+export function resourceOf(role: string, releaseId: string | undefined): Resource {
+  return {
+    'service.name': `onepass-${role}`,
+    'service.version': version,
+    'host.name': hostname(),
+    'process.pid': process.pid,
+    ...(releaseId !== undefined && { 'onepass.release.id': releaseId }),
+  };
+}

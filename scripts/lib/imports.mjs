@@ -23,6 +23,7 @@ export const RULES = {
     'onnxruntime-node': ['inference'],
     usearch: ['vectors'],
     lmdb: ['history'],
+    ioredis: ['history'],
     '@grpc/grpc-js': ['contracts'],
     '@grpc/reflection': ['contracts'],
     'grpc-health-check': ['contracts'],
@@ -105,7 +106,8 @@ function rank(p, rules) {
   const layer = rules.layers.findIndex((names) => names.includes(p.name));
   if (layer >= 0) return layer;
   if (p.folder.startsWith('services/')) return rules.layers.length;
-  return p.folder.startsWith('deploy/') ? rules.layers.length + 1 : rules.layers.length + 2;
+  if (p.folder === 'deploy/local') return rules.layers.length + 1;
+  return p.folder.startsWith('deploy/') ? rules.layers.length + 2 : rules.layers.length + 3;
 }
 
 /**

@@ -1,4 +1,5 @@
-import { type AppendResult, eventTime, type NewEvent } from './event.js';
+import { encodeEvent, markRetracted, type StoredHead } from './codec.js';
+import { type AppendResult, DUPLICATE_SPAN, eventTime, type NewEvent } from './event.js';
 
 /** What is known of an event id within the last `DUPLICATE_SPAN` events. */
 export interface KnownEvent {
@@ -45,6 +46,44 @@ export function admit(
     } else results.push(verdict);
   }
   return { results, admitted };
+}
+
+/** What an append changes in a history. */
+export interface Changes {
+  readonly head: StoredHead;
+  /** Values by sequence: new events, and older ones that are now retracted. */
+  readonly events: ReadonlyMap<number, Buffer>;
+  /** Sequences by the event id that now leads to them. */
+  readonly ids: ReadonlyMap<string, number>;
+}
+
+/**
+ * Chains admitted events to what is held.
+ * @param heldAt what the store holds at a sequence that is retracted
+ */
+export function changesOf(
+  admitted: readonly Admitted[],
+  held: StoredHead,
+  heldAt: (sequence: number) => Buffer,
+): Changes {
+  const events = new Map<number, Buffer>();
+  const ids = new Map<string, number>();
+  let head = held;
+  for (const { event, sequence, retracts } of admitted) {
+    const effectiveMs = Math.max(event.timeMs, head.effectiveMs);
+    const { bytes, hash } = encodeEvent({ ...event, effectiveMs, retracts }, head.hash);
+    events.set(sequence, bytes);
+    if (retracts === undefined) ids.set(event.eventId, sequence);
+    else events.set(retracts, markRetracted(events.get(retracts) ?? heldAt(retracts)));
+    head = { sequence, hash, effectiveMs };
+  }
+  return { head, events, ids };
+}
+
+/** The sequences that leave the span of recognised repeats when a history grows: their ids are to be dropped. */
+export function leavingSpan(fromSequence: number, toSequence: number): number[] {
+  const first = Math.max(1, fromSequence - DUPLICATE_SPAN + 1);
+  return Array.from({ length: Math.max(0, toSequence - DUPLICATE_SPAN - first + 1) }, (_, i) => first + i);
 }
 
 function judge(event: NewEvent, known: KnownEvent | undefined, nowMs: number): AppendResult | { timeMs: number } {

@@ -16,6 +16,10 @@ export interface StoredHead extends HistoryHead {
 
 export const EMPTY_HEAD: StoredHead = { sequence: 0, hash: 0n, effectiveMs: 0 };
 
+export function endOf({ sequence, hash }: StoredHead): HistoryHead {
+  return { sequence, hash };
+}
+
 export function encodeHead(head: StoredHead): Buffer {
   const bytes = Buffer.allocUnsafe(20);
   bytes.writeUIntBE(head.sequence, 0, 6);

@@ -1,18 +1,17 @@
 import { setImmediate } from 'node:timers/promises';
-import { type Admitted, admit, type KnownEvent } from './append.js';
+import { admit, changesOf, type KnownEvent, leavingSpan } from './append.js';
 import {
   decodeEvent,
   decodeHash,
   decodeHead,
   decodeItemId,
   EMPTY_HEAD,
-  encodeEvent,
   encodeHead,
+  endOf,
   isEffective,
-  markRetracted,
   type StoredHead,
 } from './codec.js';
-import { DUPLICATE_SPAN, type HistoryEvent, type HistoryHead, type NewEvent } from './event.js';
+import type { HistoryEvent, HistoryHead, NewEvent } from './event.js';
 import { type Lmdb, type LmdbOptions, openLmdb, type Records, removeRange } from './lmdb.js';
 import {
   afterPerson,
@@ -134,32 +133,18 @@ class LmdbHistory implements HistoryStore {
 function appendIn(records: Records, person: string, events: readonly NewEvent[], nowMs: number): Appended {
   const held = readHead(records, person);
   const { results, admitted } = admit(events, held.sequence, nowMs, (id) => knownEvent(records, person, id));
-  let head = held;
-  for (const one of admitted) head = writeEvent(records, person, one, head);
-  if (head !== held) records.put(headKey(person), encodeHead(head));
-  return { results, head: endOf(head) };
-}
-
-function writeEvent(records: Records, person: string, one: Admitted, head: StoredHead): StoredHead {
-  const { event, sequence, retracts } = one;
-  const effectiveMs = Math.max(event.timeMs, head.effectiveMs);
-  const { bytes, hash } = encodeEvent({ ...event, effectiveMs, retracts }, head.hash);
-  records.put(eventKey(person, sequence), bytes);
-  if (retracts === undefined) {
-    records.put(idKey(person, event.eventId), sequenceValue(sequence));
-  } else {
-    const key = eventKey(person, retracts);
-    records.put(key, markRetracted(records.get(key)!));
-  }
-  forgetId(records, person, sequence - DUPLICATE_SPAN);
-  return { sequence, hash, effectiveMs };
+  if (admitted.length === 0) return { results, head: endOf(held) };
+  const changes = changesOf(admitted, held, (sequence) => records.get(eventKey(person, sequence))!);
+  for (const [sequence, bytes] of changes.events) records.put(eventKey(person, sequence), bytes);
+  for (const [eventId, sequence] of changes.ids) records.put(idKey(person, eventId), sequenceValue(sequence));
+  records.put(headKey(person), encodeHead(changes.head));
+  for (const sequence of leavingSpan(held.sequence, changes.head.sequence)) forgetId(records, person, sequence);
+  return { results, head: endOf(changes.head) };
 }
 
 /** Drops the id of an event that has left the span of recognised repeats. */
 function forgetId(records: Records, person: string, sequence: number): void {
-  const bytes = sequence > 0 ? records.get(eventKey(person, sequence)) : undefined;
-  if (bytes === undefined) return;
-  const key = idKey(person, decodeEvent(bytes, sequence).eventId);
+  const key = idKey(person, decodeEvent(records.get(eventKey(person, sequence))!, sequence).eventId);
   const value = records.get(key);
   // A retract's id leads to the event it took back.
   if (value !== undefined && sequenceFrom(value) === sequence) records.remove(key);
@@ -175,10 +160,6 @@ function knownEvent(records: Records, person: string, eventId: string): KnownEve
 function readHead(records: Records, person: string): StoredHead {
   const bytes = records.get(headKey(person));
   return bytes === undefined ? EMPTY_HEAD : decodeHead(bytes);
-}
-
-function endOf({ sequence, hash }: StoredHead): HistoryHead {
-  return { sequence, hash };
 }
 
 function backwards(records: Records, person: string, from: number, to = 0) {

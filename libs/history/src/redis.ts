@@ -1,0 +1,210 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { OnepassError, startupError } from '@onepass/errors';
+import { Cluster, Redis } from 'ioredis';
+import { storeFailure } from './failure.js';
+import type { RedisPlace } from './settings.js';
+
+export interface RedisTerms {
+  /** How long one command may take, in ms. */
+  readonly timeoutMs: number;
+  /** The operator vouches for what a server that allows no CONFIG GET does not say. */
+  readonly checkedByOperator: boolean;
+}
+
+/** Lua that one call runs as a whole. All its keys share one hash tag. */
+export interface Script {
+  readonly lua: string;
+  readonly sha: string;
+}
+
+export function script(lua: string): Script {
+  return { lua, sha: createHash('sha1').update(lua).digest('hex') };
+}
+
+/** An acknowledged write survives a crash of the server only under these. */
+const REQUIRED = {
+  appendonly: 'yes',
+  appendfsync: 'always',
+  'no-appendfsync-on-rewrite': 'no',
+  'maxmemory-policy': 'noeviction',
+} as const;
+
+const START_MS = 5_000;
+const CONNECT_MS = 1_000;
+const SCAN_PAGE = 512;
+
+/**
+ * Commands fail fast: none waits for a server that is away, none is sent twice.
+ * @param what is kept there, for an error's sentence
+ * @throws OnepassError `startup`, one sentence that names the server and the setting
+ */
+export async function openRedis(what: string, place: RedisPlace, terms: RedisTerms): Promise<RedisRecords> {
+  const client = place.nodes.length > 1 ? newCluster(place, terms) : newSingle(place, terms);
+  let reason = `it was not ready within ${START_MS} ms`;
+  // Also keeps ioredis from printing what goes wrong.
+  for (const event of ['error', 'node error']) {
+    client.on(event, (error: Error) => {
+      reason = error.message;
+    });
+  }
+  try {
+    // A cluster that is not whole yet leaves connect() without an answer.
+    await Promise.race([client.connect(), once(client, 'ready', { signal: AbortSignal.timeout(START_MS) })]);
+    for (const master of mastersOf(client)) await checkServer(master, place, terms);
+    return new RedisRecords(what, client);
+  } catch (error) {
+    client.disconnect();
+    if (error instanceof OnepassError) throw error;
+    const nodes = place.nodes.map(address).join(', ');
+    throw startupError(`ONEPASS_HISTORY: the Redis at ${nodes} cannot be used: ${reason}`);
+  }
+}
+
+function commonOptions({ tls, username, password }: RedisPlace, { timeoutMs }: RedisTerms) {
+  return {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(tls ? { tls: {} } : {}),
+    protocol: 2 as const,
+    disableClientInfo: true,
+    connectTimeout: CONNECT_MS,
+    commandTimeout: timeoutMs,
+    // Commands for a server that has stopped would else pile up on their way to it.
+    socketTimeout: 4 * timeoutMs,
+    // A command may have been carried out though its answer was lost.
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+  };
+}
+
+const retryDelay = (times: number) => Math.min(50 * times, 500);
+
+function newSingle(place: RedisPlace, terms: RedisTerms): Redis {
+  return new Redis({
+    ...commonOptions(place, terms),
+    ...place.nodes[0],
+    db: place.database,
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    retryStrategy: retryDelay,
+  });
+}
+
+function newCluster(place: RedisPlace, terms: RedisTerms): Cluster {
+  return new Cluster([...place.nodes], {
+    redisOptions: commonOptions(place, terms),
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    scaleReads: 'master',
+    // As above: not sent again by itself. A slot that has moved is another matter.
+    retryDelayOnFailover: 0,
+    slotsRefreshInterval: 1_000,
+    clusterRetryStrategy: retryDelay,
+  });
+}
+
+function mastersOf(client: Redis | Cluster): Redis[] {
+  return client instanceof Redis ? [client] : client.nodes('master');
+}
+
+/** @throws OnepassError `startup` when the server could lose what it acknowledged */
+async function checkServer(server: Redis, place: RedisPlace, terms: RedisTerms): Promise<void> {
+  const { host = '', port = 0 } = server.options;
+  const name = `ONEPASS_HISTORY: the Redis at ${address({ host, port })}`;
+  if (place.nodes.length === 1 && /cluster_enabled:1/.test(await server.info('cluster'))) {
+    throw startupError(`${name} is a node of a cluster: name several of its nodes, with , between`);
+  }
+  if (terms.checkedByOperator) return;
+  for (const [setting, wanted] of Object.entries(REQUIRED)) {
+    const value = await configured(server, setting).catch((error: Error) => {
+      const all = Object.entries(REQUIRED).map((pair) => pair.join(' '));
+      throw startupError(
+        `${name} does not allow CONFIG GET (${error.message}): see to ${all.join(', ')} and set ONEPASS_HISTORY_CHECKED=yes`,
+      );
+    });
+    if (value !== wanted) {
+      throw startupError(
+        `${name} has ${setting} ${value}; to keep what it acknowledges it must have ${setting} ${wanted}`,
+      );
+    }
+  }
+}
+
+async function configured(server: Redis, setting: string): Promise<unknown> {
+  const [, value] = (await server.config('GET', setting)) as unknown[];
+  return value;
+}
+
+function address({ host, port }: { readonly host: string; readonly port: number }): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Hashes and scripts of one Redis or cluster; what fails comes out as an OnepassError. */
+export class RedisRecords {
+  readonly #what: string;
+  readonly #client: Redis | Cluster;
+
+  constructor(what: string, client: Redis | Cluster) {
+    this.#what = what;
+    this.#client = client;
+  }
+
+  /** Values of a hash's fields, all of one moment. */
+  fields(key: string, fields: readonly string[]): Promise<(Buffer | null)[]> {
+    return this.#told('read', this.#client.hmgetBuffer(key, ...fields));
+  }
+
+  /** Members of a sorted set, all of one moment. */
+  members(key: string): Promise<string[]> {
+    return this.#told('read', this.#client.zrange(key, '0', '-1'));
+  }
+
+  /** Resolves with the script's number when what it wrote is durable. */
+  async run({ lua, sha }: Script, keys: readonly string[], values: readonly (string | Buffer)[]): Promise<number> {
+    const all = [...keys, ...values];
+    const answer = this.#client.evalsha(sha, keys.length, ...all).catch((error: Error) => {
+      if (!error.message.startsWith('NOSCRIPT')) throw error;
+      return this.#client.eval(lua, keys.length, ...all);
+    });
+    return (await this.#told('written', answer)) as number;
+  }
+
+  /** Resolves when the keys, which share one hash tag, are durably gone. */
+  async drop(...keys: string[]): Promise<void> {
+    await this.#told('written', this.#client.unlink(...keys));
+  }
+
+  /** The hash tags of all keys `prefix{tag}`, each once; of those written or dropped meanwhile, some. */
+  async *tags(prefix: string): AsyncIterable<string> {
+    // SCAN may tell a key twice.
+    const seen = new Set<string>();
+    for (const master of mastersOf(this.#client)) {
+      let cursor = '0';
+      do {
+        const page = await this.#told('read', master.scan(cursor, 'MATCH', `${prefix}{*}`, 'COUNT', SCAN_PAGE));
+        cursor = page[0];
+        for (const key of page[1]) {
+          const tag = key.slice(prefix.length + 1, -1);
+          if (!seen.has(tag)) yield tag;
+          seen.add(tag);
+        }
+      } while (cursor !== '0');
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#client.status === 'ready') await this.#client.quit().catch(() => {});
+    this.#client.disconnect();
+  }
+
+  async #told<T>(verb: 'read' | 'written', answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      // ioredis hangs the command with its arguments on the error: those are of a person, and a cause is logged.
+      throw storeFailure(this.#what, verb, new Error(error instanceof Error ? error.message : String(error)));
+    }
+  }
+}

@@ -137,7 +137,9 @@ export class Admission {
       finish: (outcome) => {
         if (finished) return;
         finished = true;
-        this.#finished(beganMs, outcome);
+        // Who gave less time than a call takes says nothing by being late.
+        const hasty = applicant.deadlineMs - beganMs < this.#limit.serviceMs;
+        this.#finished(beganMs, outcome === 'late' && hasty ? undefined : outcome);
       },
     });
   }
@@ -176,7 +178,7 @@ export interface AdmittedTerms {
 
 /**
  * Does `work` when it is admitted.
- * @param work how it went, for the limit, is what it answers beside its result; a rejection says nothing
+ * @param work how it went, for the limit, is what it answers beside its result; of rejections only a missed deadline says something
  * @throws OnepassError `overloaded`; the signal's reason when it is aborted before the work's turn, which then never begins; else what the
  * work throws
  */
@@ -199,7 +201,7 @@ export function admitted<T>(
           resolve(result);
         },
         (error) => {
-          ticket.finish(undefined);
+          ticket.finish(OnepassError.from(error).kind === 'deadline_exceeded' ? 'late' : undefined);
           reject(error);
         },
       );

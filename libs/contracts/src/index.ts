@@ -1,3 +1,4 @@
+export * from './admission.js';
 export * from './client.js';
 export { SERVICES_OF_ROLE } from './contract-methods.js';
 export * from './edge.js';

@@ -1,7 +1,7 @@
-/** What gives way first when there is more work than time; crosses the wire as a header. */
-export const PRIORITIES = ['interactive', 'prefetch', 'batch'] as const;
+import { PRIORITIES, type Priority } from '@onepass/admission';
 
-export type CallPriority = (typeof PRIORITIES)[number];
+/** What gives way first when there is more work than time; crosses the wire as a header. */
+export type CallPriority = Priority;
 
 export const PRIORITY_HEADER = 'onepass-priority';
 

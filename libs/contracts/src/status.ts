@@ -109,6 +109,15 @@ function detailOf(error: grpc.ServiceError): ErrorDetail {
   }
 }
 
+/** Whether a call failed without an answer of any server: it could not be sent, or its connection was lost. */
+export function isUnreachable({ kind, cause }: OnepassError): boolean {
+  return kind === 'unavailable' && isServiceError(cause) && cause.metadata.get(DETAILS_TRAILER).length === 0;
+}
+
+function isServiceError(cause: unknown): cause is grpc.ServiceError {
+  return cause instanceof Error && 'metadata' in cause && cause.metadata instanceof grpc.Metadata;
+}
+
 function trailerDetails(error: grpc.ServiceError): Any[] {
   const bytes = error.metadata?.get(DETAILS_TRAILER)[0];
   if (!(bytes instanceof Buffer)) return [];

@@ -184,7 +184,7 @@ test('a provider the library lacks, and too few threads of libuv, are one senten
     /^execution provider cuda is not to be had: .*libonnxruntime_providers_cuda\.so" does not exist$/,
   );
   expect(() => createEngine({ provider: 'cpu', inFlight: 4, threads: 1 })).toThrow(
-    '4 graph runs in flight need UV_THREADPOOL_SIZE of at least 5 in the environment, it is 4',
+    "ONEPASS_INFERENCE_IN_FLIGHT is 4 and UV_THREADPOOL_SIZE 4: of libuv's threads one must be left",
   );
 });
 

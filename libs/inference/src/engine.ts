@@ -1,3 +1,4 @@
+import type { Priority } from '@onepass/admission';
 import type { BufferPool } from './buffers.js';
 
 /**
@@ -22,6 +23,8 @@ export interface RunTerms {
   readonly signal?: AbortSignal | undefined;
   /** Epoch ms. A run that would have to wait and is not likely to be done by then is refused at once. */
   readonly deadlineMs?: number | undefined;
+  /** Absent = interactive. */
+  readonly priority?: Priority | undefined;
 }
 
 /** One loaded graph; its runs share one session, from any number of callers at once. */
@@ -29,7 +32,7 @@ export interface Graph {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   /**
-   * Runs without blocking the event loop, in order of asking. All inputs and all outputs must be given, outputs preallocated.
+   * Runs without blocking the event loop, by priority and in order of asking. All inputs and all outputs must be given, outputs preallocated.
    * `signal`: aborted while queued, rejects at once and never runs; aborted while running, stops at the next operator and rejects
    * when the native side has let go of the tensors.
    * @throws OnepassError the signal's reason (`cancelled` when that is not one of ours), `overloaded`, or `internal` whose cause says
@@ -51,6 +54,8 @@ export interface InferenceEngine {
   readonly queued: number;
   /** Runs that are under way. */
   readonly running: number;
+  /** Runs that began so far. */
+  readonly started: number;
   /** @throws OnepassError `startup` naming the file. External data is looked for beside it. */
   load(path: string): Promise<Graph>;
   /** Waits for the runs under way and queued, then gives everything back. Buffers must not be used afterwards. */

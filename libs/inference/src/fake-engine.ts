@@ -21,9 +21,9 @@ export class FakeEngine implements InferenceEngine {
   readonly #graphs: Readonly<Record<string, FakeGraph>>;
   readonly #queue: RunQueue;
 
-  constructor(graphs: Readonly<Record<string, FakeGraph>>, inFlight = 1) {
+  constructor(graphs: Readonly<Record<string, FakeGraph>>, inFlight = 1, maxQueued = 256) {
     this.#graphs = graphs;
-    this.#queue = new RunQueue(inFlight);
+    this.#queue = new RunQueue({ lanes: inFlight, maxQueued });
   }
 
   get queued(): number {
@@ -32,6 +32,10 @@ export class FakeEngine implements InferenceEngine {
 
   get running(): number {
     return this.#queue.running;
+  }
+
+  get started(): number {
+    return this.#queue.started;
   }
 
   async load(path: string): Promise<Graph> {

@@ -18,6 +18,8 @@ export interface EngineOptions {
 }
 
 const LIBUV_DEFAULT_THREADS = 4;
+/** A run that waits behind this many more is late for any page; the bound is for calls without a deadline. */
+const MAX_QUEUED = 256;
 const LANE_BYTES = MAX_TENSORS * BigUint64Array.BYTES_PER_ELEMENT;
 
 /**
@@ -44,7 +46,7 @@ class OnnxEngine implements InferenceEngine {
     this.#host = {
       runtime,
       sessionOptions: makeSessionOptions(runtime, options.threads, provider),
-      queue: new RunQueue(options.inFlight),
+      queue: new RunQueue({ lanes: options.inFlight, maxQueued: MAX_QUEUED }),
       lanes: makeLanes(runtime, options.inFlight),
     };
   }
@@ -55,6 +57,10 @@ class OnnxEngine implements InferenceEngine {
 
   get running(): number {
     return this.#host.queue.running;
+  }
+
+  get started(): number {
+    return this.#host.queue.started;
   }
 
   async load(path: string): Promise<Graph> {
@@ -75,10 +81,10 @@ class OnnxEngine implements InferenceEngine {
 
 /** Files and names wait on libuv's threads too: at least one must be left when all runs are in flight. */
 function requireThreads(inFlight: number): void {
-  const threads = Number(process.env.UV_THREADPOOL_SIZE || LIBUV_DEFAULT_THREADS);
-  if (inFlight < threads) return;
+  const set = process.env.UV_THREADPOOL_SIZE || String(LIBUV_DEFAULT_THREADS);
+  if (inFlight < Number(set)) return;
   throw startupError(
-    `${inFlight} graph runs in flight need UV_THREADPOOL_SIZE of at least ${inFlight + 1} in the environment, it is ${threads}`,
+    `ONEPASS_INFERENCE_IN_FLIGHT is ${inFlight} and UV_THREADPOOL_SIZE ${set}: of libuv's threads one must be left, so the latter must be at least ${inFlight + 1}`,
   );
 }
 

@@ -77,8 +77,9 @@ export class OnnxGraph implements Graph {
     }
   }
 
-  async run(inputs: Tensors, outputs: Tensors, { signal, deadlineMs }: RunTerms = {}): Promise<RunTiming> {
+  async run(inputs: Tensors, outputs: Tensors, terms: RunTerms = {}): Promise<RunTiming> {
     checkTensors(this.#name, [this.#inputSpecs, inputs], [this.#outputSpecs, outputs]);
+    const { signal, deadlineMs, priority } = terms;
     const asked = performance.now();
     const work = async (lane: number) => {
       const started = performance.now();
@@ -87,7 +88,7 @@ export class OnnxGraph implements Graph {
       this.#usualMs += (runMs - this.#usualMs) * USUAL_WEIGHT;
       return { queueMicros: micros(started - asked), runMicros: micros(runMs) };
     };
-    return this.#host.queue.schedule(work, { signal, deadlineMs, expectedMs: this.#usualMs });
+    return this.#host.queue.schedule(work, { signal, deadlineMs, priority, expectedMs: this.#usualMs });
   }
 
   release(): void {

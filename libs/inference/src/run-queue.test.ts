@@ -14,7 +14,7 @@ function deferred(): { promise: Promise<void>; resolve: () => void } {
 test('runs start in order of asking, never more than the lanes, and no two share a lane', async () => {
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 1, max: 4 }), fc.array(fc.nat(3), { maxLength: 20 }), async (lanes, turns) => {
-      const queue = new RunQueue(lanes);
+      const queue = new RunQueue({ lanes, maxQueued: 256 });
       const started: number[] = [];
       const busy = new Set<number>();
       const work = turns.map((count, index) =>
@@ -37,7 +37,7 @@ test('runs start in order of asking, never more than the lanes, and no two share
 });
 
 test('work that was aborted in the queue never runs, keeps its reason, and holds nobody up', async () => {
-  const queue = new RunQueue(1);
+  const queue = new RunQueue({ lanes: 1, maxQueued: 256 });
   const first = deferred();
   const running = queue.schedule(() => first.promise);
   const late = new OnepassError({ kind: 'deadline_exceeded' }, 'too late');
@@ -59,7 +59,7 @@ test('work that was aborted in the queue never runs, keeps its reason, and holds
 });
 
 test('work that fails gives its lane back', async () => {
-  const queue = new RunQueue(1);
+  const queue = new RunQueue({ lanes: 1, maxQueued: 256 });
   await expect(queue.schedule(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
   await expect(
     queue.schedule(() => {
@@ -70,7 +70,7 @@ test('work that fails gives its lane back', async () => {
 });
 
 test('work that would wait beyond its deadline is refused at once with when to try again', async () => {
-  const queue = new RunQueue(2);
+  const queue = new RunQueue({ lanes: 2, maxQueued: 256 });
   const first = deferred();
   const deadlineMs = Date.now() + 10_000;
   const slow = { expectedMs: 7_000, deadlineMs };
@@ -92,4 +92,24 @@ test('work that would wait beyond its deadline is refused at once with when to t
   expect(await Promise.all([...running, admitted, patient])).toEqual([undefined, undefined, 'done', 'at last']);
   // Nothing is left of what ran: all lanes are free for any deadline.
   expect(await queue.schedule(async () => 1, { expectedMs: 1e9, deadlineMs })).toBe(1);
+});
+
+test('higher priorities run first, do not wait for lower ones in the prediction either, and nobody waits without bound', async () => {
+  const queue = new RunQueue({ lanes: 1, maxQueued: 3 });
+  const first = deferred();
+  const order: string[] = [];
+  const ask = (name: string, terms: object) => queue.schedule(async () => void order.push(name), terms);
+  const running = queue.schedule(() => first.promise);
+  const work = { expectedMs: 5_000 };
+  const deadlineMs = Date.now() + 9_000;
+  const waiting = [ask('b1', { ...work, priority: 'batch' })];
+  const displaced = ask('b2', { ...work, priority: 'batch' });
+  await expect(ask('b3', { ...work, priority: 'batch', deadlineMs })).rejects.toMatchObject({ kind: 'overloaded' });
+  waiting.push(ask('p', { priority: 'prefetch' }), ask('i', { ...work, deadlineMs }));
+  await expect(displaced).rejects.toMatchObject({ kind: 'overloaded', message: '3 graph runs wait, no more may' });
+  await expect(ask('b4', { priority: 'batch' })).rejects.toMatchObject({ detail: { retryAfterMs: 10_000 } });
+  first.resolve();
+  await Promise.all([running, ...waiting]);
+  expect(order).toEqual(['i', 'p', 'b1']);
+  expect([queue.started, queue.queued]).toEqual([4, 0]);
 });

@@ -1,5 +1,4 @@
 import { type Connection, RankingService, type ServiceClient, UserEncoderService } from '@onepass/contracts';
-import { OnepassError, unavailable } from '@onepass/errors';
 import { cellOrder, type PersonKey } from '@onepass/routing';
 import type { CellAddresses } from './settings.js';
 
@@ -7,7 +6,12 @@ import type { CellAddresses } from './settings.js';
 export interface Cell {
   readonly encoder: ServiceClient<typeof UserEncoderService>;
   readonly ranking: ServiceClient<typeof RankingService>;
+  /** Epoch ms until which others are asked first; 0 = it can be reached as far as is known. */
+  passedOverUntilMs: number;
 }
+
+/** After a cell could not be reached, for so long nobody asks it first; then one call does. */
+const PASS_OVER_MS = 1_000;
 
 /** All cells, each with its connections made once. */
 export class Cells {
@@ -20,16 +24,27 @@ export class Cells {
       const connections = [connect(encoder), connect(ranking)] as const;
       this.#connections.push(...connections);
       const [toEncoder, toRanking] = connections;
-      const cell = { encoder: toEncoder.client(UserEncoderService), ranking: toRanking.client(RankingService) };
-      this.#cells.set(encoder, cell);
+      this.#cells.set(encoder, {
+        encoder: toEncoder.client(UserEncoderService),
+        ranking: toRanking.client(RankingService),
+        passedOverUntilMs: 0,
+      });
     }
     this.#names = [...this.#cells.keys()];
   }
 
-  /** The person's cell first, then those that take over, in order. Any spreading key serves for nobody in particular. */
+  /**
+   * The person's cell first, then those that take over, in order; cells that could not be reached just now come last. Any spreading key
+   * serves for nobody in particular.
+   */
   inOrder(person: PersonKey): Cell[] {
     const names = this.#names.length === 1 ? this.#names : cellOrder(person, this.#names);
-    return names.map((name) => this.#cells.get(name) as Cell);
+    const [first, last]: [Cell[], Cell[]] = [[], []];
+    for (const name of names) {
+      const cell = this.#cells.get(name) as Cell;
+      (isPassedOver(cell) ? last : first).push(cell);
+    }
+    return [...first, ...last];
   }
 
   close(): void {
@@ -37,20 +52,15 @@ export class Cells {
   }
 }
 
-/**
- * What the first of `cells` that can be reached answers. One that is late is not passed over: there is no time for two.
- * @throws OnepassError what a reached cell failed with; `unavailable` when none can be reached.
- */
-export async function firstReachable<T>(cells: readonly Cell[], ask: (cell: Cell) => Promise<T>): Promise<T> {
-  let unreachable = unavailable('there is no cell');
-  for (const cell of cells) {
-    try {
-      return await ask(cell);
-    } catch (thrown) {
-      const error = OnepassError.from(thrown);
-      if (error.kind !== 'unavailable') throw error;
-      unreachable = error;
-    }
-  }
-  throw unreachable;
+/** One call that finds the time over tries the cell; the others go on passing it over until it is known how that went. */
+function isPassedOver(cell: Cell): boolean {
+  if (cell.passedOverUntilMs === 0) return false;
+  if (Date.now() < cell.passedOverUntilMs) return true;
+  cell.passedOverUntilMs = Date.now() + PASS_OVER_MS;
+  return false;
+}
+
+/** To be told how a call to a cell's encoder ended: what its persons' KV lies behind. */
+export function cellReached(cell: Cell, reached: boolean): void {
+  cell.passedOverUntilMs = reached ? 0 : Date.now() + PASS_OVER_MS;
 }

@@ -20,6 +20,7 @@ import { forgetPerson } from './events/forget-person.js';
 import { logActions } from './events/log-actions.js';
 import { unlessReadOnly } from './events/read-only.js';
 import { getItems } from './get-items.js';
+import { boundedCalls, pageAdmission, retryBudget } from './load.js';
 import { keptPageTokenKey } from './page-token-key.js';
 import { Recommender, type RecommenderParts } from './recommend/recommend.js';
 import { RememberedSlates } from './remembered-slates.js';
@@ -75,12 +76,15 @@ export async function startGateway(
     remembered,
     pageTokenKey,
     budgetMs: settings.budgetMs,
+    admission: pageAdmission(settings.budgetMs, measurements),
+    retries: retryBudget(measurements),
     switches: edge.switches,
     logger,
     measurements,
   };
   const { host, port } = settings;
-  const options = { ...edge.server, host, port, services: services(backend).map(unlessReadOnly(edge.switches)) };
+  const served = services(backend).map(unlessReadOnly(edge.switches)).map(boundedCalls(measurements));
+  const options = { ...edge.server, host, port, services: served };
   const server = await startServer(options).catch(async (error) => {
     await close();
     throw error;

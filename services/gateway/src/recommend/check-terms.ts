@@ -37,6 +37,11 @@ export function checkAsOf(asOfMs: bigint, caller: Caller, violations: Violations
 /** What the request says counts, else the call's header. */
 export function checkPriority(asked: Priority, header: CallPriority, violations: Violations): CallPriority {
   if (Priority[asked] === undefined) violations.add('priority', `${asked} is not a priority`);
+  return priorityAsked(asked, header);
+}
+
+/** The same, of a request that is not checked yet. */
+export function priorityAsked(asked: Priority, header: CallPriority): CallPriority {
   return WORDS[asked] ?? header;
 }
 

@@ -1,4 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import { type Admission, admitted, type Outcome, type RetryBudget } from '@onepass/admission';
 import {
   countItemRows,
   Degraded_Reason,
@@ -29,6 +30,7 @@ import { type Queries, type RetrievalClient, type Retrieved, retrieve } from '..
 import { failureOf, Run } from '../stages/run.js';
 import { timeBudget } from '../stages/time-budget.js';
 import { checkRequest } from './check-request.js';
+import { priorityAsked } from './check-terms.js';
 import type { Plan } from './plan.js';
 import { requestDigest } from './request-digest.js';
 import { respond } from './respond.js';
@@ -43,12 +45,17 @@ export interface RecommenderParts {
   readonly recordSlate: SlateWriter['offer'];
   readonly pageTokenKey: Uint8Array;
   readonly budgetMs: number;
+  readonly admission: Admission;
+  readonly retries: RetryBudget;
   readonly switches: Switches;
   readonly logger: Logger;
   readonly measurements: Measurements;
 }
 
 type Response = MessageInitShape<typeof RecommendResponseSchema>;
+
+/** A page, and what making it says of the load. */
+type Made = readonly [Response, Outcome | undefined];
 
 /** What is known of the person beside the KV. */
 interface Seen extends SeenItems {
@@ -68,19 +75,34 @@ export class Recommender {
     this.#parts = { ...parts, logger: rarely(parts.logger) };
   }
 
-  async recommend(request: RecommendRequest, call: ServerCall): Promise<Response> {
-    const { release, remembered, pageTokenKey } = this.#parts;
-    const plan = checkRequest(request, { release, pageTokenKey, call });
-    const serve = () => this.#serve(plan, call);
-    // Nobody can repeat an id that was made here.
-    if (request.requestId === '') return serve();
-    return remembered.once(`${plan.personKey ?? ''}/${plan.requestId}`, requestDigest(request), serve);
+  /** Refused for load before anything is checked; waiting counts against the request's time. */
+  recommend(request: RecommendRequest, call: ServerCall): Promise<Response> {
+    const { admission, budgetMs } = this.#parts;
+    const deadlineMs = Math.min(Date.now() + budgetMs, call.deadlineMs);
+    const priority = priorityAsked(request.priority, call.priority);
+    const terms = { priority, deadlineMs, signal: call.signal };
+    return admitted(admission, terms, () => this.#recommend(request, call, deadlineMs));
   }
 
-  async #serve(plan: Plan, call: ServerCall): Promise<Response> {
+  async #recommend(request: RecommendRequest, call: ServerCall, deadlineMs: number): Promise<Made> {
+    const { release, remembered, pageTokenKey } = this.#parts;
+    const plan = checkRequest(request, { release, pageTokenKey, call });
+    // Nobody can repeat an id that was made here.
+    if (request.requestId === '') return this.#serve(plan, call, deadlineMs);
+    let outcome: Outcome | undefined;
+    const serve = async () => {
+      const made = await this.#serve(plan, call, deadlineMs);
+      outcome = made[1];
+      return made[0];
+    };
+    const page = await remembered.once(`${plan.personKey ?? ''}/${plan.requestId}`, requestDigest(request), serve);
+    return [page, outcome];
+  }
+
+  async #serve(plan: Plan, call: ServerCall, deadlineMs: number): Promise<Made> {
     const { release, cells, budgetMs, pageTokenKey } = this.#parts;
     const clockMs = Date.now();
-    const budget = timeBudget(clockMs, budgetMs, call.deadlineMs);
+    const budget = timeBudget(clockMs, budgetMs, deadlineMs);
     const nowMs = plan.asOfMs ?? clockMs;
     const { signal, span } = call;
     const run = new Run({ plan, releaseId: release.id, budget, nowMs, signal, span }, this.#parts);
@@ -106,7 +128,7 @@ export class Recommender {
     const page = respond(run, results);
     const served = plan.mode !== Mode.SCORE_ONLY && plan.asOfMs === undefined;
     if (served) this.#parts.recordSlate(servedSlate(run, page, results), clockMs);
-    return page;
+    return [page, run.outcome];
   }
 
   /** A page cannot have seen what the history does not hold. */

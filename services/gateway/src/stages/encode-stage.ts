@@ -1,8 +1,9 @@
 import { type EncodeResponse, Mode } from '@onepass/contracts';
 import { releaseMismatch } from '@onepass/errors';
 import type { Budget } from '@onepass/pages';
-import { type Cell, firstReachable } from '../cells.js';
+import { type Cell, cellReached } from '../cells.js';
 import { defect } from './candidate-set.js';
+import { firstReachable } from './reach.js';
 import type { Run } from './run.js';
 
 export interface Encoded {
@@ -14,7 +15,7 @@ export interface Encoded {
 /** Brings the person's KV up to date and answers one query embedding per budget. */
 export function encode(run: Run, cells: readonly Cell[], deadlineMs: number): Promise<Encoded> {
   const request = requestOf(run);
-  return firstReachable(cells, async (cell) => {
+  return firstReachable({ run, stage: 'encode', told: cellReached }, cells, async (cell) => {
     const response = await cell.encoder.encode(request, run.call(deadlineMs, 'encode'));
     const actual = response.kv?.releaseId ?? '';
     if (actual !== run.releaseId) throw releaseMismatch(run.releaseId, actual, 'the KV');

@@ -1,8 +1,9 @@
 import { KvSource } from '@onepass/contracts';
 import { releaseMismatch } from '@onepass/errors';
-import { type Cell, firstReachable } from '../cells.js';
+import type { Cell } from '../cells.js';
 import { type CandidateSet, defect } from './candidate-set.js';
 import { type Encoded, requestContext } from './encode-stage.js';
+import { firstReachable } from './reach.js';
 import type { Run } from './run.js';
 
 export interface Ranked {
@@ -27,7 +28,7 @@ export async function rank(
   const { plan } = run;
   const request = { ...past(run, encoded), candidates: candidates.embeddings, utilityWeights: plan.utilityWeights };
   const options = run.call(run.budget.latest('rank'), 'rank');
-  const response = await firstReachable(encoded ? [encoded.cell] : cells, (cell) =>
+  const response = await firstReachable({ run, stage: 'rank' }, encoded ? [encoded.cell] : cells, (cell) =>
     cell.ranking.rank(request, options),
   );
   const { actions, releaseId, kvSource } = response;

@@ -6,6 +6,7 @@ import type { ServedRelease } from '../served-release.js';
 import { type CandidateSet, defect, fromRetrieval, sourceOf } from './candidate-set.js';
 import type { Exclusions } from './exclusions.js';
 import { type FilteredOut, filterDetail } from './filtered-out.js';
+import { firstReachable } from './reach.js';
 import type { Run } from './run.js';
 
 export type RetrievalClient = ServiceClient<typeof retrieval.RetrievalService>;
@@ -39,19 +40,18 @@ export async function retrieve(
   const { queries, exclusions } = query;
   const excluded = exclusions.itemIds;
   const attributes = [...new Set(plan.diversity.map((window) => window.attribute))];
-  const response = await client.search(
-    {
-      releaseId: release.id,
-      ...(queries ? searchBy(queries) : { popularSurface: plan.surface }),
-      limit: plan.candidates,
-      excludedItemIds: excluded,
-      excludedRows: exclusions.rows,
-      filters: [...plan.filters],
-      attributes,
-      explain: plan.view === View.EXPLAIN,
-    },
-    run.call(run.budget.latest('retrieve'), 'retrieve'),
-  );
+  const request = {
+    releaseId: release.id,
+    ...(queries ? searchBy(queries) : { popularSurface: plan.surface }),
+    limit: plan.candidates,
+    excludedItemIds: excluded,
+    excludedRows: exclusions.rows,
+    filters: [...plan.filters],
+    attributes,
+    explain: plan.view === View.EXPLAIN,
+  };
+  const options = run.call(run.budget.latest('retrieve'), 'retrieve');
+  const response = await firstReachable({ run, stage: 'retrieve' }, [client], (root) => root.search(request, options));
   if (response.releaseId !== release.id) throw releaseMismatch(release.id, response.releaseId, 'the candidates');
   if (response.candidates === undefined) throw defect('retrieval answered without candidates');
   const candidates = fromRetrieval(response.candidates, queries?.budgets, attributes, release.model.itemDimension);

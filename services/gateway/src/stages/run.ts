@@ -1,5 +1,6 @@
-import { Degraded_Reason, KvSource } from '@onepass/contracts';
-import { OnepassError } from '@onepass/errors';
+import type { Outcome, RetryBudget } from '@onepass/admission';
+import { type CallOptions, Degraded_Reason, KvSource } from '@onepass/contracts';
+import { type ErrorKind, OnepassError } from '@onepass/errors';
 import type { AttributesOf, Logger, Measurements, Span } from '@onepass/telemetry';
 import type { Plan } from '../recommend/plan.js';
 import type { TimeBudget } from './time-budget.js';
@@ -16,6 +17,7 @@ export class Run {
   readonly nowMs: number;
   /** The request's own. */
   readonly span: Span;
+  readonly retries: RetryBudget;
   readonly #signal: AbortSignal;
   readonly #logger: Logger;
   readonly #measurements: Measurements;
@@ -23,10 +25,11 @@ export class Run {
   readonly timings: { stage: StageName; micros: number }[] = [];
   readonly degraded: { reason: Degraded_Reason; detail: string }[] = [];
   readonly warnings: string[] = [];
+  readonly #failures = new Set<ErrorKind>();
 
   constructor(
     request: { plan: Plan; releaseId: string; budget: TimeBudget; nowMs: number; signal: AbortSignal; span: Span },
-    telemetry: { logger: Logger; measurements: Measurements },
+    shared: { logger: Logger; measurements: Measurements; retries: RetryBudget },
   ) {
     this.plan = request.plan;
     this.releaseId = request.releaseId;
@@ -34,13 +37,15 @@ export class Run {
     this.nowMs = request.nowMs;
     this.span = request.span;
     this.#signal = request.signal;
-    this.#logger = telemetry.logger;
-    this.#measurements = telemetry.measurements;
+    this.#logger = shared.logger;
+    this.#measurements = shared.measurements;
+    this.retries = shared.retries;
   }
 
   /** Options of a call made in a stage: cancelled with the caller's own call. */
-  call(deadlineMs: number, stage: StageName): { signal: AbortSignal; deadlineMs: number; span: Span } {
-    return { signal: this.#signal, deadlineMs, span: this.#stageSpans.get(stage) ?? this.span };
+  call(deadlineMs: number, stage: StageName): Required<CallOptions> {
+    const span = this.#stageSpans.get(stage) ?? this.span;
+    return { signal: this.#signal, deadlineMs, priority: this.plan.priority, span };
   }
 
   /**
@@ -100,9 +105,26 @@ export class Run {
     this.#measurements.record('onepass.stage.duration', ms / 1000, { 'onepass.stage': stage });
   }
 
+  /** Whether a stage that could not be reached may be tried again. */
+  mayRetry(stage: StageName): boolean {
+    const granted = this.retries.take();
+    this.#measurements.count('onepass.retries', {
+      'onepass.stage': stage,
+      'onepass.retry.outcome': granted ? 'granted' : 'denied',
+    });
+    return granted;
+  }
+
+  /** What the page says of the load: undefined = nothing, since a stage was down. */
+  get outcome(): Outcome | undefined {
+    if (this.#failures.has('deadline_exceeded') || this.#failures.has('overloaded')) return 'late';
+    return this.#failures.size === 0 ? 'whole' : undefined;
+  }
+
   /** Lateness and loss are counted, being normal under load and in roll-outs; anything else is somebody's defect. */
   #report(stage: StageName, error: OnepassError): void {
     this.#measurements.count('onepass.stage.failures', { 'onepass.stage': stage, 'error.type': error.kind });
+    if (error.kind !== 'kv_miss') this.#failures.add(error.kind);
     const normal = ['unavailable', 'deadline_exceeded', 'overloaded', 'kv_miss'].includes(error.kind);
     const fields = { stage, kind: error.kind, err: error.cause ?? error, ...this.span.logFields };
     if (!normal) this.#logger.error(fields, error.message);

@@ -49,13 +49,13 @@ async function serve(options: LocalOptions, since: number): Promise<number> {
 /** The demo, and how to call the mesh. */
 async function show(mesh: Mesh, options: LocalOptions): Promise<void> {
   const gateway = mesh.address('gateway');
-  const onepass = connect(gateway);
+  const onepass = connect(gateway, { tls: mesh.tls });
   try {
     const itemId = options.demo
       ? (await runDemo(onepass, screen)).homeAfter.items[0]?.itemId
       : (await onepass.recommend({ surface: 'home', pageSize: 1 })).items[0]?.itemId;
     screen.heading('Call it: these lines work as they stand');
-    for (const line of callItLines(gateway, itemId ?? '')) screen.line(`  ${line}`);
+    for (const line of callItLines(gateway, itemId ?? '', mesh.tls)) screen.line(`  ${line}`);
   } finally {
     onepass.close();
   }

@@ -2,6 +2,8 @@ import { accessSync, constants, mkdirSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { ClientTls } from '@onepass/client';
+import { isServing, type Transport, transportOf } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
 import { ROLE_COUNT } from './options.js';
 import { planMesh, type RolePlan } from './plan.js';
@@ -19,9 +21,14 @@ export interface MeshOptions {
   /** Where histories and logs are kept; undefined = a temporary directory, removed at the end. */
   readonly dataDir: string | undefined;
   readonly onEvent?: (event: SupervisorEvent) => void;
+  /** By role, settings beside those of the mesh; read at every start of the role. */
+  readonly overrides?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Wait before restart number n; absent = as `npm start` waits. */
+  readonly backOff?: (attempt: number) => number;
 }
 
 const HOST = '127.0.0.1';
+const CHECK_TIMEOUT_MS = 1_000;
 const SHARED_MEMORY = '/dev/shm';
 const POOL_ROOM_BYTES = 512 * 2 ** 20;
 
@@ -29,6 +36,10 @@ const POOL_ROOM_BYTES = 512 * 2 ** 20;
 export class Mesh {
   readonly plans: readonly RolePlan[];
   readonly logDir: string;
+  /** As the gateway calls the other processes. */
+  readonly transport: Transport;
+  /** The files of it; undefined = plaintext. */
+  readonly tls: ClientTls | undefined;
   readonly #supervisor: Supervisor;
   readonly #runDirectories: readonly string[];
 
@@ -45,18 +56,24 @@ export class Mesh {
   }
 
   private constructor(options: MeshOptions, ports: readonly [number, number, number, number]) {
+    const gatewayEnv = { ...process.env, ...options.overrides?.gateway };
+    this.transport = transportOf({ ...gatewayEnv, ONEPASS_HOST: HOST });
+    this.tls = tlsOf(gatewayEnv);
     const temporary = options.dataDir === undefined ? createRunDirectory(tmpdir()) : undefined;
     const dataDir = options.dataDir ?? temporary ?? '';
     makeDataDirectory(dataDir);
     const cellDir = createRunDirectory(hasRoom(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir());
     this.#runDirectories = temporary === undefined ? [cellDir] : [cellDir, temporary];
     this.logDir = join(dataDir, 'logs');
-    const { releaseDir } = options;
-    this.plans = planMesh({ root: repositoryRoot, host: HOST, ports, releaseDir, dataDir, cellDir, env: process.env });
+    const { releaseDir, overrides, backOff } = options;
+    const plans = planMesh({ root: repositoryRoot, host: HOST, ports, releaseDir, dataDir, cellDir, env: process.env });
+    this.plans = plans.map((plan) => ({ ...plan, overrides: overrides?.[plan.role] }));
     this.#supervisor = new Supervisor({
+      check: (address) => isServing(address, CHECK_TIMEOUT_MS, this.transport),
       plans: this.plans,
       logDir: this.logDir,
       onEvent: options.onEvent ?? (() => {}),
+      ...(backOff && { backOff }),
     });
   }
 
@@ -65,7 +82,7 @@ export class Mesh {
     try {
       await this.#supervisor.start();
     } catch (error) {
-      this.#removeRunDirectories();
+      this.#end();
       throw error;
     }
   }
@@ -73,12 +90,12 @@ export class Mesh {
   /** Drains the gateway, then the stages, and removes what was temporary. */
   async stop(): Promise<void> {
     await this.#supervisor.stop();
-    this.#removeRunDirectories();
+    this.#end();
   }
 
   kill(): void {
     this.#supervisor.kill();
-    this.#removeRunDirectories();
+    this.#end();
   }
 
   pids(): Record<string, number> {
@@ -92,9 +109,15 @@ export class Mesh {
     return plan.address;
   }
 
-  #removeRunDirectories(): void {
+  #end(): void {
+    this.transport.close();
     for (const path of this.#runDirectories) rmSync(path, { recursive: true, force: true });
   }
+}
+
+function tlsOf(env: Readonly<Record<string, string | undefined>>): ClientTls | undefined {
+  const { ONEPASS_TLS_CA: ca, ONEPASS_TLS_CERT: cert, ONEPASS_TLS_KEY: key, ONEPASS_TLS_SERVER_NAME: serverName } = env;
+  return ca && cert && key ? { ca, cert, key, ...(serverName && { serverName }) } : undefined;
 }
 
 /** Whether the KV pool may go there. Containers often give /dev/shm no more than 64 MiB; a file elsewhere is mapped just as well. */

@@ -7,6 +7,8 @@ export interface RolePlan {
   readonly address: string;
   /** Added to the supervisor's own environment. */
   readonly env: Readonly<Record<string, string>>;
+  /** Added to that; read at every start of the role, so that it may start otherwise than before. */
+  readonly overrides?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface MeshPlanOptions {
@@ -31,6 +33,7 @@ export function planMesh(options: MeshPlanOptions): RolePlan[] {
   const [gateway, userEncoder, retrieval, ranking] = ports;
   const inFlight = Number(env.ONEPASS_INFERENCE_IN_FLIGHT || DEFAULT_IN_FLIGHT);
   const common = {
+    ONEPASS_MODE: env.ONEPASS_MODE || 'development',
     ONEPASS_HOST: host,
     ONEPASS_RELEASE_DIR: releaseDir,
     // A value that is not a number is left for the service to refuse in its own words.

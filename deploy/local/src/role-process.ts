@@ -26,7 +26,7 @@ export class RoleProcess {
     this.#logFile = logFile;
     this.#logStart = fstatSync(log).size;
     this.#child = spawn(process.execPath, ['--enable-source-maps', plan.program], {
-      env: { ...process.env, ...plan.env, [PARENT_PIPE]: '1' },
+      env: { ...process.env, ...plan.env, ...plan.overrides, [PARENT_PIPE]: '1' },
       stdio: ['pipe', log, log],
       detached: true,
     });

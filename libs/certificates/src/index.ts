@@ -1,1 +1,2 @@
 export * from './authority.js';
+export * from './files.js';

@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CA_FILE, createAuthority, writeBundle, writeCertificates } from '@onepass/certificates';
 import {
   EventResult_Status,
   EventService,
@@ -5,6 +9,7 @@ import {
   implement,
   RecommendationService,
   startServer,
+  transportOf,
 } from '@onepass/contracts';
 import { invalidArgument } from '@onepass/errors';
 import { Measurements, silentLogger } from '@onepass/telemetry';
@@ -49,4 +54,37 @@ test('every call of a frontend, over one connection', async () => {
   });
   onepass.close();
   await server.stop(0);
+});
+
+test('TLS by files: a wrong one is named at once, and the server is verified', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'onepass-client-'));
+  const authority = createAuthority('Test CA');
+  writeBundle(directory, [authority]);
+  writeCertificates(directory, authority, ['gateway', 'frontend']);
+  const [ca, cert, key] = [CA_FILE, 'frontend.crt', 'frontend.key'].map((name) => join(directory, name));
+  const server = await startServer({
+    role: 'gateway',
+    host: '127.0.0.1',
+    port: 0,
+    services: [implement(RecommendationService, { describe: () => ({ role: 'gateway' }) })],
+    logger: silentLogger,
+    measurements: new Measurements(),
+    transport: transportOf({
+      ONEPASS_TLS_CERT: join(directory, 'gateway.crt'),
+      ONEPASS_TLS_KEY: join(directory, 'gateway.key'),
+      ONEPASS_TLS_CA: ca,
+    }),
+  });
+  const onepass = connect(server.address, { tls: { ca: ca!, cert: cert!, key: key! } });
+  expect((await onepass.describe({})).role).toBe('gateway');
+  onepass.close();
+  const misled = connect(server.address, { tls: { ca: ca!, cert: cert!, key: key!, serverName: 'elsewhere' } });
+  await expect(misled.describe({})).rejects.toThrow("elsewhere. is not in the cert's altnames");
+  misled.close();
+  expect(() => connect('x:1', { tls: { ca: ca!, cert: cert! } })).toThrow(
+    'tls.cert and tls.key: one without the other',
+  );
+  expect(() => connect('x:1', { tls: { ca: '/none' } })).toThrow('tls.ca: cannot be read: ENOENT');
+  await server.stop(0);
+  rmSync(directory, { recursive: true });
 });

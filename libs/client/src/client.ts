@@ -1,7 +1,17 @@
-import { connectTo, EventService, gatewayCatalog, RecommendationService, type ServiceClient } from '@onepass/contracts';
+import {
+  type ClientTls,
+  connectTo,
+  EventService,
+  gatewayCatalog,
+  openClientTls,
+  PLAINTEXT,
+  RecommendationService,
+  type ServiceClient,
+} from '@onepass/contracts';
 
 export type {
   CallOptions,
+  ClientTls,
   DescribeResponse,
   EventResult,
   LogActionsResponse,
@@ -32,8 +42,14 @@ export interface OnepassClient {
   close(): void;
 }
 
+export interface ConnectOptions {
+  /** Absent: plaintext. */
+  readonly tls?: ClientTls | undefined;
+}
+
 /**
  * A client of the gateway at `address` (host:port). Connects on the first call and again after a loss: make one per process.
+ * @throws OnepassError `startup` naming the file of `tls` that cannot be used
  *
  * @example
  * const onepass = connect('127.0.0.1:50050');
@@ -44,15 +60,19 @@ export interface OnepassClient {
  *   events: [{ eventId: crypto.randomUUID(), itemId: first.itemId, actions: ['click'], surface: 'home', slateId: page.slateId }],
  * });
  */
-export function connect(address: string): OnepassClient {
-  const connection = connectTo(address);
+export function connect(address: string, { tls }: ConnectOptions = {}): OnepassClient {
+  const transport = tls === undefined ? PLAINTEXT : openClientTls(tls);
+  const connection = connectTo(address, { transport });
   const recommendation = connection.client(RecommendationService);
   return {
     recommend: recommendation.recommend,
     describe: recommendation.describe,
     logActions: connection.client(EventService).logActions,
     getItems: connection.client(gatewayCatalog.CatalogService).getItems,
-    close: connection.close,
+    close: () => {
+      connection.close();
+      transport.close();
+    },
   };
 }
 

@@ -1,7 +1,7 @@
-import { choice, integer, parsed, type SettingValues, sharedSettings, text } from '@onepass/config';
+import { choice, integer, parsed, readSettings, type SettingValues, sharedSettings, text } from '@onepass/config';
 import { startupError } from '@onepass/errors';
-import { type CallGuard, OPEN_GUARD, PolicyGuard, parsePolicy, watchFiles } from '@onepass/security';
-import type { Logger, Measurements } from '@onepass/telemetry';
+import { type CallGuard, OPEN_GUARD, PolicyGuard, parsePolicy, type TlsFiles, watchFiles } from '@onepass/security';
+import { type Logger, Measurements, silentLogger } from '@onepass/telemetry';
 import { SERVICES_OF_ROLE } from './contract-methods.js';
 import { methodPath } from './implement.js';
 import { REFLECTION_METHODS } from './reflection.js';
@@ -109,12 +109,18 @@ function contradiction(settings: SecuritySettings): string | undefined {
   return undefined;
 }
 
-/** What is set about TLS, for connections of a process's own and for its server. @throws OnepassError `startup` */
-export function openTransport(
-  settings: Pick<SecuritySettings, 'tlsCert' | 'tlsKey' | 'tlsCa' | 'tlsClients' | 'tlsServerName' | 'connectionAgeMs'>,
-  logger: Logger,
-  measurements: Measurements,
-): Transport {
+/**
+ * The transport of a process with these variables, for whoever looks after it: it calls as the process would.
+ * @throws OnepassError `startup`, the sentence that the process would refuse them with
+ */
+export function transportOf(env: Readonly<Record<string, string | undefined>>): Transport {
+  const settings = readSettings(securitySettings, env);
+  const problem = contradiction(settings);
+  if (problem !== undefined) throw startupError(problem);
+  return openTransport(settings, silentLogger, new Measurements());
+}
+
+function openTransport(settings: SecuritySettings, logger: Logger, measurements: Measurements): Transport {
   const { tlsCert, tlsKey, tlsCa, tlsClients, tlsServerName, connectionAgeMs } = settings;
   if (tlsCert === '') return PLAINTEXT;
   return openTls({
@@ -128,6 +134,28 @@ export function openTransport(
     logger,
     measurements,
   });
+}
+
+/** PEM files of a client, looked at every second. */
+export interface ClientTls {
+  /** Authorities that the servers' certificates must chain to. */
+  readonly ca: string;
+  /** The client's own certificate and key, where servers ask for one. */
+  readonly cert?: string;
+  readonly key?: string;
+  /** The name that the servers' certificates must have in place of the host of their address. */
+  readonly serverName?: string;
+}
+
+/** @throws OnepassError `startup` naming the field and the file */
+export function openClientTls({ ca, cert, key, serverName }: ClientTls): Transport {
+  if ((cert === undefined) !== (key === undefined)) throw startupError('tls.cert and tls.key: one without the other');
+  const files: TlsFiles = {
+    ca: { name: 'tls.ca', path: ca },
+    ...(cert !== undefined &&
+      key !== undefined && { own: { cert: { name: 'tls.cert', path: cert }, key: { name: 'tls.key', path: key } } }),
+  };
+  return openTls({ files, serverName, logger: silentLogger, measurements: new Measurements() });
 }
 
 const POLICY_RELOAD_MS = 1_000;

@@ -1,15 +1,26 @@
+import type { ClientTls } from '@onepass/client';
+
 /** Commands that work as printed against the gateway at `address`: a page, an action, a load. */
-export function callItLines(address: string, itemId: string): string[] {
+export function callItLines(address: string, itemId: string, tls?: ClientTls): string[] {
+  const [grpcurl, ghz] = tls === undefined ? ['-plaintext', '--insecure'] : tlsFlags(tls);
   const page = '{"person":{"user_id":"ada"},"surface":"home","page_size":5}';
   const event = `{"event_id":"e1","item_id":${JSON.stringify(itemId)},"actions":["save"],"surface":"home"}`;
   return [
-    `grpcurl -plaintext -d '${page}' \\`,
+    `grpcurl ${grpcurl} -d '${page}' \\`,
     `  ${address} onepass.gateway.v1.RecommendationService/Recommend`,
     // A single quote cannot stand inside single quotes: the shell wants them closed, the quote escaped, and opened again.
-    `grpcurl -plaintext -d '{"person":{"user_id":"ada"},"events":[`,
+    `grpcurl ${grpcurl} -d '{"person":{"user_id":"ada"},"events":[`,
     `    ${event.replaceAll("'", "'\\''")}]}' \\`,
     `  ${address} onepass.gateway.v1.EventService/LogActions`,
-    'ghz --insecure --call onepass.gateway.v1.RecommendationService/Recommend -n 200 -c 4 --connections 4 \\',
+    `ghz ${ghz} --call onepass.gateway.v1.RecommendationService/Recommend -n 200 -c 4 --connections 4 \\`,
     `  -d '${page}' ${address}`,
   ];
+}
+
+function tlsFlags({ ca, cert, key, serverName }: ClientTls): [grpcurl: string, ghz: string] {
+  const grpcurl = `-cacert ${ca} -cert ${cert} -key ${key}`;
+  const ghz = `--cacert ${ca} --cert ${cert} --key ${key}`;
+  return serverName === undefined
+    ? [grpcurl, ghz]
+    : [`${grpcurl} -authority ${serverName}`, `${ghz} --cname ${serverName}`];
 }

@@ -286,9 +286,9 @@ export class UserEncoder {
   }
 }
 
-/** Nothing to encode and nothing to keep. */
+/** Made from no history, whatever is held of items seen. */
 function emptyPlan(held: Held | undefined): HistoryPlan {
-  const head = held?.state.head ?? { sequence: 0, hash: 0n };
+  const head = { sequence: 0, hash: 0n };
   return { kind: 'empty', next: { head, lastMs: undefined, seen: held?.state.seen ?? new SeenItems([]) } };
 }
 

@@ -64,7 +64,7 @@ test.each(breaks)('encoder %s: the popular list, ranked without a past, nothing 
   expect(idsOf(page)).toEqual(ids(98, 97, 96));
   expect(degradedOf(page)).toEqual([['ENCODER', `the user-encoder ${detail}`]]);
   expect(page.items[0]).toMatchObject({ sources: [{ name: 'popular', rank: 0 }], probabilities: [98 / 128, 0] });
-  expect(page).toMatchObject({ kvSource: KvSource.EMPTY, historySequence: 1n, explanation: { seenItems: 1 } });
+  expect(page).toMatchObject({ kvSource: KvSource.EMPTY, historySequence: 0n, explanation: { seenItems: 1 } });
   expect(mesh.retrieval.last).toMatchObject({ popularSurface: 'home', excludedItemIds: ids(99) });
   expect(mesh.ranking.last).toMatchObject({ kv: { length: 0 }, context: { surface: 'home' } });
 });

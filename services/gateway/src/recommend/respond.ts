@@ -33,6 +33,9 @@ export function respond(run: Run, results: StageResults): MessageInitShape<typeo
     const detail = `${coverage.shardsAnswered} of ${coverage.shardsTotal} shards answered`;
     run.degrade(Degraded_Reason.COVERAGE, detail);
   }
+  if (BigInt(head.sequence) < plan.minimumHistorySequence) {
+    run.warnings.push(`the page has not seen minimum_history_sequence: it is made from sequence ${head.sequence}`);
+  }
   const found = retrieved?.candidates.itemIds.length ?? 0;
   const input: PageInput = {
     candidates: results.candidates,

@@ -19,6 +19,10 @@ export function encode(run: Run, cells: readonly Cell[], deadlineMs: number): Pr
     const response = await cell.encoder.encode(request, run.call(deadlineMs, 'encode'));
     const actual = response.kv?.releaseId ?? '';
     if (actual !== run.releaseId) throw releaseMismatch(run.releaseId, actual, 'the KV');
+    const { historySequence = 0n } = response.kv ?? {};
+    if (historySequence < request.minimumHistorySequence && response.degraded.length === 0) {
+      throw defect(`the encoder saw sequence ${historySequence} of at least ${request.minimumHistorySequence}`);
+    }
     if (request.queries.length > 0 && !response.queries?.values.length) throw defect('the encoder answered no query');
     return { cell, response };
   });

@@ -84,6 +84,7 @@ export class EncoderStage extends Stage<EncodeRequest> {
   seen: string[] = [];
   generation = 1n;
   degraded: { reason: Degraded_Reason; detail: string }[] = [];
+  historySequence = 7n;
   releaseId = RELEASE_ID;
   /** Ids of persons it was told to forget. */
   readonly forgotten: (string | undefined)[] = [];
@@ -98,7 +99,7 @@ export class EncoderStage extends Stage<EncodeRequest> {
         releaseId: this.releaseId,
         length,
         generation: this.generation,
-        historySequence: 7n,
+        historySequence: this.historySequence,
         historyHash: 9n,
       };
       const rows = new Float32Array(request.queries.length * DIMENSION).fill(0.5);

@@ -4,7 +4,10 @@ import { choice, integer, text } from './settings.js';
 export const sharedSettings = {
   host: text('ONEPASS_HOST', 'address to listen on', { default: '127.0.0.1' }),
   releaseDir: text('ONEPASS_RELEASE_DIR', 'directory of the release to serve'),
-  dataDir: text('ONEPASS_DATA_DIR', 'directory of durable state; the history store lies in its folder history'),
+  dataDir: text(
+    'ONEPASS_DATA_DIR',
+    'directory of durable state; LMDB keeps histories in its folder history and slates in its folder slates',
+  ),
   cellDir: text('ONEPASS_CELL_DIR', 'directory of the KV pool, shared by user-encoder and ranking; best on /dev/shm'),
   logLevel: choice('ONEPASS_LOG_LEVEL', 'least level that is logged', ['debug', 'info', 'warn', 'error', 'silent'], {
     default: 'info',

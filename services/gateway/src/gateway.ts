@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { describeSettings, readSettings } from '@onepass/config';
 import {
   type Edge,
@@ -13,7 +12,7 @@ import {
   retrieval,
   startServer,
 } from '@onepass/contracts';
-import { openLmdbHistory, openLmdbSlates, type SlateStore } from '@onepass/history';
+import { openStores, type SlateStore } from '@onepass/history';
 import { Cells } from './cells.js';
 import { describe } from './describe.js';
 import { forgetPerson } from './events/forget-person.js';
@@ -48,8 +47,7 @@ export async function startGateway(
   edge: Edge,
 ): Promise<RunningRole> {
   const pageTokenKey = settings.pageTokenKey ?? (await keptPageTokenKey(settings.dataDir));
-  const history = openLmdbHistory(join(settings.dataDir, 'history'));
-  const slates = openLmdbSlates(join(settings.dataDir, 'slates'));
+  const { history, slates } = await openStores(settings);
   const { logger, measurements } = edge;
   const cells = new Cells(settings.cells, edge.connect);
   const toRetrieval = edge.connect(settings.retrieval);

@@ -1,5 +1,6 @@
 import { choice, integer, parsed, type SettingValues, sharedSettings, text } from '@onepass/config';
 import { edgeSettings } from '@onepass/contracts';
+import { historySettings } from '@onepass/history';
 
 /** User-encoder and ranking of one cell, as host:port. */
 export interface CellAddresses {
@@ -13,6 +14,7 @@ export const gatewaySettings = {
   port: integer('ONEPASS_PORT', 'port to listen on', { default: 50050, minimum: 0, maximum: 65_535 }),
   releaseDir: sharedSettings.releaseDir,
   dataDir: sharedSettings.dataDir,
+  ...historySettings,
   cells: parsed('ONEPASS_CELLS', 'cells, as encoder=HOST:PORT,ranking=HOST:PORT, several with ; between', parseCells, {
     default: 'encoder=127.0.0.1:50051,ranking=127.0.0.1:50053',
   }),

@@ -1,5 +1,6 @@
 import { integer, type SettingValues, sharedSettings } from '@onepass/config';
 import { edgeSettings } from '@onepass/contracts';
+import { historySettings } from '@onepass/history';
 
 export const userEncoderSettings = {
   ...edgeSettings,
@@ -7,6 +8,7 @@ export const userEncoderSettings = {
   port: integer('ONEPASS_PORT', 'port to listen on; 0 = any', { default: 50051, minimum: 0, maximum: 65535 }),
   releaseDir: sharedSettings.releaseDir,
   dataDir: sharedSettings.dataDir,
+  ...historySettings,
   cellDir: sharedSettings.cellDir,
   executionProvider: sharedSettings.executionProvider,
   inferenceInFlight: sharedSettings.inferenceInFlight,

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type Admission, admitted, type Outcome, type RetryBudget } from '@onepass/admission';
 import {
@@ -57,14 +58,13 @@ type Response = MessageInitShape<typeof RecommendResponseSchema>;
 /** A page, and what making it says of the load. */
 type Made = readonly [Response, Outcome | undefined];
 
-/** What is known of the person beside the KV. */
-interface Seen extends SeenItems {
-  readonly head: HistoryHead;
-}
-
 const POPULAR_ONLY = 'the switch popular_only is on';
 const NO_ROWS = new Uint8Array(0);
-const NOTHING_SEEN: Seen = { rows: NO_ROWS, itemIds: [], head: { sequence: 0, hash: 0n } };
+const NOTHING_SEEN: SeenItems = { rows: NO_ROWS, itemIds: [] };
+const NO_HISTORY: HistoryHead = { sequence: 0, hash: 0n };
+/** How long a write that another gateway took may be on its way to this one. */
+const CATCH_UP_MS = 50;
+const CATCH_UP_POLL_MS = 5;
 const NOTHING_LOOKED_UP: LookedUp = { resolved: [], filtered: [] };
 
 /** Encode, retrieve, rank, page; with a way around each of the first three. */
@@ -106,7 +106,7 @@ export class Recommender {
     const nowMs = plan.asOfMs ?? clockMs;
     const { signal, span } = call;
     const run = new Run({ plan, releaseId: release.id, budget, nowMs, signal, span }, this.#parts);
-    await this.#checkSequence(plan);
+    await this.#checkSequence(run);
     const order = cells.inOrder(plan.personKey ?? plan.requestId);
     const [encoded, lookedUp] = await Promise.all([this.#encode(run, order), this.#lookUp(run)]);
     const seen = encoded ? seenBy(encoded) : await this.#ownSeen(run);
@@ -122,7 +122,8 @@ export class Recommender {
       filtered: externals.filtered,
       retrieved,
       ...scored,
-      head: scored.encoded ? seenBy(scored.encoded).head : seen.head,
+      // What was acted on is left out without the encoder too; but the page is not made from it.
+      head: scored.encoded ? headOf(scored.encoded) : NO_HISTORY,
       seenItems: seen.itemIds.length + countItemRows(seen.rows),
     };
     const page = respond(run, results);
@@ -131,12 +132,19 @@ export class Recommender {
     return [page, run.outcome];
   }
 
-  /** A page cannot have seen what the history does not hold. */
-  async #checkSequence({ minimumHistorySequence: minimum, personKey }: Plan): Promise<void> {
+  /** A page cannot have seen what the history does not hold. Where that cannot be read, the page will say what it has seen. */
+  async #checkSequence({ plan, budget }: Run): Promise<void> {
+    const { minimumHistorySequence: minimum, personKey } = plan;
     if (minimum === 0n || personKey === undefined) return;
-    const { sequence } = await this.#parts.history.head(personKey);
-    if (minimum <= BigInt(sequence)) return;
-    throw invalidArgument('minimum_history_sequence', `is ${minimum}, the person's history is at ${sequence}`);
+    const patience = Math.min(Date.now() + CATCH_UP_MS, budget.latest('encode'));
+    for (;;) {
+      const head = await this.#parts.history.head(personKey).catch(unlessUnavailable);
+      if (head === undefined || minimum <= BigInt(head.sequence)) return;
+      if (Date.now() >= patience) {
+        throw invalidArgument('minimum_history_sequence', `is ${minimum}, the person's history is at ${head.sequence}`);
+      }
+      await setTimeout(CATCH_UP_POLL_MS);
+    }
   }
 
   async #encode(run: Run, cells: readonly Cell[]): Promise<Encoded | undefined> {
@@ -155,7 +163,7 @@ export class Recommender {
   }
 
   /** Without the encoder, what was acted on comes from the history itself. */
-  async #ownSeen(run: Run): Promise<Seen> {
+  async #ownSeen(run: Run): Promise<SeenItems> {
     const { personKey } = run.plan;
     if (personKey === undefined) return NOTHING_SEEN;
     try {
@@ -235,9 +243,17 @@ export class Recommender {
   }
 }
 
-function seenBy({ response }: Encoded): Seen {
+function unlessUnavailable(thrown: unknown): undefined {
+  if (OnepassError.from(thrown).kind !== 'unavailable') throw thrown;
+}
+
+function seenBy({ response }: Encoded): SeenItems {
+  return { rows: response.seenRows, itemIds: [] };
+}
+
+function headOf({ response }: Encoded): HistoryHead {
   const { historySequence = 0n, historyHash = 0n } = response.kv ?? {};
-  return { rows: response.seenRows, itemIds: [], head: { sequence: Number(historySequence), hash: historyHash } };
+  return { sequence: Number(historySequence), hash: historyHash };
 }
 
 /** By the encoder's embeddings; without them by a search's own query; else undefined: the popular list. */

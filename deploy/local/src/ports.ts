@@ -1,16 +1,38 @@
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { startupError } from '@onepass/errors';
 
+const LOWEST = 10_000;
+const TRIES = 1_000;
+
 /**
- * Asks for `count` free ports. They are free when this answers; holding them all until the last is found keeps them different.
+ * Finds `count` free ports, free when this answers, below those that the kernel gives to connections: a client that tries a dead port of that
+ * range again and again may be given that very port for its own end, connect to itself, and hold the port for a minute.
  */
 export async function freePorts(host: string, count: number): Promise<number[]> {
-  const servers = await Promise.all(Array.from({ length: count }, () => listen(host, 0)));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  for (const server of servers) server.close();
-  await Promise.all(servers.map((server) => once(server, 'close')));
-  return ports;
+  const ports = new Set<number>();
+  for (let tries = 0; ports.size < count && tries < TRIES; tries += 1) {
+    const port = randomInt(LOWEST, lowestGivenOut());
+    const isFree = requireFreePorts(host, [port]).then(
+      () => true,
+      () => false,
+    );
+    if (await isFree) ports.add(port);
+  }
+  if (ports.size < count) throw startupError(`there are not ${count} free ports on ${host}`);
+  return [...ports];
+}
+
+/** Of the ports that the kernel gives to connections; 32768 where it does not say. */
+function lowestGivenOut(): number {
+  try {
+    const lowest = Number.parseInt(readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8'), 10);
+    return lowest > LOWEST + TRIES ? lowest : 32_768;
+  } catch {
+    return 32_768;
+  }
 }
 
 /** @throws OnepassError `startup` naming the first port that something listens on. */

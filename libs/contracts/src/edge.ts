@@ -1,6 +1,7 @@
-import { type SettingValues, sharedSettings, text } from '@onepass/config';
+import { parsed, type SettingValues, sharedSettings, text } from '@onepass/config';
 import { createLogger, type Logger, type Measurements, openTelemetry, type Tracer } from '@onepass/telemetry';
 import { type Connection, connectTo } from './client.js';
+import { openFaults, parseFaults } from './faults.js';
 import { openSecurity, securitySettings } from './security.js';
 import type { ServerOptions } from './server.js';
 import { NO_SWITCHES, openSwitches, type Switches } from './switches.js';
@@ -12,6 +13,12 @@ export const edgeSettings = {
   drainMs: sharedSettings.drainMs,
   ...telemetrySettings,
   ...securitySettings,
+  faults: parsed(
+    'ONEPASS_FAULTS',
+    'what goes wrong on purpose, in development mode only: METHOD:FAULT[:share=S], several with ; between; empty = nothing',
+    parseFaults,
+    { default: '' },
+  ),
   switches: text('ONEPASS_SWITCHES', 'JSON file of kill switches, watched; empty = none can be turned', {
     default: '',
   }),
@@ -38,7 +45,9 @@ export interface Edge {
  * @throws OnepassError `startup`, one sentence naming the setting or file.
  */
 export async function openEdge(role: string, settings: EdgeSettings, releaseId?: string): Promise<Edge> {
+  const faults = openFaults(settings.faults, settings.mode);
   const logger = createLogger(role, settings.logLevel);
+  if (faults) logger.warn({}, 'failure flags are set: calls go wrong on purpose');
   const telemetry = await openTelemetry({ role, releaseId, logger, ...settings });
   const { measurements, tracer } = telemetry;
   const { transport, guard, close } = openSecurity(settings, logger, measurements);
@@ -49,7 +58,7 @@ export async function openEdge(role: string, settings: EdgeSettings, releaseId?:
     measurements,
     tracer,
     switches,
-    server: { role, logger, measurements, tracer, switches, transport, guard },
+    server: { role, logger, measurements, tracer, faults, switches, transport, guard },
     connect: (address) => connectTo(address, { measurements, transport }),
     close: async () => {
       switches.close();

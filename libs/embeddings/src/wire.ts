@@ -34,7 +34,7 @@ export function decodeEmbeddings(
   dimension: number,
 ): EmbeddingRows {
   if (batch === undefined || batch.values.length === 0) return { rows: 0, dimension, values: new Float32Array(0) };
-  const rows = checkShape(batch, field, dimension);
+  const rows = embeddingRows(batch, field, dimension);
   const scales = batch.type === EmbeddingType.I8 ? decodeScales(batch.scales, `${field}.scales`, rows) : undefined;
   const values = decodeNumbers(batch.values, batch.type);
   if (scales) scaleRows(values, scales, dimension);
@@ -44,7 +44,7 @@ export function decodeEmbeddings(
 
 /** One embedding [dimension]. Errors as `decodeEmbeddings`. */
 export function decodeEmbedding(embedding: EmbeddingFields, field: string, dimension: number): Float32Array {
-  const rows = checkShape(embedding, field, dimension);
+  const rows = embeddingRows(embedding, field, dimension);
   if (rows !== 1) {
     throw invalidArgument(`${field}.values`, `must hold one embedding of dimension ${dimension}, not ${rows}`);
   }
@@ -57,8 +57,11 @@ export function decodeEmbedding(embedding: EmbeddingFields, field: string, dimen
   return values;
 }
 
-/** Checks type, dimension and whole rows. Answers the number of rows. */
-function checkShape(
+/**
+ * The number of rows, without decoding them.
+ * @throws OnepassError `invalid_argument` naming `field` when type, dimension or byte length is wrong
+ */
+export function embeddingRows(
   { values, type, dimension }: Pick<EmbeddingBatchFields, 'values' | 'type' | 'dimension'>,
   field: string,
   expected: number,

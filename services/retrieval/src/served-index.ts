@@ -1,7 +1,8 @@
+import type { Faults } from '@onepass/contracts';
 import { dotF16 } from '@onepass/embeddings';
 import { type ItemMetadata, type Items, openItems, openMetadata, openPopular, type Release } from '@onepass/release';
 import { type Logger, type Measurements, rarely } from '@onepass/telemetry';
-import { AttributeColumns, commonDirection, openLeaves, Root, type RowSearch } from '@onepass/vectors';
+import { AttributeColumns, commonDirection, type LeafShard, openLeaves, Root, type RowSearch } from '@onepass/vectors';
 
 /** A release as retrieval holds it. */
 export interface ServedIndex {
@@ -21,11 +22,12 @@ export interface IndexTelemetry {
   readonly rowSearch: RowSearch;
   readonly logger: Logger;
   readonly measurements: Measurements;
+  readonly faults?: Faults | undefined;
 }
 
 /** @throws OnepassError `startup` naming the file that does not fit */
 export async function openServedIndex(release: Release, telemetry: IndexTelemetry): Promise<ServedIndex> {
-  const { rowSearch, logger, measurements } = telemetry;
+  const { rowSearch, logger, measurements, faults } = telemetry;
   const items = await openItems(release);
   const metadata = await openMetadata(release);
   const leaves = await openLeaves(release, items, rowSearch);
@@ -33,7 +35,7 @@ export async function openServedIndex(release: Release, telemetry: IndexTelemetr
   for (const [surface, rows] of await openPopular(release, items)) popular.set(surface, popularFirst(rows, items));
   const rare = rarely(logger);
   const root = new Root({
-    leaves,
+    leaves: faults ? leaves.map((leaf, number) => faulty(leaf, `Leaf${number}`, faults)) : leaves,
     ids: items.ids,
     onLeafFailure: (leaf, cause, span) => {
       measurements.count('onepass.search.shards', { 'onepass.shard.outcome': 'failed' });
@@ -53,6 +55,18 @@ export async function openServedIndex(release: Release, telemetry: IndexTelemetr
     popular,
   };
 }
+
+/** A shard of which failure flags speak as of a method. */
+function faulty(leaf: LeafShard, point: string, faults: Faults): LeafShard {
+  return {
+    search: async (request) => {
+      await faults.before(point, request.signal ?? NEVER);
+      return leaf.search(request);
+    },
+  };
+}
+
+const NEVER = new AbortController().signal;
 
 /** The list, then everything else by nearness to the list's mean: a narrow filter may leave nothing of the list itself. */
 function popularFirst(list: Uint32Array, items: Items): Uint32Array {

@@ -1,5 +1,5 @@
 import { describeSettings, readSettings } from '@onepass/config';
-import { openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
+import { boundedStage, openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
 import { loadRelease } from '@onepass/release';
 import { usearchRows } from '@onepass/vectors';
 import { openServedIndex } from './served-index.js';
@@ -22,12 +22,17 @@ export async function startRetrieval(settings: RetrievalSettings): Promise<Runni
   const release = await loadRelease(settings.releaseDir);
   const edge = await openEdge('retrieval', settings, release.id);
   const { logger, measurements } = edge;
-  const index = await openServedIndex(release, { rowSearch: usearchRows, logger, measurements });
+  const index = await openServedIndex(release, {
+    rowSearch: usearchRows,
+    logger,
+    measurements,
+    faults: edge.server.faults,
+  });
   const server = await startServer({
     ...edge.server,
     host: settings.host,
     port: settings.port,
-    services: [retrievalService(index, measurements)],
+    services: [boundedStage(retrievalService(index, measurements), measurements)],
   });
   server.setServing(true);
   return {

@@ -169,7 +169,7 @@ test('nothing is served beside what was tried above, and health', () => {
 test('a policy that changes is taken at once; a broken one changes nothing', async () => {
   const called = () => statusOf(transports.idle!, RANK);
   write('policy.json', '{ broken');
-  const sentence = `policy stays as it was: ONEPASS_POLICY: ${path('policy.json')} is not JSON`;
+  const sentence = `new policy not taken: ONEPASS_POLICY: ${path('policy.json')} is not JSON`;
   await vi.waitFor(
     () => expect(warn).toHaveBeenCalledWith(expect.anything(), expect.stringContaining(sentence)),
     10_000,

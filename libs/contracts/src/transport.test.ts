@@ -142,6 +142,8 @@ test('certificates and authorities are replaced under load without one failed ca
   const server = await serve(open(sides[0].files, { connectionAgeMs: 100, measurements: counts[0] }));
   const transport = open(sides[1].files, { measurements: counts[1] });
   const client = createClient(RankingService, server.address, { transport });
+  const taken = (count: Measurements) =>
+    count.snapshot()['onepass.files.replaced{onepass.files="certificates",onepass.files.outcome="taken"}'] ?? 0;
   const failures: string[] = [];
   let answered = 0;
   let going = true;
@@ -152,11 +154,10 @@ test('certificates and authorities are replaced under load without one failed ca
     }
   });
   const replace = async (contents: () => { ca?: string; cert?: string; key?: string }) => {
-    const before = counts.map((count) => count.snapshot().certificates_reloads ?? 0);
+    const before = counts.map(taken);
     for (const side of sides) side.write(contents());
     await vi.waitFor(() => {
-      for (const [i, count] of counts.entries())
-        expect(count.snapshot().certificates_reloads).toBeGreaterThan(before[i]!);
+      for (const [i, count] of counts.entries()) expect(taken(count)).toBeGreaterThan(before[i]!);
     });
     const started = answered;
     await vi.waitFor(() => expect(answered).toBeGreaterThan(started + 100), 10_000);

@@ -62,7 +62,7 @@ export function openTls(options: TlsOptions): Transport {
     logger,
     measurements,
   });
-  measurements.gauge('certificate_expires_in_s', () => (watched.value.expiresMs - Date.now()) / 1000);
+  measurements.observe('onepass.certificate.lifetime', () => (watched.value.expiresMs - Date.now()) / 1000);
   const server = new TlsServerCredentials(clients, watched.value.options);
   watched.onChange((value) => server.change(value.options));
   return {

@@ -73,7 +73,7 @@ test('files replaced one by one are taken once they fit; until then the old ones
   const next = authority.issue({ commonName: 'stage' });
   write({ cert: next.cert });
   await vi.waitFor(() => expect(warn).toHaveBeenCalledOnce());
-  expect(warn.mock.calls[0]?.[1]).toContain('certificates stays as it was: TLS_KEY');
+  expect(warn.mock.calls[0]?.[1]).toContain('new certificates not taken: TLS_KEY');
   expect(watched.value.key).toBe(good.key);
   write({ key: next.key });
   await vi.waitFor(() => expect(watched.value.key).toBe(next.key));
@@ -89,7 +89,7 @@ test('files replaced one by one are taken once they fit; until then the old ones
 });
 
 const options = (measurements: Measurements) => ({
-  what: 'certificates',
+  what: 'certificates' as const,
   parse: () => 0,
   everyMs: 5,
   logger: silentLogger,

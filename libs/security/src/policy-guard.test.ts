@@ -78,8 +78,10 @@ test('refusals are counted each and logged once a minute', () => {
   const { clock, warn, refusal, measurements } = guarded(feed);
   for (; clock.now < 120_000; clock.now += 100) refusal('spiffe://feed', '/a.v1.One/Put');
   expect(warn).toHaveBeenCalledTimes(2);
-  expect(warn.mock.calls[0]?.[0]).toEqual({ caller: 'feed', reason: 'method', method: '/a.v1.One/Put' });
-  expect(Object.values(measurements.snapshot())).toEqual([1200]);
+  expect(warn.mock.calls[0]).toEqual([{ method: '/a.v1.One/Put' }, 'calls of feed are refused: method']);
+  expect(measurements.snapshot()).toEqual({
+    'onepass.calls.refused{onepass.caller="feed",onepass.refusal="method"}': 1200,
+  });
 });
 
 test('a new policy holds from the next call on', () => {

@@ -1,5 +1,5 @@
 import { OnepassError } from '@onepass/errors';
-import type { Logger, Measurements } from '@onepass/telemetry';
+import { type AttributesOf, type Logger, type Measurements, rarely } from '@onepass/telemetry';
 import type { CallGuard, Grant, Peer } from './guard.js';
 import { Limiter, type Refusal } from './limits.js';
 import type { Policy, PolicyCaller } from './policy.js';
@@ -12,9 +12,9 @@ export interface PolicyGuardOptions {
   readonly now?: () => number;
 }
 
-type Reason = 'no_certificate' | 'unknown_caller' | 'method' | Refusal['reason'];
+type Reason = AttributesOf<'onepass.calls.refused'>['onepass.refusal'];
 
-/** A refused caller usually comes again and again: one line a minute for each and its reason says enough. */
+/** A refused caller usually comes again and again. */
 const LOG_EVERY_MS = 60_000;
 const UNKNOWN_CALLER = 'unknown';
 
@@ -22,11 +22,12 @@ const UNKNOWN_CALLER = 'unknown';
 export class PolicyGuard implements CallGuard {
   readonly #options: Required<PolicyGuardOptions>;
   readonly #limiters = new Map<string, Limiter>();
-  readonly #loggedAtMs = new Map<string, number>();
+  readonly #logger: Logger;
   #policy: Policy;
 
   constructor(options: PolicyGuardOptions) {
     this.#options = { now: () => performance.now(), ...options };
+    this.#logger = rarely(options.logger, LOG_EVERY_MS, this.#options.now);
     this.#policy = options.policy;
   }
 
@@ -78,12 +79,8 @@ export class PolicyGuard implements CallGuard {
   }
 
   #refused(caller: string, reason: Reason, method: string): void {
-    const { logger, measurements, now } = this.#options;
-    measurements.count(`calls_refused_${reason}`);
-    const key = `${caller} ${reason}`;
-    const nowMs = now();
-    if (nowMs - (this.#loggedAtMs.get(key) ?? -Infinity) < LOG_EVERY_MS) return;
-    this.#loggedAtMs.set(key, nowMs);
-    logger.warn({ caller, reason, method }, 'call refused; further ones like it are not logged for a minute');
+    const attributes = { 'onepass.caller': caller, 'onepass.refusal': reason };
+    this.#options.measurements.count('onepass.calls.refused', attributes);
+    this.#logger.warn({ method }, `calls of ${caller} are refused: ${reason}`);
   }
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { OnepassError, startupError } from '@onepass/errors';
-import type { Logger, Measurements } from '@onepass/telemetry';
+import type { AttributesOf, Logger, Measurements } from '@onepass/telemetry';
 
 /** A file, and the setting or option that gave it: every sentence about it names both. */
 export interface NamedFile {
@@ -17,12 +17,13 @@ export interface Watched<T> {
   close(): void;
 }
 
+export type WatchedThing = AttributesOf<'onepass.files.replaced'>['onepass.files'];
+
 export interface WatchOptions<T> {
   readonly files: readonly NamedFile[];
   /** All files together, in their order, to one value. @throws OnepassError `startup` */
   readonly parse: (contents: readonly Buffer[]) => T;
-  /** Counted as `<what>_reloads` and `<what>_reload_failures`. */
-  readonly what: string;
+  readonly what: WatchedThing;
   readonly everyMs: number;
   readonly logger: Logger;
   readonly measurements: Measurements;
@@ -75,17 +76,19 @@ export function watchFiles<T>(options: WatchOptions<T>): Watched<T> {
 
 function reporter<T>({ what, files, logger, measurements }: WatchOptions<T>) {
   let lastFailure: string | undefined;
+  const count = (outcome: 'taken' | 'left') =>
+    measurements.count('onepass.files.replaced', { 'onepass.files': what, 'onepass.files.outcome': outcome });
   return {
     loaded() {
       lastFailure = undefined;
-      measurements.count(`${what}_reloads`);
-      logger.info({ files: files.map(({ path }) => path) }, `${what}: new files are in use`);
+      count('taken');
+      logger.info({ files: files.map(({ path }) => path) }, `new ${what} in use`);
     },
     failed(error: OnepassError) {
       if (error.message === lastFailure) return;
       lastFailure = error.message;
-      measurements.count(`${what}_reload_failures`);
-      logger.warn({ err: error.cause }, `${what} stays as it was: ${error.message}`);
+      count('left');
+      logger.warn({ err: error.cause }, `new ${what} not taken: ${error.message}`);
     },
   };
 }

@@ -71,6 +71,9 @@ const GROUP = { 'onepass.admission.group': ['pages', 'events', 'catalog', 'stage
 const PRIORITY = { 'onepass.priority': ['interactive', 'prefetch', 'batch'] } as const;
 const GRAPH = { 'onepass.graph': ['encode', 'retrieve_head', 'rank', 'query_tower'] } as const;
 
+/** "unknown", and beside it the callers that the policy names: few, and none of them a person. */
+const CALLERS: readonly string[] = ['unknown'];
+
 /** Bounds of a histogram's buckets, in seconds: from a fraction of a stage to the longest budget. */
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 10];
 
@@ -136,6 +139,30 @@ export const METRICS = {
     says: 'Stages that failed, whether or not there was a way around them.',
     roles: ['gateway'],
     attributes: { ...STAGE, 'error.type': ERROR_KINDS },
+  },
+  'onepass.calls.refused': {
+    kind: 'counter',
+    unit: '{call}',
+    says: 'Calls that the policy did not let in, before they were read.',
+    roles: ALL,
+    attributes: {
+      'onepass.caller': CALLERS,
+      'onepass.refusal': ['no_certificate', 'unknown_caller', 'method', 'rate_limit', 'concurrency_limit'],
+    },
+  },
+  'onepass.files.replaced': {
+    kind: 'counter',
+    unit: '{time}',
+    says: 'New certificates and policies found: taken, or broken and left.',
+    roles: ALL,
+    attributes: { 'onepass.files': ['certificates', 'policy'], 'onepass.files.outcome': ['taken', 'left'] },
+  },
+  'onepass.certificate.lifetime': {
+    kind: 'gauge',
+    unit: 's',
+    says: 'For how long the certificate of this process is still good. Only with TLS.',
+    roles: ALL,
+    attributes: {},
   },
   'onepass.switch': {
     kind: 'gauge',
@@ -490,7 +517,7 @@ export type AttributesOf<N extends MetricName> = {
 export type AttributeType = 'string' | 'int' | 'double' | 'boolean';
 
 export interface SpanSpec {
-  readonly role: Role;
+  readonly roles: readonly Role[];
   readonly says: string;
   /** The spans it may be inside. */
   readonly parents: readonly string[];
@@ -509,88 +536,88 @@ const RANK = 'onepass.ranking.v1.RankingService/Rank';
 /** Spans inside a process. Those of calls are named by their methods: see RPC_SPAN and CALLED_FROM. */
 export const SPANS = {
   encode: {
-    role: 'gateway',
+    roles: ['gateway'],
     says: 'The stage that brings the KV up to date and gets query embeddings; a second one after a KV miss.',
     parents: [RECOMMEND],
     attributes: {},
   },
   look_up: {
-    role: 'gateway',
+    roles: ['gateway'],
     says: 'External candidates are looked up, while the encoder is at work.',
     parents: [RECOMMEND],
     attributes: {},
     when: 'the request has external candidates',
   },
   retrieve: {
-    role: 'gateway',
+    roles: ['gateway'],
     says: 'The stage that gets candidates.',
     parents: [RECOMMEND],
     attributes: {},
   },
   rank: {
-    role: 'gateway',
+    roles: ['gateway'],
     says: 'The stage that scores candidates.',
     parents: [RECOMMEND],
     attributes: {},
   },
   page: {
-    role: 'gateway',
+    roles: ['gateway'],
     says: 'The page is built.',
     parents: [RECOMMEND],
     attributes: {},
   },
   append_history: {
-    role: 'gateway',
+    roles: ['gateway'],
     says: 'Events are written to the history store, until durable.',
     parents: [LOG_ACTIONS],
     attributes: { 'onepass.events': 'int' },
     when: 'LogActions',
   },
   person_queue: {
-    role: 'user-encoder',
+    roles: ['user-encoder'],
     says: 'Waiting for another encode of the same person.',
     parents: [ENCODE],
     attributes: {},
   },
   read_history: {
-    role: 'user-encoder',
+    roles: ['user-encoder'],
     says: 'What is new of the history is read.',
     parents: [ENCODE],
     attributes: {},
   },
   claim_slot: {
-    role: 'user-encoder',
+    roles: ['user-encoder'],
     says: 'Waiting for a KV slot.',
     parents: [ENCODE],
     attributes: {},
     when: 'the KV is computed anew',
   },
   inference_queue: {
-    role: 'user-encoder',
-    says: 'A graph run waits for its turn. In ranking too.',
+    roles: ['user-encoder', 'ranking'],
+    says: 'A graph run waits for its turn.',
     parents: [ENCODE, RANK],
     attributes: { 'onepass.graph': 'string' },
   },
   inference_run: {
-    role: 'user-encoder',
-    says: 'A graph runs. In ranking too.',
+    roles: ['user-encoder', 'ranking'],
+    says: 'A graph runs.',
     parents: [ENCODE, RANK],
     attributes: { 'onepass.graph': 'string' },
   },
   search_shard: {
-    role: 'retrieval',
+    roles: ['retrieval'],
     says: 'One shard is searched.',
     parents: [SEARCH],
     attributes: { 'onepass.shard': 'int' },
   },
   merge: {
-    role: 'retrieval',
+    roles: ['retrieval'],
     says: 'What the shards found is merged, by outcome budgets.',
     parents: [SEARCH],
     attributes: {},
   },
   check_kv: {
-    role: 'ranking',
+    roles: ['ranking'],
     says: 'The KV is found in the pool and checked before it is read.',
     parents: [RANK],
     attributes: { 'onepass.kv.tokens': 'int' },

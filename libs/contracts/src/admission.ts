@@ -53,6 +53,14 @@ export function bounded(
   return { ...implementation, handlers: Object.fromEntries(handlers) };
 }
 
+/** Far more than a stage can answer in a page's time; what waits inside is bounded, ordered and predicted by its own queue. */
+const STAGE_CALLS = 512;
+
+/** A stage's service, bounded. */
+export function boundedStage(implementation: Implementation, measurements: Measurements): Implementation {
+  return bounded(implementation, { group: 'stage', maximum: STAGE_CALLS }, measurements);
+}
+
 function boundedHandler(handler: AnyHandler, admission: Admission): AnyHandler {
   return async (request, call) => {
     let ticket: Ticket | undefined;

@@ -17,7 +17,7 @@ import type { ServedModel } from './served-model.js';
 
 export interface RankingParts {
   readonly served: ServedModel;
-  readonly engine: Pick<InferenceEngine, 'provider' | 'queued' | 'running'>;
+  readonly engine: Pick<InferenceEngine, 'provider' | 'queued' | 'running' | 'started'>;
   readonly graph: RankGraph;
   readonly kv: KvDoor;
   readonly measurements: Measurements;
@@ -40,6 +40,7 @@ interface RankAnswer {
 export function rankingImplementation(parts: RankingParts): Implementation {
   const { engine, measurements } = parts;
   measurements.observe('onepass.inference.queued', () => engine.queued);
+  measurements.observe('onepass.inference.runs', () => engine.started);
   measurements.observe('onepass.inference.running', () => engine.running);
   return implement(RankingService, {
     rank: (request, call) => rank(parts, request, call),

@@ -1,5 +1,5 @@
 import { describeSettings, readSettings } from '@onepass/config';
-import { type Edge, openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
+import { boundedStage, type Edge, openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
 import { createEngine } from '@onepass/inference';
 import { loadRelease, type Release } from '@onepass/release';
 import { KvDoor } from './kv-door.js';
@@ -36,9 +36,9 @@ export async function startRanking(settings: RankingSettings, release: Release, 
   };
   try {
     const graph = await RankGraph.load(engine, release.path(release.manifest.graphs.rank), served);
-    const services = [rankingImplementation({ served, engine, graph, kv, measurements })];
+    const service = rankingImplementation({ served, engine, graph, kv, measurements });
     const { host, port } = settings;
-    const server = await startServer({ ...edge.server, host, port, services });
+    const server = await startServer({ ...edge.server, host, port, services: [boundedStage(service, measurements)] });
     logger.info({ release: release.id, provider: engine.provider, why: engine.providerReason }, 'graph loaded');
     server.setServing(true);
     return {

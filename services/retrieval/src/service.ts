@@ -15,8 +15,7 @@ export function retrievalService(index: ServedIndex, measurements: Measurements)
     retrieval.RetrievalService,
     {
       search: async (request, call) => {
-        await turns.next();
-        call.signal.throwIfAborted();
+        await turns.next(call);
         const started = performance.now();
         const ask = parseSearch(request, index);
         const found = await search(ask, index, call);

@@ -255,5 +255,11 @@ export function ask(who: string | undefined, more: Partial<EncodeAsk> = {}): Enc
 
 /** A call that nobody gives up, with `remainingMs` to go at every time of asking. */
 export function call(remainingMs = 10_000, signal: AbortSignal = new AbortController().signal) {
-  return { signal, deadlineMs: Date.now() + remainingMs, span: NO_SPAN, remainingMs: () => remainingMs };
+  return {
+    signal,
+    deadlineMs: Date.now() + remainingMs,
+    priority: 'interactive',
+    span: NO_SPAN,
+    remainingMs: () => remainingMs,
+  } as const;
 }

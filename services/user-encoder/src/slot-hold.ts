@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
+import type { CallPriority } from '@onepass/contracts';
 import { OnepassError } from '@onepass/errors';
 import type { KvPoolWriter, SlotState } from '@onepass/kv';
 import type { Span } from '@onepass/telemetry';
@@ -8,6 +9,7 @@ export interface EncodeCall {
   readonly signal: AbortSignal;
   /** Epoch ms; Infinity = none. */
   readonly deadlineMs: number;
+  readonly priority: CallPriority;
   readonly span: Span;
   remainingMs(): number;
 }

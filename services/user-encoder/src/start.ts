@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeSettings, readSettings } from '@onepass/config';
-import { openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
+import { boundedStage, openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
 import { openLmdbHistory } from '@onepass/history';
 import { createEngine, type InferenceEngine } from '@onepass/inference';
@@ -69,11 +69,13 @@ export async function startUserEncoder(settings: UserEncoderSettings): Promise<R
     closing.push(() => encoder.idle());
     measurements.observe('onepass.inference.queued', () => engine.queued);
     measurements.observe('onepass.inference.running', () => engine.running);
+    measurements.observe('onepass.inference.runs', () => engine.started);
+    const service = userEncoderService({ release, model, encoder, measurements, executionProvider: engine.provider });
     const server = await startServer({
       ...edge.server,
       host: settings.host,
       port: settings.port,
-      services: [userEncoderService({ release, model, encoder, measurements, executionProvider: engine.provider })],
+      services: [boundedStage(service, measurements)],
     });
     closing.push(() => server.stop(settings.drainMs));
     server.setServing(true);

@@ -184,6 +184,7 @@ export class UserEncoder {
       const head = await this.#parts.history.head(person);
       if (head.sequence >= minimumSequence || performance.now() >= patience) return head;
       await setTimeout(CATCH_UP_POLL_MS);
+      call.signal.throwIfAborted();
     }
   }
 

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { RememberedSlates } from './remembered-slates.js';
 
@@ -28,4 +29,21 @@ test('who waits for a slate that fails makes its own', async () => {
   const second = slates.once('k', 'd', async () => ({ slateId: 'mine' }));
   await expect(first).rejects.toThrow('gone');
   expect((await second).slateId).toBe('mine');
+});
+
+test('of many repeats at once, one at a time tries, and all get what the first to succeed made', async () => {
+  const slates = new RememberedSlates();
+  let tries = 0;
+  let under = 0;
+  const make = async () => {
+    expect(++under).toBe(1);
+    const number = ++tries;
+    await setImmediate();
+    under--;
+    if (number < 3) throw new Error(`try ${number}`);
+    return { slateId: `s-${number}` };
+  };
+  const settled = await Promise.allSettled(Array.from({ length: 20 }, () => slates.once('k', 'd', make)));
+  const answered = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value.slateId] : []));
+  expect([tries, answered.length, new Set(answered)]).toEqual([3, 18, new Set(['s-3'])]);
 });

@@ -20,20 +20,25 @@ export type {
 } from '@onepass/contracts';
 export { Degraded_Reason, EventResult_Status, KvSource, Mode, Operation, View } from '@onepass/contracts';
 export { OnepassError } from '@onepass/errors';
+export { fromTraceparent } from '@onepass/telemetry';
 
 type Recommendation = ServiceClient<typeof RecommendationService>;
 type Events = ServiceClient<typeof EventService>;
 type Catalog = ServiceClient<typeof gatewayCatalog.CatalogService>;
 
 /**
- * What frontends call. Every call takes `{ signal, deadlineMs }` (epoch milliseconds; without one the gateway's own time budget
- * holds) and rejects with an OnepassError only: its `kind` says what happened, `detail.violations` which fields are wrong.
+ * What frontends call. Every call takes `{ signal, deadlineMs, span }` (epoch milliseconds; without one the gateway's own time budget
+ * holds; `fromTraceparent(header)` makes the mesh go on with the frontend's trace) and rejects with an OnepassError only: its `kind` says what happened, `detail.violations` which fields are wrong.
  */
 export interface OnepassClient {
   /** One ranked page. Give `requestId` to be able to retry: a repeat within 10 minutes is answered with the same slate. */
   readonly recommend: Recommendation['recommend'];
   /** Actions of one person, durable when this resolves; `results` says per event what became of it. */
   readonly logActions: Events['logActions'];
+  /** What became of a page that was served (or, `foreign`, of one that somebody else served); durable when this resolves. */
+  readonly logSlate: Events['logSlate'];
+  /** Drops all there is of a person. May be repeated; rejects as `unavailable` while not all of it is done. */
+  readonly forgetPerson: Events['forgetPerson'];
   /** Items of the release in force, by id. */
   readonly getItems: Catalog['getItems'];
   /** Release, actions, surfaces, attributes and limits. */
@@ -64,10 +69,13 @@ export function connect(address: string, { tls }: ConnectOptions = {}): OnepassC
   const transport = tls === undefined ? PLAINTEXT : openClientTls(tls);
   const connection = connectTo(address, { transport });
   const recommendation = connection.client(RecommendationService);
+  const events = connection.client(EventService);
   return {
     recommend: recommendation.recommend,
     describe: recommendation.describe,
-    logActions: connection.client(EventService).logActions,
+    logActions: events.logActions,
+    logSlate: events.logSlate,
+    forgetPerson: events.forgetPerson,
     getItems: connection.client(gatewayCatalog.CatalogService).getItems,
     close: () => {
       connection.close();

@@ -39,6 +39,6 @@ export async function openStores(settings: StoreSettings): Promise<{ history: Hi
   }
 }
 
-function redisTerms({ historyTimeoutMs, historyChecked }: StoreSettings): RedisTerms {
+export function redisTerms({ historyTimeoutMs, historyChecked }: StoreSettings): RedisTerms {
   return { timeoutMs: historyTimeoutMs, checkedByOperator: historyChecked === 'yes' };
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
 import { OnepassError, startupError } from '@onepass/errors';
 import { Cluster, Redis } from 'ioredis';
 import { storeFailure } from './failure.js';
@@ -22,6 +23,8 @@ export function script(lua: string): Script {
   return { lua, sha: createHash('sha1').update(lua).digest('hex') };
 }
 
+type Value = string | Buffer;
+
 /** An acknowledged write survives a crash of the server only under these. */
 const REQUIRED = {
   appendonly: 'yes',
@@ -33,6 +36,7 @@ const REQUIRED = {
 const START_MS = 5_000;
 const CONNECT_MS = 1_000;
 const SCAN_PAGE = 512;
+const REWRITE_POLL_MS = 50;
 
 /**
  * Commands fail fast: none waits for a server that is away, none is sent twice.
@@ -162,13 +166,13 @@ export class RedisRecords {
   }
 
   /** Resolves with the script's number when what it wrote is durable. */
-  async run({ lua, sha }: Script, keys: readonly string[], values: readonly (string | Buffer)[]): Promise<number> {
-    const all = [...keys, ...values];
-    const answer = this.#client.evalsha(sha, keys.length, ...all).catch((error: Error) => {
-      if (!error.message.startsWith('NOSCRIPT')) throw error;
-      return this.#client.eval(lua, keys.length, ...all);
-    });
-    return (await this.#told('written', answer)) as number;
+  async write(script: Script, keys: readonly string[], values: readonly Value[]): Promise<number> {
+    return (await this.#told('written', this.#run(script, keys, values))) as number;
+  }
+
+  /** Resolves with the script's list. */
+  async read(script: Script, keys: readonly string[], values: readonly Value[]): Promise<(Buffer | null)[]> {
+    return (await this.#told('read', this.#run(script, keys, values))) as (Buffer | null)[];
   }
 
   /** Resolves when the keys, which share one hash tag, are durably gone. */
@@ -194,9 +198,33 @@ export class RedisRecords {
     }
   }
 
+  /** Every master writes its append-only file anew, without what was dropped; resolves when that is done. */
+  async rewriteFiles(): Promise<void> {
+    for (const master of mastersOf(this.#client)) {
+      // One that is under way began before now.
+      await this.#rewritten(master);
+      await this.#told('written', master.bgrewriteaof());
+      await this.#rewritten(master);
+    }
+  }
+
+  async #rewritten(master: Redis): Promise<void> {
+    while (/aof_rewrite_(in_progress|scheduled):1/.test(await this.#told('read', master.info('persistence')))) {
+      await setTimeout(REWRITE_POLL_MS);
+    }
+  }
+
   async close(): Promise<void> {
     if (this.#client.status === 'ready') await this.#client.quit().catch(() => {});
     this.#client.disconnect();
+  }
+
+  #run({ lua, sha }: Script, keys: readonly string[], values: readonly Value[]): Promise<unknown> {
+    const all = [keys.length, ...keys, ...values];
+    return this.#client.callBuffer('evalsha', sha, ...all).catch((error: Error) => {
+      if (!error.message.startsWith('NOSCRIPT')) throw error;
+      return this.#client.callBuffer('eval', lua, ...all);
+    });
   }
 
   async #told<T>(verb: 'read' | 'written', answer: Promise<T>): Promise<T> {

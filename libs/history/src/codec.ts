@@ -109,6 +109,9 @@ export function isEffective(bytes: Buffer): boolean {
   return bytes[0] !== RETRACTED && (bytes[BODY_START]! & HAS.retracts) === 0;
 }
 
+/** The same in Lua, of an event's value in `value`. */
+export const IS_EFFECTIVE_LUA = `value:byte(1) ~= ${RETRACTED} and value:byte(${BODY_START + 1}) % ${2 * HAS.retracts} < ${HAS.retracts}`;
+
 /** Only the item of an event; undefined for a query or a retract. */
 export function decodeItemId(bytes: Buffer): string | undefined {
   return bytes[BODY_START]! & HAS.item ? new Reader(bytes, BODY_START + 1).text() : undefined;

@@ -21,8 +21,8 @@ afterAll(() => {
 });
 
 /** Lets a writer acknowledge `writes` times, kills it at that moment, and answers every acknowledgement it sent. */
-async function killAfter(writes: number, round: number): Promise<string[]> {
-  const child = spawn(process.execPath, [writer.path, directory, PERSON, String(round)], {
+async function killAfter(writes: number, round: number, person = PERSON): Promise<string[]> {
+  const child = spawn(process.execPath, [writer.path, directory, person, String(round)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const closed = once(child, 'close');
@@ -53,3 +53,19 @@ test('a writer killed at the moment of acknowledgement loses nothing and leaves 
   expect(acknowledged.length).toBeGreaterThanOrEqual(90);
   await reader.close();
 }, 120_000);
+
+test('two processes that write one person at once give each sequence once', async () => {
+  const person = 'd'.repeat(32);
+  const told = await Promise.all([killAfter(100, 1, person), killAfter(100, 2, person)]);
+  const reader = openLmdbHistory(directory);
+  const { head, events } = await reader.tail(person, 0, 10_000);
+  expect(events.map((e) => e.sequence)).toEqual(Array.from({ length: head.sequence }, (_, i) => i + 1));
+  expect(events.at(-1)!.hash).toBe(head.hash);
+  const held = new Map(events.map((e) => [`${e.sequence} ${e.hash}`, e.eventId]));
+  // An acknowledgement names the head of its own write: the second of two events of that writer.
+  told.forEach((lines, i) => {
+    for (const line of lines) expect(held.get(line)).toMatch(new RegExp(`^${i + 1}-\\d+-1$`));
+  });
+  expect(new Set(told.flat()).size).toBe(told.flat().length);
+  await reader.close();
+});

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -38,8 +38,10 @@ export async function startRedis(config: Readonly<Record<string, string>> = {}):
   const directory = mkdtempSync(join(tmpdir(), 'onepass-redis-'));
   const port = await freePort();
   const settings = { ...DURABLE, ...config, port: String(port), bind: '127.0.0.1', dir: directory };
-  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
-  let child = await spawnReady(args);
+  const file = join(directory, 'redis.conf');
+  const lines = Object.entries(settings).map(([name, value]) => `${name} ${value || '""'}\n`);
+  writeFileSync(file, lines.join(''));
+  let child = await spawnReady(file);
   return {
     port,
     place: placeOf(port),
@@ -48,7 +50,7 @@ export async function startRedis(config: Readonly<Record<string, string>> = {}):
     },
     kill: (signal) => child.kill(signal),
     restart: async () => {
-      child = await spawnReady(args);
+      child = await spawnReady(file);
     },
     remove: async () => {
       await end(child);
@@ -80,8 +82,8 @@ export async function end(child: ChildProcess): Promise<void> {
   await exited;
 }
 
-async function spawnReady(args: readonly string[]): Promise<ChildProcess> {
-  const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+async function spawnReady(file: string): Promise<ChildProcess> {
+  const child = spawn('redis-server', [file], { stdio: ['ignore', 'pipe', 'inherit'] });
   const told: string[] = [];
   for await (const line of createInterface(child.stdout)) {
     told.push(line);

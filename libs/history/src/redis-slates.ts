@@ -60,7 +60,7 @@ class RedisSlates implements SlateStore {
       values.push(idOf(slate.slateId), String(slate.timeMs), encodeSlate(slate));
       byOwner.set(owner, values);
     }
-    await Promise.all([...byOwner].map(([owner, values]) => this.#redis.run(RECORD, keysOf(owner), values)));
+    await Promise.all([...byOwner].map(([owner, values]) => this.#redis.write(RECORD, keysOf(owner), values)));
   }
 
   async get(person: string | undefined, slateId: string): Promise<LoggedSlate | undefined> {
@@ -76,7 +76,7 @@ class RedisSlates implements SlateStore {
       const [slate, held] = await this.#redis.fields(slates, [`slate:${id}`, `outcomes:${id}`]);
       if (!slate) return false;
       const merged = mergeOutcomes(held ?? undefined, outcomes);
-      return (await this.#redis.run(OUTCOMES, [slates, times], [id, held ?? '', merged])) === 1 ? true : undefined;
+      return (await this.#redis.write(OUTCOMES, [slates, times], [id, held ?? '', merged])) === 1 ? true : undefined;
     });
   }
 
@@ -96,7 +96,7 @@ class RedisSlates implements SlateStore {
     let dropped = 0;
     for await (const owner of this.#redis.tags(TIMES)) {
       for (let count = PAGE; count === PAGE; dropped += count) {
-        count = await this.#redis.run(PRUNE, keysOf(owner), [String(beforeMs), String(PAGE)]);
+        count = await this.#redis.write(PRUNE, keysOf(owner), [String(beforeMs), String(PAGE)]);
       }
     }
     return dropped;

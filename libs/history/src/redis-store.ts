@@ -1,4 +1,3 @@
-import { unavailable } from '@onepass/errors';
 import { admit, changesOf, leavingSpan } from './append.js';
 import { checkedPerson, idHash } from './bytes.js';
 import {
@@ -9,6 +8,7 @@ import {
   EMPTY_HEAD,
   encodeHead,
   endOf,
+  IS_EFFECTIVE_LUA,
   isEffective,
   type StoredHead,
 } from './codec.js';
@@ -33,8 +33,41 @@ const HEAD = 'head';
 /** Events that one command reads. */
 const PAGE = 512;
 
-/** How often a read of several steps is begun anew because writes came between them. */
-const READS = 10;
+/** `head`, and `last`, its sequence. */
+const READ_HEAD = `
+local key, head, last = KEYS[1], redis.call('HGET', KEYS[1], '${HEAD}'), 0
+for i = 1, 6 do last = last * 256 + (head and head:byte(i) or 0) end
+local function page(from, to)
+  local fields = {}
+  for sequence = from, to do fields[#fields + 1] = string.format('%d', sequence) end
+  return #fields > 0 and redis.call('HMGET', key, unpack(fields)) or {}
+end`;
+
+/** Answers the head, the value at ARGV[1], and those after it, ARGV[2] at most. */
+const TAIL = script(`${READ_HEAD}
+local from, to = tonumber(ARGV[1]), math.min(last, ARGV[1] + ARGV[2])
+local answer = { head, redis.call('HGET', key, ARGV[1]) }
+for first = from + 1, to, ${PAGE} do
+  for _, value in ipairs(page(first, math.min(to, first + ${PAGE - 1}))) do answer[#answer + 1] = value end
+end
+return answer`);
+
+/** Answers the head, then sequence and value of the newest ARGV[1] effective events before ARGV[2], newest first. */
+const LATEST = script(`${READ_HEAD}
+local count, to, answer = 2 * ARGV[1], math.min(last, ARGV[2] - 1), { head }
+while to > 0 and #answer <= count do
+  local from = math.max(1, to - ${PAGE - 1})
+  local values = page(from, to)
+  for i = #values, 1, -1 do
+    local value = values[i]
+    if #answer <= count and ${IS_EFFECTIVE_LUA} then
+      answer[#answer + 1] = string.format('%d', from + i - 1)
+      answer[#answer + 1] = value
+    end
+  end
+  to = from - 1
+end
+return answer`);
 
 /**
  * Writes what was worked out from a head, if that is still the head. ARGV: head held ('' for none), number of fields to set,
@@ -77,47 +110,28 @@ class RedisHistory implements HistoryStore {
   }
 
   async head(person: string): Promise<HistoryHead> {
-    return endOf((await new Snapshot(this.#redis, keyOf(person)).events([])).head);
+    return endOf(await readHead(this.#redis, keyOf(person)));
   }
 
   async tail(person: string, after: number, limit: number): Promise<HistoryTail> {
-    return atOneMoment(this.#redis, person, async (snapshot) => {
-      const first = await snapshot.events(sequences(after, after + Math.min(limit, PAGE)));
-      const { head } = first;
-      const before = first.values.get(after);
-      const last = Math.min(head.sequence, after + limit);
-      const events = inOrder(first.values, after + 1, last);
-      for (let from = after + PAGE + 1; from <= last; from += PAGE) {
-        const page = sequences(from, Math.min(last, from + PAGE - 1));
-        events.push(...inOrder((await snapshot.events(page)).values, from, last));
-      }
-      return {
-        head: endOf(head),
-        afterHash: before === undefined ? (after === 0 ? 0n : undefined) : decodeHash(before),
-        events,
-      };
-    });
+    const [head, before, ...values] = await this.#redis.read(TAIL, [keyOf(person)], [String(after), String(limit)]);
+    return {
+      head: endOf(headOf(head)),
+      afterHash: after === 0 ? 0n : before ? decodeHash(before) : undefined,
+      events: values.map((value, i) => decodeEvent(value!, after + 1 + i)),
+    };
   }
 
-  async latest(person: string, count: number, before?: number): Promise<LatestEvents> {
-    return atOneMoment(this.#redis, person, async (snapshot) => {
-      const { head } = await snapshot.events([]);
-      const events: HistoryEvent[] = [];
-      let to = Math.min(head.sequence, (before ?? Infinity) - 1);
-      while (to > 0 && events.length < count) {
-        const from = Math.max(1, to + 1 - Math.min(PAGE, Math.max(16, count - events.length)));
-        const { values } = await snapshot.events(sequences(from, to));
-        const effective = inOrder(values, from, to).filter(({ sequence }) => isEffective(values.get(sequence)!));
-        events.unshift(...effective.slice(-(count - events.length)));
-        to = from - 1;
-      }
-      return { head: endOf(head), events };
-    });
+  async latest(person: string, count: number, before = Number.MAX_SAFE_INTEGER): Promise<LatestEvents> {
+    const [head, ...rows] = await this.#redis.read(LATEST, [keyOf(person)], [String(count), String(before)]);
+    const events: HistoryEvent[] = [];
+    for (let i = 0; i < rows.length; i += 2) events.push(decodeEvent(rows[i + 1]!, Number(rows[i])));
+    return { head: endOf(headOf(head)), events: events.reverse() };
   }
 
   async actedItemIds(person: string): Promise<ActedItems> {
     const key = keyOf(person);
-    const { head } = await new Snapshot(this.#redis, key).events([]);
+    const head = await readHead(this.#redis, key);
     const itemIds = new Set<string>();
     const oldest = Math.max(1, head.sequence - ACTED_ITEMS.events + 1);
     for (let to = head.sequence; to >= oldest && itemIds.size < ACTED_ITEMS.items; to -= PAGE) {
@@ -161,7 +175,7 @@ async function appendOnce(
 ): Promise<Appended | undefined> {
   const eventIds = [...new Set(events.map((event) => event.eventId))];
   const [headBytes, ...led] = await redis.fields(key, [HEAD, ...eventIds.map(idField)]);
-  const held = headBytes ? decodeHead(headBytes) : EMPTY_HEAD;
+  const held = headOf(headBytes);
   const known = new Map(eventIds.flatMap((id, i) => (led[i] ? [[id, Number(led[i])] as const] : [])));
   const leaving = leavingSpan(held.sequence, held.sequence + events.length);
   const wanted = [...new Set([...known.values(), ...leaving.filter((sequence) => sequence <= held.sequence)])];
@@ -185,65 +199,26 @@ async function appendOnce(
     return [idField(decodeEvent(value, sequence).eventId), String(sequence)] as const;
   });
   const values = [headBytes ?? '', String(sets.length), ...sets.flat(), ...drops.flat()];
-  const written = await redis.run(APPEND, [key], values);
+  const written = await redis.write(APPEND, [key], values);
   return written === 1 ? { results, head: endOf(changes.head) } : undefined;
 }
 
 /** Values by sequence, as they were under the head given; undefined when the head is another one by now. */
 async function valuesUnder(redis: RedisRecords, key: string, held: StoredHead, wanted: readonly number[]) {
-  const { head, values } = await new Snapshot(redis, key).events(wanted);
-  return sameHead(head, held) ? values : undefined;
+  const [head, ...values] = await redis.fields(key, [HEAD, ...wanted.map(String)]);
+  if (encodeHead(headOf(head)).compare(encodeHead(held)) !== 0) return undefined;
+  return new Map(wanted.map((sequence, i) => [sequence, values[i]!]));
 }
 
-/** Several reads of one history that must be of one moment. */
-class Snapshot {
-  /** Whether the history was another one at a later read: what was read does not belong together. */
-  torn = false;
-  readonly #redis: RedisRecords;
-  readonly #key: string;
-  #head: StoredHead | undefined;
-
-  constructor(redis: RedisRecords, key: string) {
-    this.#redis = redis;
-    this.#key = key;
-  }
-
-  /** Values by sequence, of those that there are. */
-  async events(wanted: readonly number[]): Promise<{ head: StoredHead; values: Map<number, Buffer> }> {
-    const [headBytes, ...found] = await this.#redis.fields(this.#key, [HEAD, ...wanted.map(String)]);
-    const head = headBytes ? decodeHead(headBytes) : EMPTY_HEAD;
-    this.#head ??= head;
-    this.torn ||= !sameHead(head, this.#head);
-    return { head, values: new Map(wanted.flatMap((sequence, i) => (found[i] ? [[sequence, found[i]]] : []))) };
-  }
+async function readHead(redis: RedisRecords, key: string): Promise<StoredHead> {
+  const [head] = await redis.fields(key, [HEAD]);
+  return headOf(head);
 }
 
-/** Repeats a read until no write came between its steps. */
-async function atOneMoment<T>(
-  redis: RedisRecords,
-  person: string,
-  read: (snapshot: Snapshot) => Promise<T>,
-): Promise<T> {
-  const key = keyOf(person);
-  for (let tries = 1; tries <= READS; tries++) {
-    const snapshot = new Snapshot(redis, key);
-    const result = await read(snapshot);
-    if (!snapshot.torn) return result;
-  }
-  throw unavailable('the history store cannot be read: the history is written too fast');
-}
-
-function sameHead(one: HistoryHead, other: HistoryHead): boolean {
-  return one.sequence === other.sequence && one.hash === other.hash;
+function headOf(bytes: Buffer | null | undefined): StoredHead {
+  return bytes ? decodeHead(bytes) : EMPTY_HEAD;
 }
 
 function sequences(from: number, to: number): number[] {
   return Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i);
-}
-
-function inOrder(values: ReadonlyMap<number, Buffer>, from: number, to: number): HistoryEvent[] {
-  return sequences(from, to).flatMap((sequence) => {
-    const value = values.get(sequence);
-    return value === undefined ? [] : [decodeEvent(value, sequence)];
-  });
 }

@@ -1,10 +1,25 @@
-import { afterAll, beforeAll, describe } from 'vitest';
+import { Cluster } from 'ioredis';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { historyStoreConformance } from './conformance.suite.js';
-import { openRedisHistory, openRedisSlates } from './index.js';
-import { noRedis, type RedisServer, startCluster, startRedis } from './redis-server.suite.js';
+import { type HistoryStore, type NewEvent, openRedisHistory, openRedisSlates } from './index.js';
+import { end, noRedis, placeOf, type RedisServer, startCluster, startRedis } from './redis-server.suite.js';
 import { slateStoreConformance } from './slate-conformance.suite.js';
 
 const terms = { timeoutMs: 5_000, checkedByOperator: false };
+const PERSON = 'd'.repeat(32);
+
+function clicks(count: number, round = 0): NewEvent[] {
+  return Array.from({ length: count }, (_, i) => ({
+    eventId: `${round}-${i}`,
+    operation: 'add',
+    itemId: `i${i}`,
+    actions: ['click'],
+    surface: 'home',
+    timeMs: 0,
+  }));
+}
+
+const numbered = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
 
 describe.skipIf(noRedis)('one redis-server', () => {
   let server: RedisServer;
@@ -15,6 +30,41 @@ describe.skipIf(noRedis)('one redis-server', () => {
 
   historyStoreConformance('Redis', (now) => openRedisHistory(server.place, { ...terms, now }));
   slateStoreConformance('Redis', () => openRedisSlates(server.place, terms));
+
+  test('writers of many processes on one person leave no gap and none goes without', async () => {
+    const stores = await Promise.all(Array.from({ length: 8 }, () => openRedisHistory(server.place, terms)));
+    const writes = await Promise.all(Array.from({ length: 40 }, (_, w) => stores[w % 8]!.append(PERSON, clicks(3, w))));
+    const given = writes.flatMap(({ results }) => results.map((r) => (r.status === 'accepted' ? r.sequence : NaN)));
+    expect(given.sort((a, b) => a - b)).toEqual(numbered(120));
+    const { events, head } = await stores[0]!.tail(PERSON, 0, 1_000);
+    expect(events.map((e) => e.sequence)).toEqual(numbered(120));
+    expect(events.at(-1)!.hash).toBe(head.hash);
+    await Promise.all(stores.map((store) => store.close()));
+  });
+
+  test('a read of several commands is of one moment, though writes come between them', async () => {
+    const [writer, reader] = await Promise.all([
+      openRedisHistory(server.place, terms),
+      openRedisHistory(server.place, terms),
+    ]);
+    const person = 'e'.repeat(32);
+    await writer.append(person, clicks(1_500, 0));
+    let writing = true;
+    const written = (async () => {
+      for (let round = 1; round <= 30; round++) await writer.append(person, clicks(2, round));
+      writing = false;
+    })();
+    while (writing) {
+      const { head, events } = await reader.tail(person, 0, 5_000);
+      expect(events.map((e) => e.sequence)).toEqual(numbered(head.sequence));
+      expect(events.at(-1)!.hash).toBe(head.hash);
+      const latest = await reader.latest(person, 1_200);
+      expect(latest.events.at(-1)!.hash).toBe(latest.head.hash);
+      expect(latest.events.length).toBe(1_200);
+    }
+    await written;
+    await Promise.all([writer.close(), reader.close()]);
+  });
 });
 
 describe.skipIf(noRedis)('a Redis Cluster of three', () => {
@@ -26,4 +76,127 @@ describe.skipIf(noRedis)('a Redis Cluster of three', () => {
 
   historyStoreConformance('Redis Cluster', (now) => openRedisHistory(cluster.place, { ...terms, now }));
   slateStoreConformance('Redis Cluster', () => openRedisSlates(cluster.place, terms));
+
+  test('all keys of a person lie in one slot', async () => {
+    const client = new Cluster([...cluster.place.nodes]);
+    await new Promise((resolve) => client.once('ready', resolve));
+    const keys = (await Promise.all(client.nodes('master').map((node) => node.keys('onepass:*')))).flat();
+    const slots = new Map<string, Set<number>>();
+    for (const key of keys) {
+      const person = /\{(.+)\}/.exec(key)?.[1] ?? key;
+      const slot = await client.cluster('KEYSLOT', key);
+      slots.set(person, (slots.get(person) ?? new Set<number>()).add(slot));
+    }
+    expect(slots.size).toBeGreaterThan(100);
+    expect([...slots.values()].every((of) => of.size === 1)).toBe(true);
+    client.disconnect();
+  });
+
+  test('one node alone is not taken for a server', async () => {
+    const { port } = cluster.place.nodes[0]!;
+    await expect(openRedisHistory(placeOf(port), terms)).rejects.toThrow(
+      `ONEPASS_HISTORY: the Redis at 127.0.0.1:${port} is a node of a cluster: name several of its nodes, with , between`,
+    );
+  });
+});
+
+describe.skipIf(noRedis)('at start', () => {
+  const servers: RedisServer[] = [];
+  const start = async (config: Record<string, string>) => {
+    const server = await startRedis(config);
+    servers.push(server);
+    return server;
+  };
+  afterEach(async () => {
+    vi.restoreAllMocks();
+    await Promise.all(servers.splice(0).map((server) => server.remove()));
+  });
+
+  test('a Redis that could lose what it acknowledged is refused by name', async () => {
+    const weak = {
+      appendonly: 'no',
+      appendfsync: 'everysec',
+      'no-appendfsync-on-rewrite': 'yes',
+      'maxmemory-policy': 'allkeys-lru',
+    };
+    for (const [setting, value] of Object.entries(weak)) {
+      const { place, port } = await start({ [setting]: value });
+      const refusal = expect.objectContaining({
+        kind: 'startup',
+        message: expect.stringContaining(
+          `ONEPASS_HISTORY: the Redis at 127.0.0.1:${port} has ${setting} ${value}; to keep`,
+        ),
+      });
+      await expect(openRedisHistory(place, terms)).rejects.toEqual(refusal);
+      await expect(openRedisSlates(place, terms)).rejects.toEqual(refusal);
+    }
+  });
+
+  test('where CONFIG is not allowed the operator must have checked', async () => {
+    const { place } = await start({ 'rename-command': 'CONFIG ""' });
+    await expect(openRedisHistory(place, terms)).rejects.toThrow(
+      /does not allow CONFIG GET .*appendfsync always.* ONEPASS_HISTORY_CHECKED=yes/,
+    );
+    const store = await openRedisHistory(place, { ...terms, checkedByOperator: true });
+    expect((await store.append(PERSON, clicks(1))).head.sequence).toBe(1);
+    await store.close();
+  });
+
+  test('a Redis that is away, or does not know us, is one sentence without the password', async () => {
+    const printed = vi.spyOn(console, 'error');
+    const server = await start({ requirepass: 'right' });
+    const wrong = { ...server.place, password: 'wrong-secret' };
+    await expect(openRedisHistory(wrong, terms)).rejects.toThrow(
+      new RegExp(`^ONEPASS_HISTORY: the Redis at 127.0.0.1:${server.port} cannot be used: (?!.*secret).*password`),
+    );
+    await end(server.process);
+    await expect(openRedisHistory({ ...server.place, password: 'right' }, terms)).rejects.toThrow(
+      `ONEPASS_HISTORY: the Redis at 127.0.0.1:${server.port} cannot be used: connect ECONNREFUSED`,
+    );
+    await expect(openRedisHistory(placeOf(server.port, server.port + 1), terms)).rejects.toThrow('cannot be used: ');
+    expect(printed).not.toHaveBeenCalled();
+  });
+});
+
+describe.skipIf(noRedis)('while serving', () => {
+  let server: RedisServer;
+  let store: HistoryStore;
+  beforeAll(async () => {
+    server = await startRedis();
+    store = await openRedisHistory(server.place, { ...terms, timeoutMs: 200 });
+  });
+  afterAll(async () => {
+    await store.close();
+    await server.remove();
+  });
+
+  test('a Redis that hangs, dies and comes back', async () => {
+    const lost = expect.objectContaining({ kind: 'unavailable' });
+    const first = await store.append(PERSON, clicks(2, 1));
+    server.kill('SIGSTOP');
+    const stopped = await Promise.allSettled([
+      store.append(PERSON, clicks(1, 2)),
+      ...Array.from({ length: 50 }, () => store.head(PERSON)),
+    ]);
+    expect(stopped.map((s) => s.status === 'rejected' && s.reason)).toEqual(stopped.map(() => lost));
+    server.kill('SIGCONT');
+    await vi.waitFor(() => store.head(PERSON), { timeout: 10_000 });
+    await end(server.process);
+    const error = await store.append(PERSON, clicks(1, 3)).catch((thrown) => thrown);
+    expect(error).toEqual(lost);
+    // The command, which ioredis hangs on its errors, would bring a person into the log.
+    expect(JSON.stringify(error.cause)).toBe('{}');
+    await server.restart();
+    await vi.waitFor(() => store.head(PERSON), { timeout: 10_000 });
+    const { events } = await store.tail(PERSON, 0, 10);
+    // What was acknowledged is there; what was refused may have been carried out once Redis woke, and counts as a repeat then.
+    expect(
+      events
+        .slice(0, 2)
+        .map((e) => e.hash)
+        .at(-1),
+    ).toBe(first.head.hash);
+    const { head } = await store.append(PERSON, [...clicks(1, 2), ...clicks(1, 3)]);
+    expect(head.sequence).toBe(4);
+  });
 });

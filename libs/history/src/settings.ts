@@ -40,18 +40,25 @@ export function parseStorePlace(raw: string): StorePlace {
   const [first = '', ...others] = raw.split(',');
   const url = URL.canParse(first) ? new URL(first) : undefined;
   const nodes = [url?.host ?? '', ...others].map(parseNode);
-  if (url === undefined || !/^rediss?:$/.test(url.protocol) || !/^(\/\d{0,5})?$/.test(url.pathname)) {
-    throw new Error(SHAPE);
-  }
+  const shaped = url !== undefined && /^rediss?:$/.test(url.protocol) && /^(\/\d{0,5})?$/.test(url.pathname);
+  if (!shaped) throw new Error(SHAPE);
   const database = Number(url.pathname.slice(1));
   if (nodes.length > 1 && database !== 0) throw new Error('a Redis Cluster has database 0 only');
   return {
     nodes,
     tls: url.protocol === 'rediss:',
-    username: decodeURIComponent(url.username) || undefined,
-    password: decodeURIComponent(url.password) || undefined,
+    username: decoded(url.username),
+    password: decoded(url.password),
     database,
   };
+}
+
+function decoded(part: string): string | undefined {
+  try {
+    return decodeURIComponent(part) || undefined;
+  } catch {
+    throw new Error(SHAPE);
+  }
 }
 
 function parseNode(node: string): RedisPlace['nodes'][number] {

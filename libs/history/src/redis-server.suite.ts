@@ -10,6 +10,8 @@ import type { RedisPlace } from './index.js';
 /** A redis-server of a test's own, on a free port of the loopback, in a directory of its own. */
 export interface RedisServer {
   readonly port: number;
+  /** Where its files lie. */
+  readonly directory: string;
   readonly place: RedisPlace;
   readonly process: ChildProcess;
   kill(signal: NodeJS.Signals): void;
@@ -44,6 +46,7 @@ export async function startRedis(config: Readonly<Record<string, string>> = {}):
   let child = await spawnReady(file);
   return {
     port,
+    directory,
     place: placeOf(port),
     get process() {
       return child;

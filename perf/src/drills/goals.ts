@@ -11,6 +11,7 @@ export const GOALS: Readonly<Record<string, Goal>> = {
   trace_complete_share: { atLeast: 1 },
   tracing_cost: { atMost: 0.03 },
   cert_rotation_errors: { atMost: 0 },
+  cert_rotation_stale: { atMost: 0 },
   recovery_seconds: { atMost: 3 },
   overhead_cpu_ms: { atMost: 2.5 },
   fuzz_crashes: { atMost: 0 },

@@ -1,4 +1,6 @@
+import { certificates } from './certificates.js';
 import type { Drill } from './drill.js';
+import { overload } from './overload.js';
 
 /** In the order in which they are run. */
-export const DRILLS: readonly Drill[] = [];
+export const DRILLS: readonly Drill[] = [overload, certificates];

@@ -1,2 +1,3 @@
 export * from './local.js';
 export * from './mesh.js';
+export { freePorts } from './ports.js';

@@ -1,5 +1,12 @@
 import { parsed, type SettingValues, sharedSettings, text } from '@onepass/config';
-import { createLogger, type Logger, type Measurements, openTelemetry, type Tracer } from '@onepass/telemetry';
+import {
+  createLogger,
+  type Logger,
+  type Measurements,
+  openTelemetry,
+  type Role,
+  type Tracer,
+} from '@onepass/telemetry';
 import { type Connection, connectTo } from './client.js';
 import { openFaults, parseFaults } from './faults.js';
 import { openSecurity, securitySettings } from './security.js';
@@ -44,7 +51,7 @@ export interface Edge {
  * @param releaseId what the process serves, for its telemetry
  * @throws OnepassError `startup`, one sentence naming the setting or file.
  */
-export async function openEdge(role: string, settings: EdgeSettings, releaseId?: string): Promise<Edge> {
+export async function openEdge(role: Role, settings: EdgeSettings, releaseId?: string): Promise<Edge> {
   const faults = openFaults(settings.faults, settings.mode);
   const logger = createLogger(role, settings.logLevel);
   if (faults) logger.warn({}, 'failure flags are set: calls go wrong on purpose');

@@ -6,6 +6,7 @@ import {
   METRICS,
   type MetricName,
   type MetricSpec,
+  type Role,
 } from './schema.js';
 
 type Attributes = Readonly<Record<string, string>>;
@@ -13,7 +14,7 @@ type HasNone<N extends MetricName> = keyof AttributesOf<N> extends never ? true 
 
 /** One metric and the points it has so far, by their attributes. */
 export interface Family {
-  readonly name: string;
+  readonly name: MetricName;
   readonly spec: MetricSpec;
   readonly points: ReadonlyMap<string, Point>;
 }
@@ -30,18 +31,24 @@ export interface Point {
  * Prometheus endpoint. Made for the hot path: a point is found by two look-ups and a number is added.
  */
 export class Measurements {
-  readonly #families = new Map<string, OpenFamily>();
+  readonly #families = new Map<MetricName, OpenFamily>();
+
+  /** Counters and histograms without attributes begin at 0, so that their first event is an increase too. */
+  constructor(role?: Role) {
+    for (const [name, spec] of Object.entries<MetricSpec>(METRICS)) {
+      const bare = spec.kind !== 'gauge' && Object.keys(spec.attributes).length === 0;
+      if (bare && role !== undefined && spec.roles.includes(role)) this.#point(name as MetricName, NONE);
+    }
+  }
 
   /** Adds to a counter, which starts at 0. */
   count<N extends CounterName>(
     name: N,
     ...more: HasNone<N> extends true ? [by?: number] : [attributes: AttributesOf<N>, by?: number]
-  ): void;
-  /** Names outside the schema: to be moved into it. */
-  count(name: string, by?: number): void;
-  count(name: string, attributes?: object | number, by = 1): void {
+  ): void {
+    const [attributes, by = 1] = more as [(Attributes | number)?, number?];
     const bare = typeof attributes !== 'object';
-    const point = this.#point(name, bare ? NONE : (attributes as Attributes));
+    const point = this.#point(name, bare ? NONE : attributes);
     point.counted += bare ? (attributes ?? 1) : by;
   }
 
@@ -61,11 +68,6 @@ export class Measurements {
     ...attributes: HasNone<N> extends true ? [] : [attributes: AttributesOf<N>]
   ): void {
     this.#point(name, (attributes[0] as Attributes | undefined) ?? NONE).read = read;
-  }
-
-  /** Names outside the schema: to be moved into it. */
-  gauge(name: string, read: () => number): void {
-    this.#point(name, NONE).read = read;
   }
 
   /** Every metric that has a point, in the order of their first ones. */
@@ -92,7 +94,7 @@ export class Measurements {
     return values;
   }
 
-  #point(name: string, attributes: Attributes): OpenPoint {
+  #point(name: MetricName, attributes: Attributes): OpenPoint {
     let family = this.#families.get(name);
     if (family === undefined) {
       family = new OpenFamily(name);
@@ -103,15 +105,14 @@ export class Measurements {
 }
 
 const NONE: Attributes = {};
-const UNLISTED: MetricSpec = { kind: 'gauge', unit: '1', says: '', roles: [], attributes: {} };
 
 class OpenFamily implements Family {
   readonly points = new Map<string, OpenPoint>();
   readonly spec: MetricSpec;
   readonly #attributes: readonly string[];
 
-  constructor(readonly name: string) {
-    this.spec = METRICS[name as MetricName] ?? UNLISTED;
+  constructor(readonly name: MetricName) {
+    this.spec = METRICS[name];
     this.#attributes = Object.keys(this.spec.attributes);
   }
 

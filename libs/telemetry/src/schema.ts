@@ -87,6 +87,8 @@ export interface MetricSpec {
   readonly attributes: Readonly<Record<string, readonly string[]>>;
   /** Upper bounds of a histogram's buckets, rising. */
   readonly bounds?: readonly number[];
+  /** Told only once this has happened; absent: always, or from the first request on. */
+  readonly when?: string;
 }
 
 export const METRICS = {
@@ -124,6 +126,7 @@ export const METRICS = {
     attributes: {
       'onepass.degraded.reason': ['ranking', 'encoder', 'retrieval', 'history', 'coverage', 'switch'],
     },
+    when: 'a page was degraded',
   },
   'onepass.stage.duration': {
     kind: 'histogram',
@@ -139,6 +142,7 @@ export const METRICS = {
     says: 'Stages that failed, whether or not there was a way around them.',
     roles: ['gateway'],
     attributes: { ...STAGE, 'error.type': ERROR_KINDS },
+    when: 'a stage failed',
   },
   'onepass.calls.refused': {
     kind: 'counter',
@@ -149,6 +153,7 @@ export const METRICS = {
       'onepass.caller': CALLERS,
       'onepass.refusal': ['no_certificate', 'unknown_caller', 'method', 'rate_limit', 'concurrency_limit'],
     },
+    when: 'a call was refused by the policy',
   },
   'onepass.files.replaced': {
     kind: 'counter',
@@ -156,20 +161,23 @@ export const METRICS = {
     says: 'New certificates and policies found: taken, or broken and left.',
     roles: ALL,
     attributes: { 'onepass.files': ['certificates', 'policy'], 'onepass.files.outcome': ['taken', 'left'] },
+    when: 'a file of certificates or of the policy changed',
   },
   'onepass.certificate.lifetime': {
     kind: 'gauge',
     unit: 's',
-    says: 'For how long the certificate of this process is still good. Only with TLS.',
+    says: 'For how long the certificate of this process is still good.',
     roles: ALL,
     attributes: {},
+    when: 'TLS is on',
   },
   'onepass.switch': {
     kind: 'gauge',
-    unit: '1',
+    unit: '{switch}',
     says: 'Kill switches: 1 = on.',
     roles: ALL,
     attributes: { 'onepass.switch.name': ['popular_only', 'kv_reuse_off', 'events_read_only', 'drain'] },
+    when: 'ONEPASS_SWITCHES is set',
   },
   'onepass.slates': {
     kind: 'counter',
@@ -225,6 +233,7 @@ export const METRICS = {
       'onepass.admission.refusal': ['late', 'full', 'displaced', 'expired'],
       ...PRIORITY,
     },
+    when: 'a call was refused for load',
   },
   'onepass.admission.wait.duration': {
     kind: 'histogram',
@@ -233,6 +242,7 @@ export const METRICS = {
     roles: ['gateway'],
     attributes: GROUP,
     bounds: SECONDS,
+    when: 'a call waited to be admitted',
   },
   'onepass.admission.wait.predicted': {
     kind: 'histogram',
@@ -241,6 +251,7 @@ export const METRICS = {
     roles: ['gateway'],
     attributes: GROUP,
     bounds: SECONDS,
+    when: 'a call waited to be admitted',
   },
   'onepass.retries': {
     kind: 'counter',
@@ -248,6 +259,7 @@ export const METRICS = {
     says: 'Calls to stages that could not be reached: tried again, at the next cell where there is one, or denied by the retry budget.',
     roles: ['gateway'],
     attributes: { ...STAGE, 'onepass.retry.outcome': ['granted', 'denied'] },
+    when: 'a stage could not be reached',
   },
   'onepass.retries.left': {
     kind: 'gauge',
@@ -492,9 +504,10 @@ export const METRICS = {
   'onepass.trace.spans': {
     kind: 'counter',
     unit: '{span}',
-    says: 'Sampled spans, ended and what became of them; ended - exported - failed = waiting, or dropped from a full queue. Only with tracing on.',
+    says: 'Sampled spans, ended and what became of them; ended - exported - failed = waiting, or dropped from a full queue.',
     roles: ALL,
     attributes: { 'onepass.span.state': ['ended', 'exported', 'failed'] },
+    when: 'ONEPASS_OTLP_ENDPOINT is set and a request was sampled',
   },
 } as const satisfies Readonly<Record<string, MetricSpec>>;
 

@@ -3,10 +3,11 @@ import { Measurements } from './measurements.js';
 import { serveMetrics } from './metrics-server.js';
 import { measureProcess } from './process-measurements.js';
 import { resourceOf } from './resource.js';
+import type { Role } from './schema.js';
 import { NO_TRACER, type Tracer } from './tracing.js';
 
 export interface TelemetryOptions {
-  readonly role: string;
+  readonly role: Role;
   readonly releaseId: string | undefined;
   readonly logger: Logger;
   /** Undefined: nothing is traced, and no code for it is loaded. */
@@ -29,7 +30,7 @@ export interface Telemetry {
 /** @throws OnepassError `startup` naming the setting */
 export async function openTelemetry(options: TelemetryOptions): Promise<Telemetry> {
   const { role, releaseId, logger, otlpEndpoint, traceRatio, metricsPort, host } = options;
-  const measurements = new Measurements();
+  const measurements = new Measurements(role);
   measureProcess(measurements);
   const resource = resourceOf(role, releaseId);
   const server =

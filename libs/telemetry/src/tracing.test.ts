@@ -43,7 +43,13 @@ afterEach(async () => {
 
 async function open(traceRatio: number, more: object = {}): Promise<Telemetry> {
   const otlpEndpoint = new URL(`http://127.0.0.1:${(collector.address() as AddressInfo).port}/base`);
-  const options = { role: 'gateway', releaseId: 'r1', logger: silentLogger, metricsPort: 0, host: '127.0.0.1' };
+  const options = {
+    role: 'gateway' as const,
+    releaseId: 'r1',
+    logger: silentLogger,
+    metricsPort: 0,
+    host: '127.0.0.1',
+  };
   const telemetry = await openTelemetry({ ...options, otlpEndpoint, traceRatio, ...more });
   opened.push(telemetry);
   return telemetry;

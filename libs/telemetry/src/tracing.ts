@@ -46,11 +46,15 @@ export const NO_SPAN: Span = { context: undefined, logFields: {}, child: () => N
 
 /** Traces nothing itself, but hands on the trace context of its callers, so that their traces do not end here and log lines name them. */
 export const NO_TRACER: Tracer = {
-  server: (_, traceparent, tracestate) => {
-    const ids = traceparent === undefined ? undefined : parseTraceparent(traceparent);
-    return ids === undefined ? NO_SPAN : new PassedOnSpan({ traceparent: traceparent as string, tracestate }, ids);
-  },
+  server: (_, traceparent, tracestate) =>
+    traceparent === undefined ? NO_SPAN : fromTraceparent(traceparent, tracestate),
 };
+
+/** A span that somebody else records, by its W3C trace context; `NO_SPAN` for what is none. */
+export function fromTraceparent(traceparent: string, tracestate?: string): Span {
+  const ids = parseTraceparent(traceparent);
+  return ids === undefined ? NO_SPAN : new PassedOnSpan({ traceparent, tracestate }, ids);
+}
 
 export interface TraceIds {
   readonly traceId: string;

@@ -47,7 +47,7 @@ describe('the root', () => {
         const best = (pairs: [number, number][], count: number) =>
           hits(...[...pairs].sort((a, b) => b[1] - a[1] || (ids[a[0]]! < ids[b[0]]! ? -1 : 1)).slice(0, count));
         const leaves = parts.map((pairs): LeafShard => ({ search: ({ limit }) => [best(pairs, limit)] }));
-        const root = new Root({ leaves, ids, onLeafFailure: expect.fail });
+        const root = new Root({ leaves, ids, onLeafFailure: () => expect.fail('a leaf failed') });
         expect((await root.search({ ...request, limit }, Infinity)).hits).toEqual([best(parts.flat(), limit)]);
       }),
       { seed: 14, numRuns: 300 },

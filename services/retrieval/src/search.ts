@@ -1,4 +1,5 @@
 import { OnepassError } from '@onepass/errors';
+import type { Span } from '@onepass/telemetry';
 import { blend, groupQueries, type Refused } from '@onepass/vectors';
 import type { QueriesAsk, SearchAsk } from './search-ask.js';
 import type { ServedIndex } from './served-index.js';
@@ -31,7 +32,7 @@ export interface Answer extends Found {
 }
 
 type Find = (refused: Refused | undefined) => Promise<Found>;
-type Call = { readonly signal: AbortSignal; remainingMs(): number };
+type Call = { readonly signal: AbortSignal; readonly span: Span; remainingMs(): number };
 
 /** Kept back of the caller's time for merging and answering. */
 const ANSWER_MS = 2;
@@ -51,9 +52,11 @@ function finder(ask: SearchAsk, index: ServedIndex, call: Call): { find: Find; m
   const { queries, groups, mergedInto } = groupedQueries(by, index);
   const shares = groups.map((group) => group.share);
   const find: Find = async (refused) => {
-    const request = { queries, limit, refused, signal: call.signal };
+    const request = { queries, limit, refused, signal: call.signal, span: call.span };
     const { hits, shardsAnswered } = await index.root.search(request, call.remainingMs() - ANSWER_MS);
+    const merge = call.span.child('merge');
     const blended = blend(hits, shares, limit);
+    merge.end();
     return { ...blended, queries: blended.lists.map((list) => groups[list]!.query), shardsAnswered };
   };
   return { find, mergedInto };

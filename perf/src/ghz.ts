@@ -7,7 +7,7 @@ import { startupError } from '@onepass/errors';
 
 const VERSION = 'v0.120.0';
 
-/** One load: closed loop, `concurrency` calls at any time. */
+/** One load: a closed loop of `concurrency` calls at any time, or an open one at a rate. */
 export interface Load {
   readonly address: string;
   readonly method: string;
@@ -18,6 +18,15 @@ export interface Load {
   readonly concurrency: number;
   readonly connections: number;
   readonly seconds: number;
+  /** Calls a second, sent whether or not those before them are answered; absent = a closed loop. */
+  readonly rate?: number;
+}
+
+/** One call as ghz saw it. */
+export interface SeenCall {
+  /** Name of its gRPC status as ghz writes it: OK, ResourceExhausted. */
+  readonly status: string;
+  readonly ms: number;
 }
 
 export interface LoadResult {
@@ -77,6 +86,16 @@ export async function writeProtoset(root: string, file: string): Promise<void> {
 
 /** Loads a server and answers what ghz saw. */
 export async function runGhz(ghz: string, load: Load): Promise<LoadResult> {
+  return parseGhz(await report(ghz, load));
+}
+
+/** Loads a server and answers every call. */
+export async function runGhzCalls(ghz: string, load: Load): Promise<SeenCall[]> {
+  const { details } = JSON.parse(await report(ghz, load)) as { details: { status: string; latency: number }[] };
+  return details.map(({ status, latency }) => ({ status, ms: latency / 1e6 }));
+}
+
+async function report(ghz: string, load: Load): Promise<string> {
   const { stdout } = await promisify(execFile)(
     ghz,
     [
@@ -87,6 +106,7 @@ export async function runGhz(ghz: string, load: Load): Promise<LoadResult> {
       `--concurrency=${load.concurrency}`,
       `--connections=${load.connections}`,
       `--duration=${load.seconds}s`,
+      ...(load.rate === undefined ? [] : [`--rps=${load.rate}`, '--async']),
       // Calls under way at the end are waited for: cut off they would count as errors of the server.
       '--duration-stop=wait',
       '--format=json',
@@ -94,7 +114,7 @@ export async function runGhz(ghz: string, load: Load): Promise<LoadResult> {
     ],
     { maxBuffer: 1 << 30 },
   );
-  return parseGhz(stdout);
+  return stdout;
 }
 
 /** What counts in ghz's JSON report. Latencies are of calls that went well. */

@@ -35,7 +35,7 @@ export async function writeHistories(
 }
 
 /** Small seeded generator (Tommy Ettinger's mulberry32), numbers in [0, 1). */
-function mulberry32(seed: number): () => number {
+export function mulberry32(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -98,13 +99,17 @@ async function spawnReady(file: string): Promise<ChildProcess> {
   throw new Error(`redis-server did not start: ${told.join('\n')}`);
 }
 
+/** Below the ports that the kernel gives to connections: a client that tries a dead port of those again and again may connect to itself. */
 async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const server = createServer().listen(randomInt(10_000, 32_768), '127.0.0.1');
+    const [taken] = await Promise.race([once(server, 'listening'), once(server, 'error')]).catch((error) => [error]);
+    if (taken !== undefined) continue;
+    const { port } = server.address() as { port: number };
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 function isOnPath(program: string): boolean {

@@ -1,6 +1,7 @@
 import { certificates } from './certificates.js';
 import type { Drill } from './drill.js';
+import { durability } from './durability.js';
 import { overload } from './overload.js';
 
 /** In the order in which they are run. */
-export const DRILLS: readonly Drill[] = [overload, certificates];
+export const DRILLS: readonly Drill[] = [overload, durability, certificates];

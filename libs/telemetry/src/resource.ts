@@ -4,9 +4,9 @@ import { hostname } from 'node:os';
 /** Which process it is that tells, under OpenTelemetry's names. */
 export type Resource = Readonly<Record<string, string | number>>;
 
-const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
-
 export function resourceOf(role: string, releaseId: string | undefined): Resource {
+  // Here, not at the top: a program bundled into one file has no package.json beside it, and may never ask.
+  const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
   return {
     'service.name': `onepass-${role}`,
     'service.version': version,

@@ -1,6 +1,7 @@
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import * as grpc from '@grpc/grpc-js';
 import { createAuthority } from '@onepass/certificates';
 import { readSettings } from '@onepass/config';
@@ -58,6 +59,10 @@ test.each([
   [{ ONEPASS_TLS_SERVER_NAME: 'x' }, 'ONEPASS_TLS_SERVER_NAME without ONEPASS_TLS_CERT'],
   [{ ONEPASS_POLICY: 'p' }, 'ONEPASS_POLICY needs to know callers by their certificates: set ONEPASS_TLS_CERT'],
   [{ ...tls, ONEPASS_POLICY: 'p', ONEPASS_TLS_CLIENTS: 'none' }, 'ONEPASS_POLICY needs to know callers by their cert'],
+  [
+    { ...tls, ONEPASS_TLS_CLIENTS: 'optional' },
+    'ONEPASS_TLS_CLIENTS=optional without ONEPASS_POLICY lets anybody call',
+  ],
   [{ ...tls, ONEPASS_POLICY: '/none' }, 'ONEPASS_POLICY: cannot be read: ENOENT'],
   [{ ...tls, ONEPASS_INSECURE: 'yes' }, 'ONEPASS_INSECURE=yes and ONEPASS_TLS_CERT contradict each other'],
   [
@@ -177,6 +182,48 @@ test('a policy that changes is taken at once; a broken one changes nothing', asy
   expect(await called()).toBe('PERMISSION_DENIED');
   write('policy.json', policyText({ ...callers, idle: { identities: ['spiffe://idle'], methods: [RANK.slice(1)] } }));
   await vi.waitFor(async () => expect(await called()).toBe('UNIMPLEMENTED'), 10_000);
+});
+
+test('the example policy is good, and its gateway may call every method of a stage', () => {
+  const example = fileURLToPath(new URL('../../../deploy/security/policy.example.json', import.meta.url));
+  const { guard, close } = open({ ...tls, ONEPASS_POLICY: example });
+  const { gateway: _, ...stages } = SERVICES_OF_ROLE;
+  for (const method of Object.values(stages).flatMap((all) => all.flatMap((s) => s.methods.map(methodPath)))) {
+    expect(guard.admit(method, { identities: ['spiffe://onepass/gateway'] }).caller.name).toBe('gateway');
+    expect(() => guard.admit(method, { identities: ['spiffe://onepass/frontend'] })).toThrow('may not call');
+  }
+  close();
+});
+
+test('a caller at ten times its limit does not keep another one waiting', async () => {
+  const methods = [RANK.slice(1)];
+  const noisy = { name: 'noisy', identities: ['spiffe://idle'], methods, limits: { concurrent: 2 } };
+  write(
+    'noisy.json',
+    JSON.stringify({ callers: [noisy, { name: 'calm', identities: ['spiffe://gateway'], methods }] }),
+  );
+  const limited = open({ ...tls, ONEPASS_POLICY: path('noisy.json') });
+  let answer = () => {};
+  const held = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const rank: Handlers<typeof RankingService>['rank'] = async (_, { caller }) => {
+    if (caller.name === 'noisy') await held;
+    return { releaseId: caller.name };
+  };
+  const one = await startServer({ ...options, services: [implement(RankingService, { rank })], ...limited });
+  const [loud, calm] = ['idle', 'gateway'].map((name) => {
+    return createClient(RankingService, one.address, { transport: transports[name]! });
+  });
+  const calls = Array.from({ length: 20 }, () => loud!.rank({}));
+  const refused = await Promise.all(calls.slice(2).map((call) => call.catch(({ kind }: OnepassError) => kind)));
+  expect(refused).toEqual(Array(18).fill('overloaded'));
+  for (let i = 0; i < 50; i += 1) expect((await calm!.rank({})).releaseId).toBe('calm');
+  answer();
+  expect((await Promise.all(calls.slice(0, 2))).map(({ releaseId }) => releaseId)).toEqual(['noisy', 'noisy']);
+  for (const client of [loud, calm]) client?.close();
+  await one.stop(0);
+  limited.close();
 });
 
 test('a handler knows its caller; over the limit the answer says when to come again', async () => {

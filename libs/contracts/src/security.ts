@@ -106,6 +106,9 @@ function contradiction(settings: SecuritySettings): string | undefined {
   if (policy !== '' && tlsClients === 'none') {
     return 'ONEPASS_POLICY needs to know callers by their certificates, which ONEPASS_TLS_CLIENTS=none does not ask for';
   }
+  if (policy === '' && tlsClients === 'optional') {
+    return 'ONEPASS_TLS_CLIENTS=optional without ONEPASS_POLICY lets anybody call anything: set the policy, or say none';
+  }
   return undefined;
 }
 

@@ -37,6 +37,9 @@ export function openLmdb(what: string, directory: string, options: Partial<LmdbO
       // By default lmdb-js answers a write when it is visible and syncs afterwards; here the sync is part of the commit,
       // so that what is acknowledged, or seen by a reader, is durable.
       overlappingSync: false,
+      // With it, a commit that fails, of a full disk for one, rejects a promise that nobody can get hold of, and the process ends of that. Writes
+      // of one turn share a commit without it too.
+      eventTurnBatching: false,
     });
     return new Lmdb(what, database);
   } catch (error) {
@@ -81,7 +84,9 @@ export class Lmdb {
       // A child transaction is undone as a whole when it throws; writes of the same event turn share one commit and sync.
       return await this.#database.childTransaction(() => write(this.#database));
     } catch (error) {
-      throw storeFailure(this.#what, 'written', error);
+      // What lmdb-js says of a commit that failed is itself a promise that rejects.
+      const reason = await (error as { commitError?: Promise<never> }).commitError?.catch((thrown) => thrown);
+      throw storeFailure(this.#what, 'written', reason ?? error);
     }
   }
 

@@ -13,9 +13,12 @@ export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() 
 
 /** JSON lines on standard error: standard output belongs to what a command answers. */
 export function createLogger(role: string, level: LogLevel): Logger {
+  const destination = pino.destination({ fd: 2, sync: true });
+  // A full disk under the log costs lines, not the process.
+  destination.on('error', () => {});
   return pino(
     { level, base: { role }, timestamp: pino.stdTimeFunctions.isoTime, serializers: { err: told } },
-    pino.destination({ fd: 2, sync: true }),
+    destination,
   );
 }
 

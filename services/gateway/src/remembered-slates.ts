@@ -23,7 +23,7 @@ export class RememberedSlates {
   readonly #capacityBytes: number;
   #bytes = 0;
 
-  constructor(now: () => number = Date.now, capacityBytes = CAPACITY_BYTES) {
+  constructor(now: () => number = () => performance.now(), capacityBytes = CAPACITY_BYTES) {
     this.#now = now;
     this.#capacityBytes = capacityBytes;
   }

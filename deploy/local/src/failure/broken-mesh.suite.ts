@@ -35,7 +35,8 @@ export class BrokenMesh {
   readonly mesh: Mesh;
   readonly onepass: OnepassClient;
   readonly #settings: Record<Role, Settings>;
-  readonly #asOfMs = BigInt(Date.now());
+  /** Some hours ago, so that it is past by every clock. */
+  readonly #asOfMs = BigInt(Date.now() - 6 * 3_600_000);
   /** Utilities of all items for `PERSON`, by item, of the whole mesh. */
   #truth = new Map<string, number>();
   /** Retrieval scores of the whole mesh, without and under the filter: an item may come by another query under it. */

@@ -29,7 +29,7 @@ export function checkAsOf(asOfMs: bigint, caller: Caller, violations: Violations
   if (!caller.may('as_of')) throw denied('as_of_ms', 'set the time of a request');
   const latest = Date.now() + AHEAD_MS;
   if (asOfMs < 1n || asOfMs > latest) {
-    violations.add('as_of_ms', `must be from 1 to 5 minutes ahead (${latest}), is ${asOfMs}`);
+    violations.add('as_of_ms', `must be from 1 to ${latest}, which is 5 minutes ahead, is ${asOfMs}`);
   }
   return Number(asOfMs);
 }

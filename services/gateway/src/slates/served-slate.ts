@@ -10,7 +10,7 @@ type Page = MessageInitShape<typeof RecommendResponseSchema>;
 /** The page as it is kept: with all numbers, whatever the caller's view shows of them. */
 export function servedSlate(run: Run, { slateId, items }: Page, results: StageResults): Slate {
   const { plan } = run;
-  const { candidates, ranked, release } = results;
+  const { candidates, ranked, release, head } = results;
   const width = ranked?.actions.length ?? 0;
   const { rows, values } = decodeEmbeddings(plan.queryEmbedding, 'query', release.model.itemDimension);
   return {
@@ -18,7 +18,8 @@ export function servedSlate(run: Run, { slateId, items }: Page, results: StageRe
     person: plan.personKey,
     surface: plan.surface,
     timeMs: run.nowMs,
-    ...historyOf(run, results),
+    historySequence: head.sequence,
+    historyHash: head.hash,
     releaseId: release.id,
     foreign: false,
     relatedItemIds: plan.relatedItemIds,
@@ -32,11 +33,4 @@ export function servedSlate(run: Run, { slateId, items }: Page, results: StageRe
       return { itemId, position, utility, probabilities: Array.from(probabilities) };
     }),
   };
-}
-
-/** What the page was made from, which is no history where the encoder, or all it held, was missing. */
-function historyOf({ degraded }: Run, { encoded, head }: StageResults) {
-  const unread = degraded.some(({ reason }) => reason === Degraded_Reason.HISTORY);
-  const none = encoded === undefined || (unread && !encoded.response.kv?.length);
-  return none ? { historySequence: 0, historyHash: 0n } : { historySequence: head.sequence, historyHash: head.hash };
 }

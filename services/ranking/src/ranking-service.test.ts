@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { EmbeddingType, RankRequestSchema } from '@onepass/contracts';
 import { encodeEmbeddings } from '@onepass/embeddings';
+import { OnepassError } from '@onepass/errors';
 import { FakeEngine, type FakeGraph, type RunTerms, type Tensors } from '@onepass/inference';
 import { KV_POOL_FILE, KvPoolWriter, poolBytes } from '@onepass/kv';
 import { type Manifest, Vocabulary } from '@onepass/release';
@@ -279,4 +280,34 @@ test('an aborted call never runs', async () => {
   await expect(run({ kv: empty, candidates: batch([[1, 1]]) }, { signal: AbortSignal.abort() })).rejects.toMatchObject({
     kind: 'cancelled',
   });
+});
+
+test('of calls cancelled while they wait none is scored, and higher priorities come first', async () => {
+  let runs = 0;
+  let open = () => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  during = () => {
+    runs += 1;
+    return opened;
+  };
+  const gone = new AbortController();
+  const reason = new OnepassError({ kind: 'cancelled' }, 'the caller has gone');
+  const ask = { kv: empty, candidates: batch([[1, 2]]) };
+  const calls = Array.from({ length: 100 }, (_, i) =>
+    run(ask, i % 2 === 0 ? {} : { signal: gone.signal }).catch((error) => error),
+  );
+  const order: string[] = [];
+  const later = (['batch', 'prefetch', 'interactive'] as const).map((priority) =>
+    run(ask, { priority }).then(() => order.push(priority)),
+  );
+  gone.abort(reason);
+  open();
+  const ends = await Promise.all(calls);
+  await Promise.all(later);
+  // The second call was under way already.
+  expect(ends.filter((end) => end === reason)).toHaveLength(49);
+  expect(runs).toBe(51 + 3);
+  expect(order).toEqual(['interactive', 'prefetch', 'batch']);
 });

@@ -229,14 +229,14 @@ test('a caller at ten times its limit does not keep another one waiting', async 
 test('a handler knows its caller; over the limit the answer says when to come again', async () => {
   const limits = { requestsPerSecond: 0.5, burst: 2 };
   const entry = { name: 'gateway', identities: ['spiffe://gateway'], methods: [RANK.slice(1)], limits };
-  write('limits.json', JSON.stringify({ callers: [{ ...entry, privileges: ['as_of'] }] }));
+  write('limits.json', JSON.stringify({ callers: [{ ...entry, privileges: ['as_of'], highestPriority: 'batch' }] }));
   const limited = open({ ...tls, ONEPASS_POLICY: path('limits.json') });
-  const rank: Handlers<typeof RankingService>['rank'] = (_, { caller }) => ({
-    releaseId: `${caller.name} ${caller.may('as_of')} ${caller.may('pin_release')}`,
+  const rank: Handlers<typeof RankingService>['rank'] = (_, { caller, priority }) => ({
+    releaseId: `${caller.name} ${priority} ${caller.may('as_of')} ${caller.may('pin_release')}`,
   });
   const one = await startServer({ ...options, services: [implement(RankingService, { rank })], ...limited });
   const client = createClient(RankingService, one.address, { transport: transports.gateway! });
-  expect((await client.rank({})).releaseId).toBe('gateway true false');
+  expect((await client.rank({})).releaseId).toBe('gateway batch true false');
   await client.rank({});
   const refused = await client.rank({}).catch((error: OnepassError) => error);
   expect(refused).toMatchObject({ message: 'caller "gateway" is over its limit of 0.5 calls a second' });

@@ -10,7 +10,7 @@ export interface ServerCall {
   readonly signal: AbortSignal;
   /** Epoch ms; Infinity when the caller gave none. */
   readonly deadlineMs: number;
-  /** As the caller's header says; a frontend may say it in the request instead. */
+  /** As the caller's header says, at most what the caller may have; a frontend may say it in the request instead. */
   readonly priority: CallPriority;
   readonly caller: Caller;
   /** The call's span: parent of whatever is done for it. */
@@ -35,7 +35,7 @@ export class CallUnderWay implements ServerCall {
   }
 
   get priority(): CallPriority {
-    return priorityOf(header(this.#call.metadata, PRIORITY_HEADER));
+    return this.caller.priority(priorityOf(header(this.#call.metadata, PRIORITY_HEADER)));
   }
 
   /** Made when asked for: most calls of a stage finish without anybody waiting on it. */

@@ -1,3 +1,5 @@
+import type { Priority } from '@onepass/admission';
+
 /** Who is at the other end of a connection. */
 export interface Peer {
   /**
@@ -15,6 +17,8 @@ export type Privilege = (typeof PRIVILEGES)[number];
 export interface Caller {
   readonly name: string;
   may(privilege: Privilege): boolean;
+  /** What a call comes to that asks for `asked`: no more than the caller may have. */
+  priority(asked: Priority): Priority;
 }
 
 /** A call that was let in. */
@@ -34,6 +38,6 @@ export interface CallGuard {
 }
 
 /** Where callers are not known, anybody may do anything. */
-const ANYBODY: Grant = { caller: { name: 'anybody', may: () => true }, release() {} };
+const ANYBODY: Grant = { caller: { name: 'anybody', may: () => true, priority: (asked) => asked }, release() {} };
 
 export const OPEN_GUARD: CallGuard = { admit: () => ANYBODY };

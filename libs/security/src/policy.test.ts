@@ -1,3 +1,4 @@
+import { PRIORITIES } from '@onepass/admission';
 import { expect, test } from 'vitest';
 import { parsePolicy } from './policy.js';
 
@@ -28,6 +29,19 @@ test('a caller may do what it is given, by name or by service, and nothing else'
   expect(policy.callerOf([])).toBeUndefined();
 });
 
+test('a caller asks for a priority up to its highest', () => {
+  const { callers } = parse({
+    callers: [
+      { ...caller, highestPriority: 'prefetch' },
+      { ...caller, name: 'x', identities: ['x'] },
+    ],
+  });
+  expect(callers.map((c) => PRIORITIES.map((asked) => c.priority(asked)))).toEqual([
+    ['prefetch', 'prefetch', 'batch'],
+    ['interactive', 'prefetch', 'batch'],
+  ]);
+});
+
 test.each([
   [{}, 'callers: Invalid input: expected array, received undefined'],
   [[], 'Invalid input: expected object, received array'],
@@ -39,6 +53,7 @@ test.each([
   [{ callers: [{ ...caller, methods: ['a.v1.One/Got'] }] }, 'callers[0].methods[0]: there is no method "a.v1.One/Got"'],
   [{ callers: [{ ...caller, privileges: ['root'] }] }, 'callers[0].privileges[0]: Invalid option'],
   [{ callers: [{ ...caller, limits: { requestsPerSecond: 0 } }] }, 'callers[0].limits.requestsPerSecond: Too small'],
+  [{ callers: [{ ...caller, highestPriority: 'top' }] }, 'callers[0].highestPriority: Invalid option'],
   [{ callers: [{ ...caller, limits: { burst: 5 } }] }, 'callers[0].limits.burst: means nothing without'],
   [{ callers: [{ ...caller, limits: { concurrent: 1.5 } }] }, 'callers[0].limits.concurrent: Invalid input'],
   [

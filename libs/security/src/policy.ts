@@ -1,15 +1,14 @@
+import { PRIORITIES, type Priority } from '@onepass/admission';
 import { startupError } from '@onepass/errors';
 import { z } from 'zod';
-import { PRIVILEGES, type Privilege } from './guard.js';
+import { type Caller, PRIVILEGES, type Privilege } from './guard.js';
 import type { Limits } from './limits.js';
 
 /** One caller of the policy. */
-export interface PolicyCaller {
-  readonly name: string;
+export interface PolicyCaller extends Caller {
   readonly limits: Limits;
   /** @param method full path, `/onepass.gateway.v1.RecommendationService/Recommend` */
   mayCall(method: string): boolean;
-  may(privilege: Privilege): boolean;
 }
 
 /** Who may call what. A caller or method that is not in it may not. */
@@ -27,6 +26,7 @@ const callerSchema = z.strictObject({
   identities: z.array(z.string().min(1)).min(1),
   methods: z.array(z.string()),
   privileges: z.array(z.enum(PRIVILEGES)).default([]),
+  highestPriority: z.enum(PRIORITIES).default('interactive'),
   limits: z
     .strictObject({
       requestsPerSecond: positive.optional(),
@@ -65,7 +65,7 @@ export function parsePolicy(text: string, where: string, methods: ReadonlySet<st
   };
 }
 
-function policyCaller({ name, limits, methods, privileges }: CallerEntry): PolicyCaller {
+function policyCaller({ name, limits, methods, privileges, highestPriority }: CallerEntry): PolicyCaller {
   const patterns = new Set(methods.map((method) => `/${method}`));
   const held = new Set<Privilege>(privileges);
   return {
@@ -73,7 +73,12 @@ function policyCaller({ name, limits, methods, privileges }: CallerEntry): Polic
     limits,
     mayCall: (method) => patterns.has(method) || patterns.has(everyMethodOf(method)),
     may: (privilege) => held.has(privilege),
+    priority: (asked) => lower(asked, highestPriority),
   };
+}
+
+function lower(a: Priority, b: Priority): Priority {
+  return PRIORITIES.indexOf(a) > PRIORITIES.indexOf(b) ? a : b;
 }
 
 /** `/a.b.Service/Method` to `/a.b.Service/*`. */

@@ -4,7 +4,11 @@ import { Violations } from '@onepass/pages';
 import { expect, test } from 'vitest';
 import { checkAsOf, checkPin, checkPriority } from './check-terms.js';
 
-const caller = (...privileges: Privilege[]): Caller => ({ name: 'feed', may: (p) => privileges.includes(p) });
+const caller = (...privileges: Privilege[]): Caller => ({
+  name: 'feed',
+  may: (p) => privileges.includes(p),
+  priority: (asked) => asked,
+});
 
 function refusal(check: (violations: Violations) => unknown): ErrorDetail['kind'] | string {
   try {

@@ -79,7 +79,7 @@ export class Recommender {
   recommend(request: RecommendRequest, call: ServerCall): Promise<Response> {
     const { admission, budgetMs } = this.#parts;
     const deadlineMs = Math.min(Date.now() + budgetMs, call.deadlineMs);
-    const priority = priorityAsked(request.priority, call.priority);
+    const priority = call.caller.priority(priorityAsked(request.priority, call.priority));
     const terms = { priority, deadlineMs, signal: call.signal };
     return admitted(admission, terms, () => this.#recommend(request, call, deadlineMs));
   }

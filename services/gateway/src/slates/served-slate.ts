@@ -23,7 +23,7 @@ export function servedSlate(run: Run, { slateId, items }: Page, results: StageRe
     releaseId: release.id,
     foreign: false,
     relatedItemIds: plan.relatedItemIds,
-    queryText: undefined,
+    queryText: plan.queryText,
     queryEmbedding: rows === 0 ? undefined : values,
     actions: ranked?.actions ?? [],
     degraded: run.degraded.map(({ reason }) => Degraded_Reason[reason]),

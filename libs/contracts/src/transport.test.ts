@@ -158,7 +158,7 @@ test('certificates and authorities are replaced under load without one failed ca
     for (const side of sides) side.write(contents());
     await vi.waitFor(() => {
       for (const [i, count] of counts.entries()) expect(taken(count)).toBeGreaterThan(before[i]!);
-    });
+    }, 10_000);
     const started = answered;
     await vi.waitFor(() => expect(answered).toBeGreaterThan(started + 100), 10_000);
   };

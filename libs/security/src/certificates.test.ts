@@ -72,16 +72,16 @@ test('files replaced one by one are taken once they fit; until then the old ones
   watched.onChange(({ key }) => seen.push(key));
   const next = authority.issue({ commonName: 'stage' });
   write({ cert: next.cert });
-  await vi.waitFor(() => expect(warn).toHaveBeenCalledOnce());
+  await vi.waitFor(() => expect(warn).toHaveBeenCalledOnce(), 10_000);
   expect(warn.mock.calls[0]?.[1]).toContain('new certificates not taken: TLS_KEY');
   expect(watched.value.key).toBe(good.key);
   write({ key: next.key });
-  await vi.waitFor(() => expect(watched.value.key).toBe(next.key));
+  await vi.waitFor(() => expect(watched.value.key).toBe(next.key), 10_000);
   rmSync(files.ca.path);
-  await vi.waitFor(() => expect(warn).toHaveBeenCalledTimes(2));
+  await vi.waitFor(() => expect(warn).toHaveBeenCalledTimes(2), 10_000);
   expect(warn.mock.calls[1]?.[1]).toContain('TLS_CA: cannot be read: ENOENT');
   write(good);
-  await vi.waitFor(() => expect(seen).toEqual([next.key, good.key]));
+  await vi.waitFor(() => expect(seen).toEqual([next.key, good.key]), 10_000);
   watched.close();
   expect(() => watchFiles({ ...options(measurements), files: [named('absent')] })).toThrow(
     'TLS_ABSENT: cannot be read',

@@ -22,7 +22,7 @@ afterAll(() => {
 
 /** Lets a writer acknowledge `writes` times, kills it at that moment, and answers every acknowledgement it sent. */
 async function killAfter(writes: number, round: number, person = PERSON): Promise<string[]> {
-  const child = spawn(process.execPath, [writer.path, directory, person, String(round)], {
+  const child = spawn(process.execPath, [writer.path, 'lmdb', directory, person, String(round)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const closed = once(child, 'close');
@@ -37,7 +37,7 @@ async function killAfter(writes: number, round: number, person = PERSON): Promis
 }
 
 test('a writer killed at the moment of acknowledgement loses nothing and leaves no gap, 30 times', async () => {
-  const reader = openLmdbHistory(directory);
+  const reader = openLmdbHistory(join(directory, 'history'));
   const acknowledged: string[] = [];
   for (let round = 0; round < 30; round++) {
     acknowledged.push(...(await killAfter(1 + (round % 5), round)));
@@ -57,7 +57,7 @@ test('a writer killed at the moment of acknowledgement loses nothing and leaves 
 test('two processes that write one person at once give each sequence once', async () => {
   const person = 'd'.repeat(32);
   const told = await Promise.all([killAfter(100, 1, person), killAfter(100, 2, person)]);
-  const reader = openLmdbHistory(directory);
+  const reader = openLmdbHistory(join(directory, 'history'));
   const { head, events } = await reader.tail(person, 0, 10_000);
   expect(events.map((e) => e.sequence)).toEqual(Array.from({ length: head.sequence }, (_, i) => i + 1));
   expect(events.at(-1)!.hash).toBe(head.hash);

@@ -40,7 +40,7 @@ export function placeOf(...ports: number[]): RedisPlace {
 export async function startRedis(config: Readonly<Record<string, string>> = {}): Promise<RedisServer> {
   const directory = mkdtempSync(join(tmpdir(), 'onepass-redis-'));
   const port = await freePort();
-  const settings = { ...DURABLE, ...config, port: String(port), bind: '127.0.0.1', dir: directory };
+  const settings = { ...DURABLE, port: String(port), bind: '127.0.0.1', dir: directory, ...config };
   const file = join(directory, 'redis.conf');
   const lines = Object.entries(settings).map(([name, value]) => `${name} ${value || '""'}\n`);
   writeFileSync(file, lines.join(''));
@@ -100,7 +100,7 @@ async function spawnReady(file: string): Promise<ChildProcess> {
 }
 
 /** Below the ports that the kernel gives to connections: a client that tries a dead port of those again and again may connect to itself. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const server = createServer().listen(randomInt(10_000, 32_768), '127.0.0.1');
     const [taken] = await Promise.race([once(server, 'listening'), once(server, 'error')]).catch((error) => [error]);

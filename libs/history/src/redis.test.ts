@@ -1,8 +1,23 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { CA_FILE, createAuthority, writeBundle, writeCertificates } from '@onepass/certificates';
+import { bundleProgram } from '@onepass/testing';
 import { Cluster } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { historyStoreConformance } from './conformance.suite.js';
-import { type HistoryStore, type NewEvent, openRedisHistory, openRedisSlates } from './index.js';
-import { end, noRedis, placeOf, type RedisServer, startCluster, startRedis } from './redis-server.suite.js';
+import {
+  type HistoryStore,
+  type NewEvent,
+  openRedisHistory,
+  openRedisSlates,
+  parseStorePlace,
+  type RedisPlace,
+} from './index.js';
+import { end, freePort, noRedis, placeOf, type RedisServer, startCluster, startRedis } from './redis-server.suite.js';
 import { slateStoreConformance } from './slate-conformance.suite.js';
 
 const terms = { timeoutMs: 5_000, checkedByOperator: false };
@@ -156,6 +171,35 @@ describe.skipIf(noRedis)('at start', () => {
     await expect(openRedisHistory(placeOf(server.port, server.port + 1), terms)).rejects.toThrow('cannot be used: ');
     expect(printed).not.toHaveBeenCalled();
   });
+
+  test('a process that trusts the authority is served, another one is told why not', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'onepass-redis-tls-'));
+    const authority = createAuthority('Test CA');
+    writeBundle(directory, [authority]);
+    writeCertificates(directory, authority, ['redis']);
+    const [ca, cert, key] = [CA_FILE, 'redis.crt', 'redis.key'].map((name) => join(directory, name)) as [
+      string,
+      string,
+      string,
+    ];
+    const port = String(await freePort());
+    const tls = { 'tls-port': port, 'tls-cert-file': cert, 'tls-key-file': key, 'tls-ca-cert-file': ca };
+    await start({ ...tls, port: '0', 'tls-auth-clients': 'no' });
+    const writer = await bundleProgram(new URL('./writer.program.ts', import.meta.url));
+    const place = `rediss://127.0.0.1:${port}`;
+    const trusting = spawn(process.execPath, [writer.path, place, directory, PERSON, '1'], {
+      env: { ...process.env, NODE_EXTRA_CA_CERTS: ca },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [line] = await once(createInterface(trusting.stdout!), 'line');
+    expect(line).toMatch(/^2 \d+$/);
+    await end(trusting);
+    writer.remove();
+    await expect(openRedisHistory(parseStorePlace(place) as RedisPlace, terms)).rejects.toThrow(
+      `ONEPASS_HISTORY: the Redis at 127.0.0.1:${port} cannot be used: self-signed certificate`,
+    );
+    rmSync(directory, { recursive: true });
+  });
 });
 
 describe.skipIf(noRedis)('while serving', () => {
@@ -168,6 +212,29 @@ describe.skipIf(noRedis)('while serving', () => {
   afterAll(async () => {
     await store.close();
     await server.remove();
+  });
+
+  test('a Redis killed while it acknowledges loses nothing and leaves no gap, 10 times', async () => {
+    const person = 'f'.repeat(32);
+    const acknowledged: string[] = [];
+    for (let round = 0; round < 10; round++) {
+      const writing = (async () => {
+        for (let write = 0; ; write++) {
+          const { head } = await store.append(person, clicks(2, 1_000 * round + write));
+          acknowledged.push(`${head.sequence} ${head.hash}`);
+          if (write === round) server.kill('SIGKILL');
+        }
+      })();
+      await expect(writing).rejects.toMatchObject({ kind: 'unavailable' });
+      await end(server.process);
+      await server.restart();
+      await vi.waitFor(() => store.head(person), { timeout: 10_000 });
+    }
+    const { events } = await store.tail(person, 0, 10_000);
+    expect(events.map((e) => e.sequence)).toEqual(numbered(events.length));
+    const held = new Set(events.map((e) => `${e.sequence} ${e.hash}`));
+    expect(acknowledged.length).toBeGreaterThanOrEqual(55);
+    for (const line of acknowledged) expect(held).toContain(line);
   });
 
   test('a Redis that hangs, dies and comes back', async () => {

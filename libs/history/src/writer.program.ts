@@ -1,9 +1,10 @@
 // A process that appends until it is killed: it says what is acknowledged right when it is.
 import { writeSync } from 'node:fs';
-import { type NewEvent, openLmdbHistory } from './index.js';
+import { type NewEvent, openHistory, parseStorePlace } from './index.js';
 
-const [directory = '', person = '', round = ''] = process.argv.slice(2);
-const store = openLmdbHistory(directory);
+const [place = '', dataDir = '', person = '', round = ''] = process.argv.slice(2);
+const history = parseStorePlace(place);
+const store = await openHistory({ history, historyTimeoutMs: 5_000, historyChecked: 'no', dataDir });
 for (let write = 0; ; write++) {
   const events = [0, 1].map(
     (i): NewEvent => ({

@@ -159,6 +159,18 @@ test('without a certificate nothing but health is open', async () => {
   transport.close();
 });
 
+test('a certificate of another authority that names the gateway is none', async () => {
+  const forged = createAuthority('Mesh CA').issue({ commonName: 'gateway', uris: ['spiffe://gateway'] });
+  write('forged.crt', forged.cert);
+  write('forged.key', forged.key);
+  const named = (name: string) => ({ name, path: path(name) });
+  const files = { ca: named('ca.crt'), own: { cert: named('forged.crt'), key: named('forged.key') } };
+  const transport = openTls({ ...telemetry, files });
+  expect(await statusOf(transports.gateway!, RANK)).toBe('UNIMPLEMENTED');
+  expect(await statusOf(transport, RANK)).toBe('UNAUTHENTICATED');
+  transport.close();
+});
+
 test('a method that does not exist is nobody’s', async () => {
   for (const method of ['/onepass.ranking.v1.RankingService/Nothing', '/a.v1.Service/Method']) {
     expect(await statusOf(transports.gateway!, method)).toBe('UNIMPLEMENTED');

@@ -1,3 +1,4 @@
+import { cancellation } from './cancellation.js';
 import { certificates } from './certificates.js';
 import type { Drill } from './drill.js';
 import { durability } from './durability.js';
@@ -6,4 +7,4 @@ import { trace } from './trace.js';
 import { tracingCost } from './tracing-cost.js';
 
 /** In the order in which they are run. */
-export const DRILLS: readonly Drill[] = [overload, durability, certificates, trace, tracingCost];
+export const DRILLS: readonly Drill[] = [overload, cancellation, durability, certificates, trace, tracingCost];

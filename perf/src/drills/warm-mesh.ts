@@ -8,6 +8,8 @@ import { warmUp } from '../measure.js';
 import { PAGE } from '../page.js';
 import { personId, writeHistories } from '../people.js';
 
+export const DEFAULT_RELEASE = join(repositoryRoot, 'releases', 'default');
+
 /** A mesh on the default release whose people have full windows, all of them asked for once. */
 export interface WarmMesh {
   readonly mesh: Mesh;
@@ -22,7 +24,7 @@ export async function startWarmMesh(
   people: number,
   overrides: Readonly<Record<string, Readonly<Record<string, string>>>>,
 ): Promise<WarmMesh> {
-  const releaseDir = join(repositoryRoot, 'releases', 'default');
+  const releaseDir = DEFAULT_RELEASE;
   const release = await loadRelease(releaseDir);
   const items = await openItems(release);
   const folder = await mkdtemp(join(tmpdir(), 'onepass-drill-'));

@@ -39,7 +39,7 @@ export function checkRequest(request: RecommendRequest, { release, pageTokenKey,
   const violations = new Violations();
   checkPin(request.releaseId, release.id, call.caller, violations);
   const asOfMs = checkAsOf(request.asOfMs, call.caller, violations);
-  const priority = checkPriority(request.priority, call.priority, violations);
+  const priority = call.caller.priority(checkPriority(request.priority, call.priority, violations));
   violations.optionalId('request_id', request.requestId);
   const key = violations.attempt(() => personKey(request.person));
   violations.word('surface', request.surface, release.vocabulary.surfaces.names);

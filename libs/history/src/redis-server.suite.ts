@@ -64,7 +64,11 @@ export async function startRedis(config: Readonly<Record<string, string>> = {}):
 }
 
 /** Three masters. */
-export async function startCluster(): Promise<{ readonly place: RedisPlace; remove(): Promise<void> }> {
+export async function startCluster(): Promise<{
+  readonly place: RedisPlace;
+  readonly servers: readonly RedisServer[];
+  remove(): Promise<void>;
+}> {
   const servers = await Promise.all(
     [1, 2, 3].map(async () => startRedis({ 'cluster-enabled': 'yes', 'cluster-port': String(await freePort()) })),
   );
@@ -72,6 +76,7 @@ export async function startCluster(): Promise<{ readonly place: RedisPlace; remo
   execFileSync('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes'], { stdio: 'pipe' });
   return {
     place: placeOf(...servers.map(({ port }) => port)),
+    servers,
     remove: async () => {
       await Promise.all(servers.map((server) => server.remove()));
     },

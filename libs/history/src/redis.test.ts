@@ -107,6 +107,34 @@ describe.skipIf(noRedis)('a Redis Cluster of three', () => {
     client.disconnect();
   });
 
+  test('while one master is away its persons are refused, then all are served again', async () => {
+    const store = await openRedisHistory(cluster.place, { ...terms, timeoutMs: 500 });
+    const people = Array.from({ length: 20 }, (_, i) => i.toString(16).padStart(32, 'c'));
+    const appendAll = (round: number) =>
+      Promise.allSettled(people.map((person) => store.append(person, clicks(1, round))));
+    await appendAll(1);
+    const [server] = cluster.servers;
+    await end(server!.process);
+    const outcomes = await appendAll(2);
+    const refused = outcomes.filter((o) => o.status === 'rejected');
+    expect(refused.length).toBeGreaterThan(0);
+    expect(refused.length).toBeLessThan(people.length);
+    for (const { reason } of refused) expect(reason).toMatchObject({ kind: 'unavailable' });
+    await server!.restart();
+    await vi.waitFor(
+      async () => {
+        const outcomes = await appendAll(2);
+        expect(outcomes.every((o) => o.status === 'fulfilled')).toBe(true);
+      },
+      { timeout: 20_000 },
+    );
+    for (const person of people) {
+      const { events } = await store.tail(person, 0, 10);
+      expect(events.map((e) => e.eventId)).toEqual(['1-0', '2-0']);
+    }
+    await store.close();
+  });
+
   test('one node alone is not taken for a server', async () => {
     const { port } = cluster.place.nodes[0]!;
     await expect(openRedisHistory(placeOf(port), terms)).rejects.toThrow(

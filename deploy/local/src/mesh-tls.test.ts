@@ -6,7 +6,7 @@ import { connect, user } from '@onepass/client';
 import { SMOKE_RELEASE } from '@onepass/testing';
 import { afterAll, expect, test } from 'vitest';
 import { callItLines } from './demo/call-it.js';
-import { Mesh } from './mesh.js';
+import { Mesh, repositoryRoot } from './mesh.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'onepass-mesh-tls-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -21,19 +21,35 @@ const settingsOf = (name: string) => ({
 });
 const options = { releaseDir: SMOKE_RELEASE, port: undefined, dataDir: undefined };
 
-test('under mutual TLS, each process with a certificate of its own, pages are whole', async () => {
+test('under mutual TLS and the example policy, pages are whole, and only who may pins a release or sets the time', async () => {
   const authority = createAuthority('Mesh CA');
   writeBundle(directory, [authority]);
-  writeCertificates(directory, authority, [...roles, 'frontend']);
-  const overrides = Object.fromEntries(roles.map((role) => [role, settingsOf(role)]));
+  writeCertificates(directory, authority, [...roles, 'frontend', 'nightly-replay']);
+  const policy = { ONEPASS_POLICY: join(repositoryRoot, 'deploy/security/policy.example.json') };
+  const overrides = Object.fromEntries(roles.map((role) => [role, { ...settingsOf(role), ...policy }]));
   const mesh = await Mesh.prepare({ ...options, overrides });
   try {
     await mesh.start();
-    const [ca, cert, key] = [CA_FILE, 'frontend.crt', 'frontend.key'].map((name) => join(directory, name));
-    const onepass = connect(mesh.address('gateway'), { tls: { ca: ca!, cert: cert!, key: key! } });
-    const page = await onepass.recommend({ person: user('u'), surface: 'home' });
+    const ca = join(directory, CA_FILE);
+    const connectAs = (name: string) => {
+      const [cert, key] = ['crt', 'key'].map((suffix) => join(directory, `${name}.${suffix}`));
+      return connect(mesh.address('gateway'), { tls: { ca, cert: cert!, key: key! } });
+    };
+    const [frontend, replay] = [connectAs('frontend'), connectAs('nightly-replay')];
+    const page = await frontend.recommend({ person: user('u'), surface: 'home' });
     expect([page.degraded, page.items.length > 0]).toEqual([[], true]);
-    onepass.close();
+    // What a policy grants beyond calling: which release answers, and the request's own time.
+    const { releaseId } = page;
+    const [pin, past] = [
+      { releaseId, surface: 'home' },
+      { asOfMs: 1_700_000_000_000n, surface: 'home' },
+    ];
+    await expect(frontend.recommend(pin)).rejects.toThrow('release_id: this caller may not pin a release');
+    await expect(frontend.recommend(past)).rejects.toThrow('as_of_ms: this caller may not set the time of a request');
+    expect((await replay.recommend({ ...pin, ...past })).releaseId).toBe(releaseId);
+    await expect(replay.recommend({ ...pin, releaseId: 'r-none' })).rejects.toMatchObject({ kind: 'release_mismatch' });
+    frontend.close();
+    replay.close();
     const plaintext = connect(mesh.address('gateway'));
     await expect(plaintext.recommend({ surface: 'home' })).rejects.toThrow('it may want TLS');
     plaintext.close();

@@ -25,6 +25,16 @@ const NPM: Readonly<Record<string, (folder: string) => string[]>> = {
   'npm run check': () => ['run', 'check', '--', '--help'],
   'npm run train -- --smoke': (folder) => ['run', 'train', '--', '--smoke', '--out', join(folder, 'release')],
   'npm run bench -- --smoke': () => ['run', 'bench', '--', '--help'],
+  'npm run export -- --out .onepass/export': (folder) => [
+    'run',
+    'export',
+    '--',
+    '--data',
+    folder,
+    '--out',
+    join(folder, 'exported'),
+  ],
+  'npm run export -- --replay .onepass/export': () => ['run', 'export', '--', '--help'],
 };
 
 /** What a good answer of a tool holds. */

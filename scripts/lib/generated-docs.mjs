@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { root } from './paths.mjs';
+import { metricsTable, spansTable } from './telemetry-docs.mjs';
 
 /**
  * A part of a document that code writes, between `<!-- NAME: begin -->` and `<!-- NAME: end -->`.
@@ -11,7 +12,11 @@ import { root } from './paths.mjs';
  */
 
 /** @type {readonly Part[]} */
-export const PARTS = [{ file: 'docs/operations.md', name: 'settings', write: settingsTable }];
+export const PARTS = [
+  { file: 'docs/operations.md', name: 'settings', write: settingsTable },
+  { file: 'docs/telemetry.md', name: 'metrics', write: () => fromSchema(metricsTable) },
+  { file: 'docs/telemetry.md', name: 'spans', write: () => fromSchema(spansTable) },
+];
 
 /**
  * The documents as they should be.
@@ -38,6 +43,11 @@ export function withPart(document, name, part) {
   const [from, to] = [document.indexOf(begin), document.indexOf(end)];
   if (from < 0 || to < from) throw new Error(`the document has no part between ${begin} and ${end}`);
   return `${document.slice(0, from + begin.length)}\n${part.trim()}\n${document.slice(to)}`;
+}
+
+/** @param {(telemetry: typeof import('../../libs/telemetry/dist/index.js')) => string} write */
+async function fromSchema(write) {
+  return write(await import('../../libs/telemetry/dist/index.js'));
 }
 
 /** @typedef {Readonly<Record<string, { env: string, description: string }>>} Settings */

@@ -19,6 +19,12 @@ test('a point of a metric is its attributes’; the snapshot is flat', () => {
   });
 });
 
+test('a role’s counters are there from the start, with every value of their attributes', () => {
+  const snapshot = new Measurements('ranking').snapshot();
+  expect(snapshot).toMatchObject({ 'onepass.kv.misses': 0, 'onepass.trace.spans{onepass.span.state="failed"}': 0 });
+  expect(Object.keys(snapshot).filter((name) => name.startsWith('onepass.pages'))).toEqual([]);
+});
+
 test('Prometheus’s text: names with units, buckets that add up', () => {
   const measurements = new Measurements();
   measurements.count('onepass.pages', { 'onepass.kv.source': 'slot' });

@@ -33,11 +33,15 @@ export interface Point {
 export class Measurements {
   readonly #families = new Map<MetricName, OpenFamily>();
 
-  /** Counters and histograms without attributes begin at 0, so that their first event is an increase too. */
+  /**
+   * @param role whose counters begin at 0, so that the first event of a kind is an increase too, and histograms without attributes; absent:
+   * each metric begins with its first event
+   */
   constructor(role?: Role) {
     for (const [name, spec] of Object.entries<MetricSpec>(METRICS)) {
-      const bare = spec.kind !== 'gauge' && Object.keys(spec.attributes).length === 0;
-      if (bare && role !== undefined && spec.roles.includes(role)) this.#point(name as MetricName, NONE);
+      if (role === undefined || !spec.roles.includes(role)) continue;
+      if (spec.kind === 'counter') for (const point of allPoints(spec)) this.#point(name as MetricName, point);
+      if (spec.kind === 'histogram' && Object.keys(spec.attributes).length === 0) this.#point(name as MetricName, NONE);
     }
   }
 
@@ -105,6 +109,14 @@ export class Measurements {
 }
 
 const NONE: Attributes = {};
+
+/** Every combination of the values that a metric's attributes may have. */
+function allPoints({ attributes }: MetricSpec): Attributes[] {
+  return Object.entries(attributes).reduce<Attributes[]>(
+    (points, [name, values]) => points.flatMap((point) => values.map((value) => ({ ...point, [name]: value }))),
+    [NONE],
+  );
+}
 
 class OpenFamily implements Family {
   readonly points = new Map<string, OpenPoint>();

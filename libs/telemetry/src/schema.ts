@@ -87,7 +87,7 @@ export interface MetricSpec {
   readonly attributes: Readonly<Record<string, readonly string[]>>;
   /** Upper bounds of a histogram's buckets, rising. */
   readonly bounds?: readonly number[];
-  /** Told only once this has happened; absent: always, or from the first request on. */
+  /** Of a gauge or histogram: told only once this has happened; absent: from the start, or from the first request on. */
   readonly when?: string;
 }
 
@@ -126,7 +126,6 @@ export const METRICS = {
     attributes: {
       'onepass.degraded.reason': ['ranking', 'encoder', 'retrieval', 'history', 'coverage', 'switch'],
     },
-    when: 'a page was degraded',
   },
   'onepass.stage.duration': {
     kind: 'histogram',
@@ -142,7 +141,6 @@ export const METRICS = {
     says: 'Stages that failed, whether or not there was a way around them.',
     roles: ['gateway'],
     attributes: { ...STAGE, 'error.type': ERROR_KINDS },
-    when: 'a stage failed',
   },
   'onepass.calls.refused': {
     kind: 'counter',
@@ -153,7 +151,6 @@ export const METRICS = {
       'onepass.caller': CALLERS,
       'onepass.refusal': ['no_certificate', 'unknown_caller', 'method', 'rate_limit', 'concurrency_limit'],
     },
-    when: 'a call was refused by the policy',
   },
   'onepass.files.replaced': {
     kind: 'counter',
@@ -161,7 +158,6 @@ export const METRICS = {
     says: 'New certificates and policies found: taken, or broken and left.',
     roles: ALL,
     attributes: { 'onepass.files': ['certificates', 'policy'], 'onepass.files.outcome': ['taken', 'left'] },
-    when: 'a file of certificates or of the policy changed',
   },
   'onepass.certificate.lifetime': {
     kind: 'gauge',
@@ -233,7 +229,6 @@ export const METRICS = {
       'onepass.admission.refusal': ['late', 'full', 'displaced', 'expired'],
       ...PRIORITY,
     },
-    when: 'a call was refused for load',
   },
   'onepass.admission.wait.duration': {
     kind: 'histogram',
@@ -259,7 +254,6 @@ export const METRICS = {
     says: 'Calls to stages that could not be reached: tried again, at the next cell where there is one, or denied by the retry budget.',
     roles: ['gateway'],
     attributes: { ...STAGE, 'onepass.retry.outcome': ['granted', 'denied'] },
-    when: 'a stage could not be reached',
   },
   'onepass.retries.left': {
     kind: 'gauge',
@@ -507,7 +501,6 @@ export const METRICS = {
     says: 'Sampled spans, ended and what became of them; ended - exported - failed = waiting, or dropped from a full queue.',
     roles: ALL,
     attributes: { 'onepass.span.state': ['ended', 'exported', 'failed'] },
-    when: 'ONEPASS_OTLP_ENDPOINT is set and a request was sampled',
   },
 } as const satisfies Readonly<Record<string, MetricSpec>>;
 
@@ -584,7 +577,7 @@ export const SPANS = {
     says: 'Events are written to the history store, until durable.',
     parents: [LOG_ACTIONS],
     attributes: { 'onepass.events': 'int' },
-    when: 'LogActions',
+    when: 'events are logged',
   },
   person_queue: {
     roles: ['user-encoder'],
@@ -659,5 +652,6 @@ export const CALLED_FROM: Partial<Record<RpcMethod, readonly (SpanName | RpcMeth
   [ENCODE]: ['encode'],
   [SEARCH]: ['retrieve'],
   [RANK]: ['rank'],
+  'onepass.encoder.v1.UserEncoderService/Forget': ['onepass.gateway.v1.EventService/ForgetPerson'],
   'onepass.retrieval.v1.RetrievalService/GetItems': ['look_up', 'onepass.gateway.v1.CatalogService/GetItems'],
 };

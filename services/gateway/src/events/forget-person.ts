@@ -2,7 +2,7 @@ import type { ForgetPersonRequest, ServerCall } from '@onepass/contracts';
 import { invalidArgument, OnepassError, unavailable } from '@onepass/errors';
 import type { HistoryStore, SlateStore } from '@onepass/history';
 import { personKey } from '@onepass/routing';
-import type { Logger } from '@onepass/telemetry';
+import type { Logger, Span } from '@onepass/telemetry';
 import type { Cells } from '../cells.js';
 import type { RememberedSlates } from '../remembered-slates.js';
 import type { SlateWriter } from '../slates/slate-writer.js';
@@ -28,18 +28,19 @@ export async function forgetPerson(
   call: ServerCall,
   parts: ForgetParts,
 ): Promise<object> {
-  const { history, slates, slateWriter, remembered, cells } = parts;
+  const { history, slates, slateWriter, remembered, cells, logger } = parts;
+  const told = { logger, span: call.span };
   const person = personKey(request.person);
   if (person === undefined) throw invalidArgument('person', 'must name a user or a visitor');
   await slateWriter.forget(person, async () => {
-    await step(parts, 'the history, the slates and the KV', () => history.forget(person));
-    await step(parts, 'the slates and the KV', () => slates.forget(person));
+    await step(told, 'the history, the slates and the KV', () => history.forget(person));
+    await step(told, 'the slates and the KV', () => slates.forget(person));
     const deadlineMs = Math.min(call.deadlineMs, Date.now() + PATIENCE_MS);
     const options = { signal: call.signal, deadlineMs, span: call.span };
     const all = cells.inOrder(person);
     const forgotten = all.map((cell) => cell.encoder.forget({ person: request.person }, options));
     const failed = (await Promise.allSettled(forgotten)).filter((one) => one.status === 'rejected');
-    await step(parts, `the KV of ${failed.length} of ${all.length} cells`, async () => {
+    await step(told, `the KV of ${failed.length} of ${all.length} cells`, async () => {
       if (failed[0] !== undefined) throw failed[0].reason;
     });
     // Last: a page made meanwhile was remembered too.
@@ -48,12 +49,19 @@ export async function forgetPerson(
   return {};
 }
 
-async function step({ logger }: ForgetParts, notDone: string, work: () => Promise<void>): Promise<void> {
+async function step(
+  { logger, span }: { readonly logger: Logger; readonly span: Span },
+  notDone: string,
+  work: () => Promise<void>,
+): Promise<void> {
   try {
     await work();
   } catch (thrown) {
     const error = OnepassError.from(thrown);
-    logger.warn({ kind: error.kind, err: error.cause ?? error }, `a person is not forgotten yet: ${notDone}`);
+    logger.warn(
+      { kind: error.kind, err: error.cause ?? error, ...span.logFields },
+      `a person is not forgotten yet: ${notDone}`,
+    );
     throw unavailable(`not forgotten yet: ${notDone}; ask again`, error);
   }
 }

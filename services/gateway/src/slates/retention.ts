@@ -13,11 +13,11 @@ export async function keepRetention(
   days: number,
   signal: AbortSignal,
   { logger, measurements }: { readonly logger: Logger; readonly measurements: Measurements },
+  everyMs = EVERY_MS,
 ): Promise<void> {
   for (;;) {
     // Several gateways of one store do not all come at once.
-    const everyMs = EVERY_MS * (0.75 + Math.random() / 2);
-    await setTimeout(everyMs, undefined, { signal, ref: false }).catch(() => {});
+    await setTimeout(everyMs * (0.75 + Math.random() / 2), undefined, { signal, ref: false }).catch(() => {});
     if (signal.aborted) return;
     try {
       const dropped = await slates.prune(Date.now() - days * DAY_MS);

@@ -219,7 +219,7 @@ describe('in the model of a mesh on two cores', () => {
 
 describe('admitted', () => {
   const terms = (signal: AbortSignal) =>
-    ({ priority: 'interactive', deadlineMs: Number.POSITIVE_INFINITY, signal }) as const;
+    ({ priority: 'interactive', deadlineMs: Number.POSITIVE_INFINITY, caller: { signal } }) as const;
 
   test('gives the result, and the place back whether the work went well or not', async () => {
     const admission = new Admission(fixed(1), () => 0);

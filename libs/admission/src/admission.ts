@@ -1,4 +1,4 @@
-import { OnepassError } from '@onepass/errors';
+import { OnepassError, overloaded } from '@onepass/errors';
 import { ConcurrencyLimit, type LimitOptions, type Outcome } from './concurrency-limit.js';
 import type { Priority } from './priority.js';
 import { WaitingLine } from './waiting-line.js';
@@ -127,7 +127,7 @@ export class Admission {
   #refuse(why: Refusal, priority: Priority): OnepassError {
     this.#listener?.refused(why, priority);
     const retryAfterMs = Math.max(1, Math.ceil(this.#waitMs(this.#line.length + 1)));
-    return new OnepassError({ kind: 'overloaded', retryAfterMs }, SENTENCES[why]);
+    return overloaded(retryAfterMs, SENTENCES[why]);
   }
 
   #begin(applicant: Applicant, beganMs: number): void {
@@ -173,28 +173,27 @@ export interface AdmittedTerms {
   readonly priority: Priority;
   /** Reading of the admission's clock; Infinity = none. */
   readonly deadlineMs: number;
-  readonly signal: AbortSignal;
+  /** Its signal, aborted when it goes, is asked for only when it has to wait: making one costs more than a refusal. */
+  readonly caller: { readonly signal: AbortSignal };
 }
 
 /**
  * Does `work` when it is admitted.
  * @param work how it went, for the limit, is what it answers beside its result; of rejections only a missed deadline says something
- * @throws OnepassError `overloaded`; the signal's reason when it is aborted before the work's turn, which then never begins; else what the
+ * @throws OnepassError `overloaded`; the signal's reason when it is aborted while the work waits, which then never begins; else what the
  * work throws
  */
 export function admitted<T>(
   admission: Admission,
-  { priority, deadlineMs, signal }: AdmittedTerms,
+  { priority, deadlineMs, caller }: AdmittedTerms,
   work: () => Promise<readonly [T, Outcome | undefined]>,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(OnepassError.from(signal.reason));
-    const gone = () => {
-      withdraw();
-      reject(OnepassError.from(signal.reason));
-    };
+    let begun = false;
+    let stopWaiting = () => {};
     const begin = (ticket: Ticket) => {
-      signal.removeEventListener('abort', gone);
+      begun = true;
+      stopWaiting();
       work().then(
         ([result, outcome]) => {
           ticket.finish(outcome);
@@ -207,15 +206,18 @@ export function admitted<T>(
       );
     };
     const drop = (why: OnepassError) => {
-      signal.removeEventListener('abort', gone);
+      stopWaiting();
       reject(why);
     };
+    const withdraw = admission.apply({ priority, deadlineMs, begin, drop });
+    if (begun) return;
+    const { signal } = caller;
+    const gone = () => {
+      withdraw();
+      reject(OnepassError.from(signal.reason));
+    };
+    if (signal.aborted) return gone();
     signal.addEventListener('abort', gone, { once: true });
-    let withdraw = () => {};
-    try {
-      withdraw = admission.apply({ priority, deadlineMs, begin, drop });
-    } catch (error) {
-      drop(OnepassError.from(error));
-    }
+    stopWaiting = () => signal.removeEventListener('abort', gone);
   });
 }

@@ -37,10 +37,28 @@ export function statusCode(kind?: ErrorKind): StatusCode {
 /** What a server answers a failed call with: status, sentence, and google.rpc details in the trailer. */
 export function toStatus(error: OnepassError): { code: grpc.status; details: string; metadata: grpc.Metadata } {
   const code = STATUS_OF_KIND[error.kind];
-  const status = create(StatusSchema, { code, message: error.message, details: detailMessages(error.detail) });
   const metadata = new grpc.Metadata();
-  metadata.set(DETAILS_TRAILER, Buffer.from(toBinary(StatusSchema, status)));
+  metadata.set(DETAILS_TRAILER, error.kind === 'overloaded' ? refusalTrailer(code, error) : trailer(code, error));
   return { code, details: error.message, metadata };
+}
+
+function trailer(code: grpc.status, { message, detail }: OnepassError): Buffer {
+  return Buffer.from(toBinary(StatusSchema, create(StatusSchema, { code, message, details: detailMessages(detail) })));
+}
+
+/** Refusals come in floods of the same few: made once, they cost least when there are most. */
+const refusals = new Map<string, Buffer>();
+const REFUSALS_KEPT = 1_000;
+
+function refusalTrailer(code: grpc.status, error: OnepassError): Buffer {
+  const { detail, message } = error;
+  const key = `${detail.kind === 'overloaded' ? Math.ceil(detail.retryAfterMs) : 0} ${message}`;
+  const kept = refusals.get(key);
+  if (kept !== undefined) return kept;
+  if (refusals.size >= REFUSALS_KEPT) refusals.clear();
+  const made = trailer(code, error);
+  refusals.set(key, made);
+  return made;
 }
 
 function detailMessages(detail: ErrorDetail): Any[] {

@@ -86,6 +86,17 @@ export function unavailable(message: string, cause?: unknown): OnepassError {
   return new OnepassError({ kind: 'unavailable' }, message, cause === undefined ? undefined : { cause });
 }
 
+/** Made without a stack: refusing must stay cheap when there is most to refuse, and where it was made says nothing. */
+export function overloaded(retryAfterMs: number, message: string): OnepassError {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return new OnepassError({ kind: 'overloaded', retryAfterMs }, message);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
 /** A reason not to start, in one sentence that names the setting, port or file. */
 export function startupError(message: string, cause?: unknown): OnepassError {
   return new OnepassError({ kind: 'startup' }, message, cause === undefined ? undefined : { cause });

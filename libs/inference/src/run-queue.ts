@@ -1,5 +1,5 @@
 import { PRIORITIES, type Priority, WaitingLine } from '@onepass/admission';
-import { OnepassError } from '@onepass/errors';
+import { OnepassError, overloaded } from '@onepass/errors';
 
 interface Waiting {
   readonly expectedMs: number;
@@ -126,7 +126,7 @@ export class RunQueue {
     const remainingMs = deadlineMs - Date.now();
     if (waitMs + expectedMs <= remainingMs) return undefined;
     return overloaded(
-      waitMs,
+      Math.ceil(waitMs),
       `${this.queued} graph runs wait: done in ${Math.ceil(waitMs + expectedMs)} ms, asked for in ${Math.max(0, Math.floor(remainingMs))} ms`,
     );
   }
@@ -134,7 +134,7 @@ export class RunQueue {
   /** Why there is no room for one more of this priority. */
   #makeRoom(priority: Priority): OnepassError | undefined {
     if (this.queued < this.#options.maxQueued) return undefined;
-    const why = overloaded(this.#waitMs('batch'), `${this.queued} graph runs wait, no more may`);
+    const why = overloaded(Math.ceil(this.#waitMs('batch')), `${this.queued} graph runs wait, no more may`);
     const displaced = this.#line.displace(priority);
     if (displaced === undefined) return why;
     this.#waits(displaced, -1);
@@ -152,10 +152,6 @@ export class RunQueue {
     this.#free.push(lane);
     if (this.running === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
   }
-}
-
-function overloaded(retryAfterMs: number, message: string): OnepassError {
-  return new OnepassError({ kind: 'overloaded', retryAfterMs: Math.ceil(retryAfterMs) }, message);
 }
 
 /** Why a signal was aborted, as one of our errors. */

@@ -80,8 +80,7 @@ export class Recommender {
     const { admission, budgetMs } = this.#parts;
     const deadlineMs = Math.min(Date.now() + budgetMs, call.deadlineMs);
     const priority = call.caller.priority(priorityAsked(request.priority, call.priority));
-    const terms = { priority, deadlineMs, signal: call.signal };
-    return admitted(admission, terms, () => this.#recommend(request, call, deadlineMs));
+    return admitted(admission, { priority, deadlineMs, caller: call }, () => this.#recommend(request, call, deadlineMs));
   }
 
   async #recommend(request: RecommendRequest, call: ServerCall, deadlineMs: number): Promise<Made> {

@@ -90,7 +90,7 @@ test('LMDB: what was forgotten lies in the file until it is compacted; all else 
 test('LMDB: a store that a process has open is not compacted', async () => {
   const settings = lmdb('two');
   const writer = await bundleProgram(new URL('./writer.program.ts', import.meta.url));
-  const child = spawn(process.execPath, [writer.path, join(settings.dataDir, 'history'), ADA, '1']);
+  const child = spawn(process.execPath, [writer.path, 'lmdb', settings.dataDir, ADA, '1']);
   await once(child.stdout, 'data');
   await expect(compactStores(settings, () => {})).rejects.toThrow(
     `two/history/data.mdb is in use by process ${child.pid}: stop the mesh first`,

@@ -120,6 +120,14 @@ describe.skipIf(noRedis)('a Redis Cluster of three', () => {
     expect(refused.length).toBeGreaterThan(0);
     expect(refused.length).toBeLessThan(people.length);
     for (const { reason } of refused) expect(reason).toMatchObject({ kind: 'unavailable' });
+    // Better no list of persons than one without those that cannot be seen.
+    const listed = async () => {
+      for await (const person of store.persons()) expect(person).toHaveLength(32);
+    };
+    await expect(listed()).rejects.toMatchObject({ kind: 'unavailable' });
+    await expect(openRedisHistory(cluster.place, terms)).rejects.toThrow(
+      /^ONEPASS_HISTORY: the Redis at [\d.:, ]+ cannot be used: /,
+    );
     await server!.restart();
     await vi.waitFor(
       async () => {

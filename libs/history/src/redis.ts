@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { OnepassError, startupError } from '@onepass/errors';
-import { Cluster, Redis } from 'ioredis';
+import { Cluster, Redis, ReplyError } from 'ioredis';
 import { storeFailure } from './failure.js';
 import type { RedisPlace } from './settings.js';
 
@@ -45,7 +45,7 @@ const REWRITE_POLL_MS = 50;
  */
 export async function openRedis(what: string, place: RedisPlace, terms: RedisTerms): Promise<RedisRecords> {
   const client = place.nodes.length > 1 ? newCluster(place, terms) : newSingle(place, terms);
-  let reason = `it was not ready within ${START_MS} ms`;
+  let reason: string | undefined;
   // Also keeps ioredis from printing what goes wrong.
   for (const event of ['error', 'node error']) {
     client.on(event, (error: Error) => {
@@ -55,13 +55,14 @@ export async function openRedis(what: string, place: RedisPlace, terms: RedisTer
   try {
     // A cluster that is not whole yet leaves connect() without an answer.
     await Promise.race([client.connect(), once(client, 'ready', { signal: AbortSignal.timeout(START_MS) })]);
-    for (const master of mastersOf(client)) await checkServer(master, place, terms);
+    for (const master of await mastersOf(client)) await checkServer(master, place, terms);
     return new RedisRecords(what, client);
   } catch (error) {
     client.disconnect();
     if (error instanceof OnepassError) throw error;
     const nodes = place.nodes.map(address).join(', ');
-    throw startupError(`ONEPASS_HISTORY: the Redis at ${nodes} cannot be used: ${reason}`);
+    const why = reason ?? (error as Error).message;
+    throw startupError(`ONEPASS_HISTORY: the Redis at ${nodes} cannot be used: ${why}`);
   }
 }
 
@@ -109,8 +110,14 @@ function newCluster(place: RedisPlace, terms: RedisTerms): Cluster {
   });
 }
 
-function mastersOf(client: Redis | Cluster): Redis[] {
-  return client instanceof Redis ? [client] : client.nodes('master');
+/** All masters: what they hold together is everything. */
+async function mastersOf(client: Redis | Cluster): Promise<Redis[]> {
+  if (client instanceof Redis) return [client];
+  const masters = client.nodes('master');
+  // One that has gone is not among the client's.
+  const expected = new Set((await client.cluster('SLOTS')).map(([, , master]) => master?.[2])).size;
+  if (masters.length < expected) throw new Error(`${expected - masters.length} of ${expected} masters are away`);
+  return masters;
 }
 
 /** @throws OnepassError `startup` when the server could lose what it acknowledged */
@@ -123,6 +130,7 @@ async function checkServer(server: Redis, place: RedisPlace, terms: RedisTerms):
   if (terms.checkedByOperator) return;
   for (const [setting, wanted] of Object.entries(REQUIRED)) {
     const value = await configured(server, setting).catch((error: Error) => {
+      if (!(error instanceof ReplyError)) throw error;
       const all = Object.entries(REQUIRED).map((pair) => pair.join(' '));
       throw startupError(
         `${name} does not allow CONFIG GET (${error.message}): see to ${all.join(', ')} and set ONEPASS_HISTORY_CHECKED=yes`,
@@ -184,7 +192,7 @@ export class RedisRecords {
   async *tags(prefix: string): AsyncIterable<string> {
     // SCAN may tell a key twice.
     const seen = new Set<string>();
-    for (const master of mastersOf(this.#client)) {
+    for (const master of await this.#told('read', mastersOf(this.#client))) {
       let cursor = '0';
       do {
         const page = await this.#told('read', master.scan(cursor, 'MATCH', `${prefix}{*}`, 'COUNT', SCAN_PAGE));
@@ -200,7 +208,7 @@ export class RedisRecords {
 
   /** Every master writes its append-only file anew, without what was dropped; resolves when that is done. */
   async rewriteFiles(): Promise<void> {
-    for (const master of mastersOf(this.#client)) {
+    for (const master of await this.#told('read', mastersOf(this.#client))) {
       // One that is under way began before now.
       await this.#rewritten(master);
       await this.#told('written', master.bgrewriteaof());

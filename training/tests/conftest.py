@@ -11,6 +11,7 @@ from onepass_training.config import SMOKE, TrainConfig
 from onepass_training.export import export_graphs
 from onepass_training.model import OnepassModel
 from onepass_training.reference import GraphRunner
+from onepass_training.tokenizer import Tokenizer
 from onepass_training.train import Trainer, layout_of
 from onepass_training.world import World, simulate
 
@@ -90,6 +91,10 @@ class Case:
     def cache(self, n: int, seed: int = 0):
         """What encoding n rows leaves behind."""
         return self.run.encode(self.rows(n, seed), self.positions(n), self.empty())[1] if n else self.empty()
+
+    @property
+    def tokenizer(self):
+        return Tokenizer(buckets=self.config.model.query_buckets)
 
     def candidates(self, k: int, seed: int = 1):
         embeddings = np.random.default_rng(seed).standard_normal((k, self.columns - self.features)).astype(np.float32)

@@ -6,9 +6,11 @@ import torch
 
 from onepass_training.examples import ExampleReader, TrainingBatches
 from onepass_training.model import OnepassModel
-from onepass_training.rows import NO_TIME, PAST_ACTION
-from onepass_training.step import branch_rows
+from onepass_training.rows import NO_TIME, PAST_ACTION, PAST_QUERY
+from onepass_training.step import branch_rows, embed_batch_queries, past_rows
+from onepass_training.tokenizer import Tokenizer
 from onepass_training.trunk import Trunk
+from onepass_training.world.config import SEARCH
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +63,9 @@ def test_training_batches_equal_the_serving_path(reader, world, model: OnepassMo
     batch = reader.collate(examples, random, training=False)
     with torch.no_grad():
         table = model.embed_items(torch.from_numpy(world.catalogue.upstream))
-        past = torch.cat([table[batch.past_items], batch.past_features], dim=-1)
-        branches = branch_rows(model, batch, table[batch.candidates])
+        texts = embed_batch_queries(model, batch)
+        past = past_rows(batch, table[batch.past_items], texts)
+        branches = branch_rows(model, batch, table[batch.candidates], texts)
         _, hidden = model.train_pass(past, branches, batch.prefix)
         trained = model.score(hidden[:, :, 0], hidden[:, :, 1:], table[batch.candidates]).sigmoid()
         for row in range(len(examples)):
@@ -108,17 +111,18 @@ def test_slates_nobody_acted_on_are_kept_at_a_tenth_for_training_only(reader, wo
     assert batch.prefix.max() <= 32
 
 
-def test_masked_positions_tell_nothing_of_their_actions(reader, layout):
+def test_masked_positions_tell_nothing_of_their_actions(reader, world, layout):
     random = np.random.default_rng(4)
     examples = [reader.training_example(int(person), random) for person in reader.training_people()[:64]]
     batch = reader.collate(examples, random, training=True)
     masked = batch.past_features[batch.past_scored]
     assert (masked[:, : layout.mask] == 0).all()
     assert (masked[:, layout.mask] == 1).all()
-    assert 0.15 < len(masked) / sum(example.end - example.start for example in examples) < 0.25
+    actions = sum((world.event_item[example.start : example.end] >= 0).sum() for example in examples)
+    assert 0.15 < len(masked) / actions < 0.25
     assert (batch.candidate_features[..., layout.mask] == 1).all()
     assert (batch.context_features[..., layout.mask] == 0).all()
-    assert batch.past_actions[batch.past_scored].sum(dim=-1).min() > 0
+    assert batch.past_actions[batch.past_scored].sum(dim=-1).min() > 0, "queries are never masked: there is nothing to predict"
     past_rows = set(batch.targets.past_rows.tolist())
     assert not past_rows & set(batch.past_scored.flatten().nonzero()[:, 0].tolist()), "L_item is taken at unmasked positions"
 
@@ -140,5 +144,39 @@ def test_past_rows_carry_the_time_since_the_previous_event(reader, world, layout
     first = world.event_slate[example.start]
     begins = example.start == 0 or world.slate_person[world.event_slate[example.start - 1]] != world.slate_person[first]
     assert batch.past_features[0, 0, -5] == (0 if begins else 1)
-    assert batch.past_features[0, 0, -4 + PAST_ACTION] == 1
+    kinds = np.where(world.event_query[example.start : example.end] >= 0, PAST_QUERY, PAST_ACTION)
+    np.testing.assert_array_equal(batch.past_features[0, : len(times), -4:].argmax(dim=-1).numpy(), kinds)
+    assert set(kinds) == {PAST_ACTION, PAST_QUERY}
     assert NO_TIME < 0
+
+
+def test_searches_go_by_text_mostly_and_their_query_may_be_logged_before(reader, world, config):
+    random = np.random.default_rng(6)
+    examples = [reader.training_example(int(person), random) for person in reader.training_people()]
+    batch = reader.collate(examples, random, training=True)
+    search = (world.situation.surface[batch.slates] == SEARCH) & batch.slate_valid.numpy()
+    typed, known = batch.context_queries.numpy() >= 0, batch.context_known.numpy()[..., 0] > 0
+    assert not (typed & ~search).any()
+    assert not (typed & known).any()
+    assert (typed & search).sum() / search.sum() == pytest.approx(0.7, abs=0.1)
+    assert (known & search).sum() / search.sum() == pytest.approx(config.given_query, abs=0.1)
+    ids, weights = reader_texts(batch, typed), batch.query_weights
+    expected = Tokenizer(buckets=config.model.query_buckets).batch(
+        [world.queries[world.slate_query[slate]] for slate in batch.slates[typed]]
+    )[0]
+    np.testing.assert_array_equal(ids[:, : expected.shape[1]], expected)
+    assert not ids[:, expected.shape[1] :].any()
+    np.testing.assert_allclose((weights**2).sum(dim=1), 1, atol=1e-5)
+    starts = np.array([example.start for example in examples])[:, None]
+    first = np.searchsorted(world.event_slate, batch.slates) - starts
+    before = batch.prefix.numpy() - first
+    assert set(before[search].tolist()) == {0, 1}
+    assert not before[batch.slate_valid.numpy() & ~search].any()
+    clean = reader.collate(examples, random, training=False)
+    assert ((clean.context_queries.numpy() >= 0) == search).all()
+    assert not (clean.prefix.numpy() - first)[search].any()
+
+
+def reader_texts(batch, typed):
+    """Token ids of each typed context's text."""
+    return batch.query_ids.numpy()[batch.context_queries.numpy()[typed]]

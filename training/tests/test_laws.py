@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import Case, TorchRunner
 
-from onepass_training.rows import PAST_ACTION
+from onepass_training.rows import PAST_ACTION, RawEvent, history_rows
 
 EQUAL = {"rtol": 0, "atol": 1e-4}
 HISTORIES = (0, 1, 7, 32)
@@ -72,6 +72,34 @@ def test_a_masked_action_is_an_unknown_action(case, layout):
     assert np.abs(hidden[0] - hidden[3]).max() > 1e-3
 
 
+@pytest.mark.parametrize("cut", [0, 1, 5])
+def test_appending_to_a_history_with_queries_equals_the_full_pass(case, layout, cut):
+    """Whatever else is embedded in the same run, a query's row is a function of its own text."""
+    events = [
+        RawEvent(None, ("search",), "search", 1_000 * k, text) if k % 2 else RawEvent(f"{k}", ("click",), "search", 1_000 * k)
+        for k, text in enumerate(case.world.queries[:8])
+    ]
+
+    def rows_of(events):
+        ids, weights = case.tokenizer.batch([event.query or "" for event in events])
+        embeddings = dict(zip((event.query for event in events), case.run.embed_queries(ids, weights), strict=True))
+        return history_rows(layout, events, lambda item: case.candidates(8)[int(item)], embeddings.__getitem__)[0]
+
+    rows = rows_of(events)
+    np.testing.assert_allclose(rows_of(events[: cut + 1]), rows[: cut + 1], **EQUAL)
+    _, cache = case.run.encode(rows, case.positions(8), case.empty())
+    _, kept = case.run.encode(rows[:cut], case.positions(cut), case.empty()) if cut else (None, case.empty())
+    _, added = case.run.encode(rows[cut:], case.positions(8 - cut, cut), kept)
+    assert_same_cache(join(kept, added), cache)
+
+
+def test_padding_and_company_change_no_texts_embedding(case):
+    texts = ["mug", "teal rustic planter", "", "a much longer text than all of the others here"]
+    together = case.run.embed_queries(*case.tokenizer.batch(texts))
+    for row, text in enumerate(texts):
+        np.testing.assert_allclose(case.run.embed_queries(*case.tokenizer.batch([text]))[0], together[row], **EQUAL)
+
+
 @pytest.mark.parametrize("changed", [1, 10, 19])
 def test_nothing_later_changes_anything_earlier(case, changed):
     rows = case.rows(20)
@@ -135,5 +163,9 @@ def test_graphs_equal_pytorch(case, past, model):
     queries = case.run.retrieve(*head)
     np.testing.assert_allclose(queries, torch_case.run.retrieve(*head), **EQUAL)
     np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, atol=1e-5)
+    texts = case.tokenizer.batch([*case.world.queries[:9], "", "x" * 1024])
+    ours = case.run.embed_queries(*texts)
+    np.testing.assert_allclose(ours, torch_case.run.embed_queries(*texts), **EQUAL)
+    np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-5)
     upstream = case.world.catalogue.upstream[:11]
     np.testing.assert_allclose(case.run.embed_items(upstream), torch_case.run.embed_items(upstream), **EQUAL)

@@ -12,6 +12,7 @@ from onepass_training.__main__ import main
 from onepass_training.evaluate import item_table
 from onepass_training.reference import GraphRunner
 from onepass_training.rows import RawEvent, history_rows
+from onepass_training.tokenizer import Tokenizer
 
 OPERATORS = {
     "Add", "And", "Cast", "Concat", "Cos", "Div", "Expand", "Gather", "Gemm", "Greater", "Identity", "LayerNormalization",
@@ -55,15 +56,29 @@ def test_vectors_hold_for_rows_and_graphs(draft, layout, world, config):
     raw = np.fromfile(draft / "items/table.f16", "<f2").reshape(-1, layout.embedding).astype(np.float32)
     row_of = {item: row for row, item in enumerate(world.catalogue.ids)}
     graphs = GraphRunner(draft / "graphs", config.model.layers)
+    tokenizer = Tokenizer(buckets=config.model.query_buckets)
+
+    def item_embedding(item):
+        return raw[row_of[item]] if item in row_of else None
+
+    def query_embedding(text):
+        ids, weights = tokenizer.batch([text])
+        return graphs.embed_queries(ids, weights)[0] if weights.any() else None
+
     width = config.model.width
     for history in vectors["histories"]:
-        events = [RawEvent(e["item"], tuple(e["actions"]), e["surface"], e["timeMs"]) for e in history["events"]]
-        rows, _ = history_rows(layout, events, row_of, raw)
+        events = [RawEvent(e["item"], tuple(e["actions"]), e["surface"], e["timeMs"], e["query"]) for e in history["events"]]
+        rows, _ = history_rows(layout, events, item_embedding, query_embedding)
         expected = np.array(history["rows"], np.float32).reshape(-1, layout.columns)
-        np.testing.assert_array_equal(rows, expected)
+        np.testing.assert_array_equal(rows[:, layout.embedding :], expected[:, layout.embedding :])
+        np.testing.assert_allclose(rows, expected, rtol=0, atol=1e-6)
         empty = [(np.zeros((0, width), np.float32),) * 2] * config.model.layers
         cache = graphs.encode(rows, np.arange(len(rows), dtype=np.float32), empty)[1] if len(rows) else empty
         for request in history["requests"]:
+            if request["queryText"] is not None:
+                np.testing.assert_allclose(
+                    query_embedding(request["queryText"]), request["contextEmbedding"], rtol=0, atol=1e-6
+                )
             numbers = {name: np.array(request[name], np.float32) for name in ("contextRow", "candidateRow")}
             at, after = (np.array([request[name]], np.float32) for name in ("contextPosition", "candidatePosition"))
             chosen = raw[[row_of[item] for item in request["candidates"]]]
@@ -71,6 +86,22 @@ def test_vectors_hold_for_rows_and_graphs(draft, layout, world, config):
             np.testing.assert_allclose(got, request["probabilities"], rtol=0, atol=1e-4)
     upstream, embeddings = (np.array(vectors["itemTower"][name], np.float32) for name in ("upstream", "embeddings"))
     np.testing.assert_allclose(graphs.embed_items(upstream), embeddings, rtol=0, atol=1e-4)
+
+
+def test_the_tokenizers_vectors_hold(draft, config):
+    vectors = json.loads((draft / "vectors/tokenizer.json").read_text())
+    manifest = json.loads((draft / "manifest.draft.json").read_text())
+    assert vectors["tokenizer"] == manifest["queryTokenizer"]
+    tokenizer = Tokenizer(buckets=config.model.query_buckets)
+    graphs = GraphRunner(draft / "graphs", config.model.layers)
+    for case in vectors["texts"]:
+        assert tokenizer.tokens(case["text"]) == case["ids"], case["name"]
+        ids, weights = tokenizer.batch([case["text"]])
+        if case["ids"]:
+            np.testing.assert_allclose(graphs.embed_queries(ids, weights)[0], case["embedding"], rtol=0, atol=1e-5)
+        else:
+            assert case["embedding"] is None
+    assert {len(case["text"].encode()) for case in vectors["texts"]} >= {0, 1024}
 
 
 def test_graphs_use_common_operators_and_share_their_weights(graphs, model):

@@ -4,12 +4,21 @@ import math
 
 import numpy as np
 
-from onepass_training.rows import CANDIDATE, CONTEXT, NO_TIME, PAST_ACTION, RawEvent, RowLayout, history_rows
+from onepass_training.rows import CANDIDATE, CONTEXT, NO_TIME, PAST_ACTION, RawEvent, RowLayout
+from onepass_training.rows import history_rows as rows_of
 
 LAYOUT = RowLayout(embedding=2)
 TABLE = np.array([[1, 0], [0, 1]], np.float32)
 ROWS = {"a": 0, "b": 1}
 MONDAY = 1_767_571_200_000
+TEXT = np.array([0.6, 0.8], np.float32)
+
+
+def history_rows(events):
+    """Of a release that knows the items a and b, and every text but "..."."""
+    return rows_of(
+        LAYOUT, events, lambda item: TABLE[ROWS[item]] if item in ROWS else None, lambda text: None if text == "..." else TEXT
+    )
 
 
 def test_columns_add_up():
@@ -19,7 +28,7 @@ def test_columns_add_up():
 
 def test_a_past_row_column_by_column():
     events = [RawEvent("a", ("click",), "home", MONDAY), RawEvent("b", ("save", "click"), "related", MONDAY + 6 * 3_600_000)]
-    rows, last = history_rows(LAYOUT, events, ROWS, TABLE)
+    rows, last = history_rows(events)
     week = 2 * math.pi * ((MONDAY + 6 * 3_600_000) % 604_800_000) / 604_800_000
     quarter = 2 * math.pi * ((MONDAY + 6 * 3_600_000) % 7_889_400_000) / 7_889_400_000
     expected = [
@@ -41,19 +50,36 @@ def test_what_a_release_does_not_know_makes_no_row_and_is_nobodys_previous():
     known = [RawEvent("a", ("click",), "home", 1_000), RawEvent("b", ("save", "wave"), "home", 61_000)]
     others = [RawEvent("nowhere", ("click",), "home", 30_000), RawEvent("a", ("wave",), "home", 40_000)]
     clean = [known[0], RawEvent("b", ("save",), "home", 61_000)]
-    with_others, last = history_rows(LAYOUT, [known[0], *others, known[1]], ROWS, TABLE)
-    np.testing.assert_array_equal(with_others, history_rows(LAYOUT, clean, ROWS, TABLE)[0])
+    with_others, last = history_rows([known[0], *others, known[1]])
+    np.testing.assert_array_equal(with_others, history_rows(clean)[0])
     assert last == 61_000
-    nothing, last = history_rows(LAYOUT, others, ROWS, TABLE)
+    nothing, last = history_rows(others)
     assert nothing.shape == (0, LAYOUT.columns)
     assert last == NO_TIME
 
 
 def test_a_past_row_depends_on_earlier_events_only():
     events = [RawEvent("ab"[k % 2], ("click",), "home", 1_000 * k * k) for k in range(6)]
-    whole, _ = history_rows(LAYOUT, events, ROWS, TABLE)
+    whole, _ = history_rows(events)
     for cut in range(1, 6):
-        np.testing.assert_array_equal(history_rows(LAYOUT, events[:cut], ROWS, TABLE)[0], whole[:cut])
+        np.testing.assert_array_equal(history_rows(events[:cut])[0], whole[:cut])
+
+
+def test_a_query_is_a_row_of_its_text_without_actions():
+    events = [RawEvent(None, ("click",), "search", 1_000, "teal mug"), RawEvent("a", ("click",), "search", 61_000)]
+    rows, last = history_rows(events)
+    np.testing.assert_array_equal(rows[0, :2], TEXT)
+    assert rows[0, 2:8].tolist() == [0] * 6, "neither actions nor [MASK]"
+    assert rows[0, 8:11].tolist() == [0, 1, 0]
+    assert rows[0, -4:].tolist() == [0, 1, 0, 0]
+    assert rows[1, -6] == np.float32(np.log1p(60) / 20), "a query is the next row's previous one"
+    assert last == 61_000
+
+
+def test_a_text_without_a_token_makes_no_row():
+    known = [RawEvent("a", ("click",), "home", 1_000), RawEvent("b", ("click",), "home", 61_000)]
+    with_text = [known[0], RawEvent(None, ("search",), "search", 30_000, "..."), known[1]]
+    np.testing.assert_array_equal(history_rows(with_text)[0], history_rows(known)[0])
 
 
 def test_kinds_and_mask():

@@ -4,7 +4,9 @@ import numpy as np
 
 from onepass_training.world import simulate
 from onepass_training.world.config import RELATED, SEARCH
+from onepass_training.world.queries import query_texts
 from onepass_training.world.truth import Situation, action_probabilities, affinity, item_exposure
+from onepass_training.world.words import COLORS
 
 
 def test_a_seed_gives_one_world(config, world):
@@ -21,7 +23,8 @@ def test_slates_hold_distinct_born_items_that_were_not_acted_on_before(world):
     ordered = np.sort(world.slate_items, axis=1)
     assert (ordered[:, 1:] != ordered[:, :-1]).all()
     assert (world.catalogue.born_ms[world.slate_items] <= world.situation.time_ms[:, None]).all()
-    pairs = world.event_person * world.config.items + world.event_item
+    acted = world.event_item >= 0
+    pairs = (world.event_person * world.config.items + world.event_item)[acted]
     assert len(np.unique(pairs)) == len(pairs)
 
 
@@ -30,7 +33,9 @@ def test_time_runs_forward_within_a_person(world):
     assert (np.diff(world.event_time_ms)[same] > 0).all()
     same = world.slate_person[1:] == world.slate_person[:-1]
     assert (np.diff(world.situation.time_ms)[same] > 0).all()
-    assert (world.event_time_ms > world.situation.time_ms[world.event_slate]).all()
+    asked = world.situation.time_ms[world.event_slate]
+    assert ((world.event_time_ms > asked) == (world.event_position >= 0)).all(), "a search comes when its slate is asked for"
+    assert (world.event_time_ms >= asked).all()
 
 
 def test_search_and_related_slates_say_what_they_are_about(world):
@@ -40,6 +45,29 @@ def test_search_and_related_slates_say_what_they_are_about(world):
     upstream = world.context_upstream(np.arange(300))
     assert (np.linalg.norm(upstream, axis=1) > 0.5).tolist() == (surface[:300] > 0).tolist()
     assert {SEARCH, RELATED} <= set(surface.tolist())
+
+
+def test_every_search_is_an_event_with_a_text(world):
+    searches = np.flatnonzero(world.situation.surface == SEARCH)
+    assert len(world.queries) == len(searches)
+    logged = world.event_query >= 0
+    np.testing.assert_array_equal(world.event_slate[logged], searches)
+    np.testing.assert_array_equal(world.event_query[logged], world.slate_query[searches])
+    assert (world.event_item[logged] == -1).all()
+    assert (world.event_actions[logged] == 0).all()
+    assert (world.event_actions[~logged] > 0).all()
+
+
+def test_texts_say_what_is_asked_for_in_many_ways(world):
+    """Most texts hold a word of the topic or the color as it is, and one question is not always asked alike."""
+    asked = world.situation.anchor[world.situation.surface == SEARCH]
+    words = [(COLORS[query % len(COLORS)], *world.catalogue.noun_style(query // len(COLORS))[1:]) for query in asked]
+    named = [any(word.lower() in text.lower() for word in own) for own, text in zip(words, world.queries, strict=True)]
+    assert np.mean(named) > 0.9
+    assert len(set(query_texts(np.random.default_rng(0), world.catalogue, np.repeat(asked[:1], 50)))) > 8
+    assert query_texts(np.random.default_rng(0), world.catalogue, asked) == query_texts(
+        np.random.default_rng(0), world.catalogue, asked
+    )
 
 
 def test_logged_actions_follow_the_true_probabilities(world):

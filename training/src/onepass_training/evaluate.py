@@ -16,9 +16,9 @@ from .examples import Batch, ExampleReader
 from .model import OnepassModel
 from .progress import Progress
 from .rows import FLOAT, INT, RowLayout
-from .step import branch_rows
+from .step import branch_rows, embed_batch_queries, past_rows
 from .world import World
-from .world.config import POSITIVE_ACTIONS, SURFACES
+from .world.config import HOME, POSITIVE_ACTIONS, SEARCH, SURFACES
 from .world.truth import action_probabilities, affinity, oracle_retrieval
 
 BATCH = 16
@@ -26,6 +26,7 @@ SLATES = 24
 RECALL_AT, HIT_AT = 10, 3
 SAVE = 2
 RANKERS = ("model", "popularity", "oracle")
+SEARCH_RANKERS = (*RANKERS, "homeWithoutQuery", "queryTowerAlone")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,11 @@ class Predictions:
 
     slates: INT
     queries: FLOAT
-    """[R, E] outcome "any", offset 0, the slate's surface."""
+    """[R, E] outcome "any", offset 0, the slate's surface; a search by its text."""
+    home: FLOAT
+    """[R, E] the same as if the slate were on home, without what it is about."""
+    text: FLOAT
+    """[R, E] of a search, what the query tower alone makes of its text; zeros on other surfaces."""
     save: FLOAT
     """[R, K] probability of a save."""
 
@@ -73,10 +78,15 @@ class Evaluation:
         self.hit_slates = slates[((world.slate_actions[slates] >> SAVE) & 1).any(axis=1)]
 
     def run(self, model: OnepassModel) -> dict:
-        """{"recallAt10": {...}, "hitAt3Save": {...}}: ranker -> surface or "all" -> value."""
+        """recallAt10 and hitAt3Save: ranker -> surface or "all" -> value; searchRecallAt10: ranker -> value."""
         table = item_table(model, self._world.catalogue.upstream).astype(np.float32)
         predictions = self._predict(model, table)
-        return {"recallAt10": self._recall(predictions, table), "hitAt3Save": self._hit(predictions)}
+        recall = self._recall(predictions, table)
+        return {
+            "recallAt10": {name: recall[name] for name in (*RANKERS, "slates")},
+            "hitAt3Save": self._hit(predictions),
+            "searchRecallAt10": {name: recall[name][SURFACES[SEARCH]] for name in (*SEARCH_RANKERS, "slates")},
+        }
 
     def _predict(self, model: OnepassModel, table: FLOAT) -> Predictions:
         parts: list[Predictions] = []
@@ -88,20 +98,38 @@ class Evaluation:
             parts.append(self._predict_batch(model, embeddings, batch))
             progress.step()
         progress.close()
-        return Predictions(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("slates", "queries", "save")))
+        return Predictions(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in Predictions.__dataclass_fields__)
+        )
 
     @torch.no_grad()
     def _predict_batch(self, model: OnepassModel, table: torch.Tensor, batch: Batch) -> Predictions:
-        past = torch.cat([table[batch.past_items], batch.past_features], dim=-1)
-        _, hidden = model.train_pass(past, branch_rows(model, batch, table[batch.candidates]), batch.prefix)
-        hidden, candidates = hidden[batch.slate_valid], table[batch.candidates[batch.slate_valid]]
-        slates = batch.slates[batch.slate_valid.numpy()]
+        texts = embed_batch_queries(model, batch)
+        past = past_rows(batch, table[batch.past_items], texts)
+        valid = batch.slate_valid
+        rows = branch_rows(model, batch, table[batch.candidates], texts)
+        _, hidden = model.train_pass(past, rows, batch.prefix)
+        _, at_home = model.train_pass(past, self._as_home(rows[:, :, :1]), batch.prefix)
+        hidden, candidates = hidden[valid], table[batch.candidates[valid]]
+        slates = batch.slates[valid.numpy()]
         surfaces = torch.eye(len(SURFACES))[torch.from_numpy(self._world.situation.surface[slates])]
         outcomes = torch.zeros(len(slates), len(self._layout.actions) + 1)
         outcomes[:, -1] = 1
-        queries = model.retrieve(hidden[:, 0], outcomes, torch.zeros(len(slates), 1), surfaces)
+        offsets = torch.zeros(len(slates), 1)
+        queries = model.retrieve(hidden[:, 0], outcomes, offsets, surfaces)
+        home = model.retrieve(at_home[valid][:, 0], outcomes, offsets, torch.eye(len(SURFACES))[[HOME] * len(slates)])
+        typed = batch.context_queries[valid]
+        text = texts[typed.clamp(min=0)] * (typed >= 0)[:, None]
         save = model.score(hidden[:, 0], hidden[:, 1:], candidates)[..., SAVE].sigmoid()
-        return Predictions(slates, queries.numpy(), save.numpy())
+        return Predictions(slates, queries.numpy(), home.numpy(), text.numpy(), save.numpy())
+
+    def _as_home(self, contexts: torch.Tensor) -> torch.Tensor:
+        """Context rows [.., F] without embedding and with the surface home."""
+        layout, rows = self._layout, contexts.clone()
+        surface = layout.embedding + layout.mask + 1
+        rows[..., : layout.embedding] = 0
+        rows[..., surface : surface + len(layout.surfaces)] = torch.eye(len(layout.surfaces))[HOME]
+        return rows
 
     def _chunks(self, slates: INT) -> Iterator[INT]:
         for start in range(0, len(slates), 250):
@@ -116,13 +144,15 @@ class Evaluation:
         world, slates = self._world, self.recall_slates
         where = {int(slate): row for row, slate in enumerate(predictions.slates)}
         counts = self._reader.surface_counts(POSITIVE_ACTIONS).astype(np.float32)
-        hits: dict[str, list] = {ranker: [] for ranker in RANKERS}
+        hits: dict[str, list] = {ranker: [] for ranker in SEARCH_RANKERS}
         for chunk in self._chunks(slates):
             situation = world.situation.take(chunk)
             target = world.slate_items[chunk, world.slate_engaged[chunk].argmax(axis=1)].astype(np.int64)
-            queries = predictions.queries[[where[int(slate)] for slate in chunk]]
+            at = [where[int(slate)] for slate in chunk]
             scores = {
-                "model": queries @ table.T,
+                "model": predictions.queries[at] @ table.T,
+                "homeWithoutQuery": predictions.home[at] @ table.T,
+                "queryTowerAlone": predictions.text[at] @ table.T,
                 "popularity": counts[situation.surface],
                 "oracle": oracle_retrieval(world.catalogue, situation, world.config.slate_size),
             }
@@ -165,4 +195,6 @@ def format_table(metrics: dict) -> str:
             values = (metrics[metric][ranker][name] for name in groups)
             lines.append(f"  {ranker:<12}" + "".join(f"{'-' if value is None else f'{value:.4f}':>10}" for value in values))
         lines.append(f"  {'slates':<12}" + "".join(f"{count:>10}" for count in groups.values()))
+    search = metrics["searchRecallAt10"]
+    lines.append("Recall@10 of searches by text: " + ", ".join(f"{name} {value}" for name, value in search.items()))
     return "\n".join(lines)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .config import ModelConfig, TrainConfig
-from .rows import CANDIDATE, CONTEXT, FLOAT, INT, NO_TIME, PAST_ACTION, RowLayout
+from .rows import CANDIDATE, CONTEXT, FLOAT, INT, NO_TIME, PAST_ACTION, PAST_QUERY, RowLayout
+from .tokenizer import Tokenizer
 from .world import World
-from .world.config import POSITIVE_ACTIONS
+from .world.config import POSITIVE_ACTIONS, SEARCH
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,14 @@ class RetrievalTargets:
 class Batch:
     """B examples, padded behind: P past positions, M slates of K candidates. Embeddings come from the live item tower."""
 
+    query_ids: Tensor
+    """[Q, T] tokens of the distinct texts in the batch, at least one."""
+    query_weights: Tensor
+    """[Q, T]"""
     past_items: Tensor
-    """[B, P] item rows."""
+    """[B, P] item rows; any where there is a query."""
+    past_queries: Tensor
+    """[B, P] index into the texts, -1 for an action."""
     past_features: Tensor
     """[B, P, F - E]"""
     past_actions: Tensor
@@ -59,7 +66,9 @@ class Batch:
     context_upstream: Tensor
     """[B, M, U]"""
     context_known: Tensor
-    """[B, M, 1] 1 where there is a related item or a query."""
+    """[B, M, 1] 1 where there is a related item or a query without text."""
+    context_queries: Tensor
+    """[B, M] index into the texts, -1 without one."""
     context_features: Tensor
     """[B, M, F - E]"""
     candidates: Tensor
@@ -90,7 +99,9 @@ class ExampleReader:
 
     def __init__(self, world: World, layout: RowLayout, model: ModelConfig, train: TrainConfig) -> None:
         self._world, self._layout, self._model, self._train = world, layout, model, train
+        self._tokenizer = Tokenizer(buckets=model.query_buckets)
         self._event_item = world.event_item
+        self._event_query = world.event_query
         self._event_bits = world.event_actions
         self._event_surface = world.event_surface
         self._slate_prefix = np.searchsorted(world.event_slate, np.arange(len(world.slate_person)))
@@ -144,9 +155,22 @@ class ExampleReader:
     def collate(self, examples: list[Example], random: np.random.Generator, training: bool) -> Batch:
         """One padded batch. Masks, outcome choices and dropped contexts are drawn only when training."""
         past = self._past(examples, random, self._train.mask_probability if training else 0.0)
-        slates = self._slates(examples, random, self._train.drop_context if training else 0.0)
+        slates = self._slates(examples, random, training)
         targets = self._targets(examples, past, slates, random)
-        return Batch(**past, **slates, targets=targets)
+        used, where = np.unique(
+            np.concatenate([past["past_queries"].ravel(), slates["context_queries"].ravel()]), return_inverse=True
+        )
+        texts = [self._world.queries[query] for query in used if query >= 0]
+        ids, weights = self._tokenizer.batch(texts or [""])
+        # -1 sorts first, if it is there at all.
+        past_at, context_at = np.split(where.ravel() - int(used[0] < 0), [past["past_queries"].size])
+        return Batch(
+            **past | {"past_queries": torch.from_numpy(past_at.reshape(past["past_queries"].shape))},
+            **slates | {"context_queries": torch.from_numpy(context_at.reshape(slates["context_queries"].shape))},
+            query_ids=torch.from_numpy(ids),
+            query_weights=torch.from_numpy(weights),
+            targets=targets,
+        )
 
     def _past(self, examples: list[Example], random: np.random.Generator, mask_probability: float) -> dict:
         lengths = np.array([example.end - example.start for example in examples])
@@ -159,17 +183,20 @@ class ExampleReader:
         time = world.event_time_ms[index]
         same = world.slate_person[world.event_slate[index]] == world.slate_person[world.event_slate[index - 1]]
         previous = np.where((index > 0) & same, world.event_time_ms[index - 1], NO_TIME)
-        masked = valid & (random.random(index.shape) < mask_probability)
+        queries = np.where(valid, self._event_query[index], -1)
+        masked = valid & (queries < 0) & (random.random(index.shape) < mask_probability)
         done = action_bits(self._event_bits[index], actions)
-        features = self._layout.feature_rows(done, masked, self._event_surface[index], time, previous, PAST_ACTION)
+        kind = np.where(queries < 0, PAST_ACTION, PAST_QUERY)
+        features = self._layout.feature_rows(done, masked, self._event_surface[index], time, previous, kind)
         return {
-            "past_items": torch.from_numpy(self._event_item[index]),
+            "past_items": torch.from_numpy(np.maximum(self._event_item[index], 0)),
+            "past_queries": queries,
             "past_features": torch.from_numpy(features),
             "past_actions": torch.from_numpy(done),
             "past_scored": torch.from_numpy(masked),
         }
 
-    def _slates(self, examples: list[Example], random: np.random.Generator, drop: float) -> dict:
+    def _slates(self, examples: list[Example], random: np.random.Generator, training: bool) -> dict:
         world, layout = self._world, self._layout
         most = max(1, *(len(example.slates) for example in examples))
         slates = np.full((len(examples), most), -1)
@@ -178,7 +205,11 @@ class ExampleReader:
         valid = slates >= 0
         starts = np.array([example.start for example in examples])[:, None]
         index = np.where(valid, slates, 0)
+        ends = np.array([example.end for example in examples])[:, None]
         prefix = np.where(valid, self._slate_prefix[index] - starts, 0)
+        search = valid & (world.situation.surface[index] == SEARCH)
+        logged = training & search & (starts + prefix < ends) & (random.random(index.shape) < self._train.query_first)
+        prefix += logged  # the search itself is the first event that is not before the slate
         now = world.situation.time_ms[index]
         last = np.maximum(starts + prefix - 1, 0)
         previous = np.where(prefix > 0, world.event_time_ms[last], NO_TIME)
@@ -187,11 +218,15 @@ class ExampleReader:
         context = layout.feature_rows(nothing, np.zeros(index.shape), surface, now, previous, CONTEXT)
         candidate = layout.feature_rows(nothing, np.ones(index.shape), surface, now, previous, CANDIDATE)
         upstream = world.context_upstream(index.ravel()).reshape(*index.shape, -1)
-        known = (surface > 0) & (random.random(index.shape) >= drop)
+        dropped, given = self._train.drop_context, self._train.given_query
+        draw = random.random(index.shape) if training else np.ones(index.shape)
+        by_text = search & (draw >= dropped + given)
+        known = (surface > 0) & ~by_text & (draw >= dropped)
         return {
             "prefix": torch.from_numpy(prefix),
             "context_upstream": torch.from_numpy(upstream),
             "context_known": torch.from_numpy(known[..., None].astype(np.float32)),
+            "context_queries": np.where(by_text, world.slate_query[index], -1),
             "context_features": torch.from_numpy(context),
             "candidates": torch.from_numpy(world.slate_items[index].astype(np.int64)),
             "candidate_features": torch.from_numpy(candidate),
@@ -246,7 +281,8 @@ class ExampleReader:
     def seen_before(self, slate: int) -> INT:
         """Items that the slate's person had acted on before it."""
         first = self._first_event[self._world.slate_person[slate]]
-        return self._event_item[first : self._slate_prefix[slate]]
+        items = self._event_item[first : self._slate_prefix[slate]]
+        return items[items >= 0]
 
 
 class TrainingBatches:

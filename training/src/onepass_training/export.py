@@ -1,4 +1,4 @@
-"""The four serving graphs of docs/release.md, built node by node from the trained weights.
+"""The five serving graphs of docs/release.md, built node by node from the trained weights.
 
 Built rather than traced: names and dynamic axes are exactly the contract's, no shape of an example is baked in, and
 the number of nodes stays low, which is most of the time of a one-row encode.
@@ -7,13 +7,17 @@ the number of nodes stays low, which is most of the time of a one-row encode.
 from pathlib import Path
 
 import numpy as np
+from onnx import TensorProto
 
 from .graph import GraphBuilder, SharedWeights
 from .model import OnepassModel
 from .trunk import rope_frequencies
 
 WEIGHTS = "weights.bin"
-GRAPHS = {"encode": "encode.onnx", "rank": "rank.onnx", "retrieveHead": "retrieve_head.onnx", "itemTower": "item_tower.onnx"}
+GRAPHS = {
+    "encode": "encode.onnx", "rank": "rank.onnx", "retrieveHead": "retrieve_head.onnx", "itemTower": "item_tower.onnx",
+    "queryTower": "query_tower.onnx",
+}  # fmt: skip
 NEGATIVE = np.float32(-1e9)
 """Added to a score that is not allowed; finite, so that no row can become NaN."""
 LAYER_NORM_EPSILON = 1e-5
@@ -234,11 +238,28 @@ def build_item_tower(model: OnepassModel, weights: SharedWeights) -> GraphBuilde
     return graph.g
 
 
+def build_query_tower(model: OnepassModel, weights: SharedWeights) -> GraphBuilder:
+    """token ids and weights -> unit-length embeddings."""
+    graph = _ModelGraph(model, "query_tower", weights)
+    g, config = graph.g, model.config
+    ids, shares = g.input("token_ids", ["b", "t"]), g.input("token_weights", ["b", "t"])
+    table = g.constant(graph.state["query_tower.table.weight"])
+    rows = g("Gather", table, g("Cast", ids, to=TensorProto.INT64), axis=0)
+    summed = g("MatMul", g("Unsqueeze", shares, g.integers(1)), rows)
+    summed = g("Reshape", summed, g.integers(-1, config.query_dimension))
+    both = g("Add", g("MatMul", summed, graph.weight("query_tower.skip")), graph.mlp(summed, "query_tower.mlp"))
+    g.output("embeddings", graph.unit(both), ["b", graph.layout.embedding])
+    return g
+
+
 def export_graphs(model: OnepassModel, directory: Path) -> None:
-    """Writes the four graphs and their one weights file."""
+    """Writes the five graphs and their one weights file."""
     directory.mkdir(parents=True, exist_ok=True)
     weights = SharedWeights()
-    builders = {"encode": build_encode, "rank": build_rank, "retrieveHead": build_retrieve_head, "itemTower": build_item_tower}
+    builders = {
+        "encode": build_encode, "rank": build_rank, "retrieveHead": build_retrieve_head, "itemTower": build_item_tower,
+        "queryTower": build_query_tower,
+    }  # fmt: skip
     for name, build in builders.items():
         build(model, weights).write(directory / GRAPHS[name])
     weights.write(directory / WEIGHTS)

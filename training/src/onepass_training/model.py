@@ -1,4 +1,4 @@
-"""The whole model: item tower, input MLP, trunk, retrieval head, action head (UniPinRec, arXiv 2606.00422)."""
+"""The whole model: item and query tower, input MLP, trunk, retrieval head, action head (UniPinRec, arXiv 2606.00422)."""
 
 import math
 
@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .config import ModelConfig
-from .rows import RowLayout
+from .rows import FLOAT, RowLayout
+from .tokenizer import Tokenizer
 from .trunk import LayerCache, Trunk
 
 INITIAL_SCALE = 15.0
@@ -15,6 +16,22 @@ INITIAL_SCALE = 15.0
 
 def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+class QueryTower(nn.Module):
+    """Token ids of texts to the items' space: a table's rows summed by weight, then as in the item tower."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.table = nn.Embedding(config.query_buckets, config.query_dimension)
+        self.skip = nn.Linear(config.query_dimension, config.item_dimension, bias=False)
+        self.mlp = _mlp(config.query_dimension, config.hidden, config.item_dimension)
+        nn.init.normal_(self.table.weight, std=0.3)
+
+    def forward(self, ids: Tensor, weights: Tensor) -> Tensor:
+        """ids and weights [b, t] to unit-length embeddings [b, E]. Padding weighs 0."""
+        summed = (weights[:, None] @ self.table(ids))[:, 0]
+        return functional.normalize(self.skip(summed) + self.mlp(summed), dim=-1)
 
 
 class OnepassModel(nn.Module):
@@ -41,6 +58,8 @@ class OnepassModel(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(INITIAL_SCALE)))
         """log lambda of the sampled softmax; serving needs only the order and does without it."""
         self._initialise()
+        self.tokenizer = Tokenizer(buckets=config.query_buckets)
+        self.query_tower = QueryTower(config)
 
     def _initialise(self) -> None:
         """Small residual outputs, so that depth starts near the identity; actions start rare, as they are."""
@@ -57,6 +76,15 @@ class OnepassModel(nn.Module):
         """upstream [m, U] to unit-length embeddings [m, E]."""
         upstream = upstream * math.sqrt(self.config.upstream)
         return functional.normalize(self.item_skip(upstream) + self.item_tower(upstream), dim=-1)
+
+    def embed_queries(self, ids: Tensor, weights: Tensor) -> Tensor:
+        """The tokenizer's batch [b, t] to unit-length embeddings [b, E]."""
+        return self.query_tower(ids, weights)
+
+    def embed_text(self, text: str) -> FLOAT | None:
+        """[E] of one text; None when it has no token."""
+        ids, weights = self.tokenizer.batch([text])
+        return self.embed_queries(torch.from_numpy(ids), torch.from_numpy(weights))[0].numpy() if weights.any() else None
 
     def tokens(self, rows: Tensor) -> Tensor:
         """Rows [..., F] to the trunk's stream [..., W]."""

@@ -49,7 +49,9 @@ class Probe:
     def _person(self, person: int) -> list[float]:
         world = self._world
         category = self._random.integers(self._category.max() + 1)
-        mine = np.flatnonzero(world.event_person == person)[-(self._model.config.window - max(ADDED)) :]
+        mine = np.flatnonzero((world.event_person == person) & (world.event_position >= 0))[
+            -(self._model.config.window - max(ADDED)) :
+        ]
         bits, surfaces = world.event_actions[mine].astype(np.int64), world.event_surface[mine]
         past = _Past(world.event_item[mine], bits, surfaces, world.event_time_ms[mine])
         new = self._random.permutation(np.setdiff1d(np.flatnonzero(self._category == category), past.items))

@@ -13,7 +13,7 @@ Cache = list[tuple[FLOAT, FLOAT]]
 
 
 class GraphRunner:
-    """Sessions over the four graphs of a directory, on one thread."""
+    """Sessions over the five graphs of a directory, on one thread."""
 
     def __init__(self, directory: Path, layers: int) -> None:
         options = onnxruntime.SessionOptions()
@@ -49,6 +49,11 @@ class GraphRunner:
     def embed_items(self, upstream: FLOAT) -> FLOAT:
         """See OnepassModel.embed_items."""
         return self._sessions["itemTower"].run(["embeddings"], {"upstream": upstream})[0]
+
+    def embed_queries(self, ids: NDArray[np.int64], weights: FLOAT) -> FLOAT:
+        """See OnepassModel.embed_queries."""
+        inputs = {"token_ids": ids.astype(np.float32), "token_weights": weights}
+        return self._sessions["queryTower"].run(["embeddings"], inputs)[0]
 
 
 def _cache_inputs(cache: Cache) -> dict[str, FLOAT]:

@@ -53,7 +53,8 @@ def manifest(model: OnepassModel, config: TrainConfig, metrics: dict) -> dict:
         },
         "tokens": {"dailyPeriodsMs": list(layout.periods_ms), "deltaScale": layout.delta_scale},
         "budgets": BUDGETS,
-        "graphs": {name: f"graphs/{file}" for name, file in GRAPHS.items()} | {"queryTower": None},
+        "graphs": {name: f"graphs/{file}" for name, file in GRAPHS.items()},
+        "queryTokenizer": model.tokenizer.as_json(),
         "items": {
             "count": config.world.items, "table": "items/table.f16",
             "metadata": "items/items.jsonl.gz", "popular": "items/popular.json",
@@ -88,10 +89,11 @@ def _write_json(path: Path, value: object, indent: int | None = None) -> None:
 
 
 def flat_metrics(metrics: dict) -> dict:
-    """The two headline numbers first, then all of them."""
+    """The headline numbers first, then all of them."""
     return {
         "recallAt10": metrics["recallAt10"]["model"]["all"],
         "hitAt3Save": metrics["hitAt3Save"]["model"]["all"],
+        "searchRecallAt10": metrics["searchRecallAt10"]["model"],
         "detail": metrics,
     }
 
@@ -110,6 +112,7 @@ def write_draft(model: OnepassModel, world: World, config: TrainConfig, metrics:
     reader = ExampleReader(world, model.layout, config.model, config)
     _write_json(directory / "items" / "popular.json", popular_items(reader, catalogue.ids))
     widened: FLOAT = table.astype(np.float32)
-    vectors = VectorWriter(model, catalogue.ids, widened).write(config.world.end_ms, catalogue.query_upstream[0])
-    _write_json(directory / "vectors" / "tokens.json", vectors)
+    writer = VectorWriter(model, catalogue.ids, widened)
+    _write_json(directory / "vectors" / "tokens.json", writer.tokens(config.world.end_ms, catalogue.upstream[:1]))
+    _write_json(directory / "vectors" / "tokenizer.json", writer.tokenizer())
     _write_json(directory / "manifest.draft.json", manifest(model, config, flat_metrics(metrics)), indent=2)

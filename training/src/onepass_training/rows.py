@@ -1,6 +1,6 @@
 """The input row of docs/release.md: one place that says which column is what, for training, export and test vectors alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,9 +49,9 @@ class RowLayout:
         return np.where(previous_ms == NO_TIME, 0.0, np.log1p(seconds) / self.delta_scale).astype(np.float32)
 
     def feature_rows(
-        self, actions: NDArray, masked: NDArray, surface: NDArray, time_ms: NDArray, previous_ms: NDArray, kind: int
+        self, actions: NDArray, masked: NDArray, surface: NDArray, time_ms: NDArray, previous_ms: NDArray, kind: int | NDArray
     ) -> FLOAT:
-        """[..., F - E] float32. `actions` [..., A] is zeroed where `masked` [...]; the other arrays are [...] integers."""
+        """[..., F - E] float32. `actions` [..., A] is zeroed where `masked` [...]; the others are [...] integers, or one."""
         masked = np.asarray(masked, bool)
         out = np.zeros((*time_ms.shape, self.features), np.float32)
         a, s = len(self.actions), len(self.surfaces)
@@ -66,39 +66,42 @@ class RowLayout:
             at += 2
         out[..., at] = self.delta(time_ms, previous_ms)
         out[..., at + 1] = previous_ms != NO_TIME
-        out[..., at + 2 + kind] = 1
+        out[..., at + 2 :] = np.asarray(kind)[..., None] == np.arange(KINDS)
         return out
 
 
 @dataclass(frozen=True)
 class RawEvent:
-    """One logged action as the history store gives it: names, not indices."""
+    """One logged event as the history store gives it, names, not indices: of an item, or (`item` is None) of a query."""
 
-    item: str
+    item: str | None
     actions: tuple[str, ...]
     surface: str
     time_ms: int
+    query: str | None = None
 
 
-def history_rows(layout: RowLayout, events: Sequence[RawEvent], row_of: Mapping[str, int], table: FLOAT) -> tuple[FLOAT, int]:
+def history_rows(
+    layout: RowLayout,
+    events: Sequence[RawEvent],
+    item_embedding: Callable[[str], FLOAT | None],
+    query_embedding: Callable[[str], FLOAT | None],
+) -> tuple[FLOAT, int]:
     """Rows [n, F] of a raw history, and the last past token's time (NO_TIME if none).
 
-    An event with an unknown item, or without a known action, makes no row and is nobody's previous one.
+    The two callables give [E], or None for an item that the release does not know and a text without a token. Such an event,
+    and one on an item without a known action, makes no row and is nobody's previous one. A query's row has no actions.
     """
-    known = [
-        (row_of[event.item], {layout.actions.index(name) for name in event.actions if name in layout.actions}, event)
-        for event in events
-        if event.item in row_of
-    ]
-    known = [entry for entry in known if entry[1]]
-    if not known:
-        return np.zeros((0, layout.columns), np.float32), NO_TIME
-    actions = np.zeros((len(known), len(layout.actions)), np.float32)
-    for row, (_, done, _) in enumerate(known):
-        actions[row, list(done)] = 1
-    time_ms = np.array([event.time_ms for _, _, event in known], np.int64)
-    surface = np.array([layout.surfaces.index(event.surface) for _, _, event in known])
-    previous = np.concatenate([[NO_TIME], time_ms[:-1]])
-    features = layout.feature_rows(actions, np.zeros(len(known)), surface, time_ms, previous, PAST_ACTION)
-    items = np.array([item for item, _, _ in known])
-    return np.concatenate([table[items].astype(np.float32), features], axis=1), int(time_ms[-1])
+    rows, previous = [np.zeros((0, layout.columns), np.float32)], NO_TIME
+    for event in events:
+        query = event.item is None
+        embedding = query_embedding(event.query or "") if query else item_embedding(event.item)
+        actions = np.array([[name in event.actions and not query for name in layout.actions]], np.float32)
+        if embedding is None or not (query or actions.any()):
+            continue
+        surface, time_ms = np.array([layout.surfaces.index(event.surface)]), np.array([event.time_ms])
+        kind = PAST_QUERY if query else PAST_ACTION
+        features = layout.feature_rows(actions, np.zeros(1), surface, time_ms, np.array([previous]), kind)
+        rows.append(np.concatenate([embedding[None].astype(np.float32), features], axis=1))
+        previous = event.time_ms
+    return np.concatenate(rows), previous

@@ -120,7 +120,7 @@ class Trainer:
         batch = self._batches.at(self.step)
         self.tokens += batch.tokens
         losses = self._losses.losses(batch, np.random.default_rng([self.config.seed, 23, self.step]))
-        total = losses.item + self.config.action_weight * losses.action
+        total = losses.item + self.config.action_weight * losses.action + self.config.query_weight * losses.query
         if not torch.isfinite(total):
             raise FloatingPointError(f"the loss is {total.item()} at step {self.step}")
         self.model.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""Test vectors: raw events, the rows they give, and what each graph makes of them, so that serving can be held to training."""
+"""Test vectors: texts, their tokens, raw events, their rows, and what each graph makes of them: serving is held to training."""
 
 import numpy as np
 import torch
@@ -9,6 +9,30 @@ from .rows import CANDIDATE, CONTEXT, FLOAT, NO_TIME, RawEvent, RowLayout, histo
 from .trunk import LayerCache
 
 HOUR_MS = 3_600_000
+QUERY = "teal rustic mug"
+SLIPS = "Rustik teal CUP"
+TEXTS = {
+    "plain": QUERY,
+    "slips": SLIPS,
+    "capitals and punctuation": "  Teal, RUSTIC   Mug!! (2nd-hand) ",
+    "empty": "",
+    "whitespace": " \t\r\n ",
+    "punctuation": "?!... -- '\"",
+    "one letter": "a",
+    "digits": "2x4 90cm",
+    "zero byte": "mug\x00teal",
+    "composed accents": "caf\u00e9 ros\u00e9",
+    "combining accents": "cafe\u0301 rose\u0301",
+    "capitals beyond ASCII": "\u00c9TAG\u00c8RE \u0130stanbul STRASSE stra\u00dfe",
+    "emoji": "\U0001f525 mug \U0001f469\u200d\U0001f373",
+    "scripts": "\u9752\u7dd1\u8272\u306e\u30de\u30b0 \u0431\u0438\u0440\u044e\u0437\u043e\u0432\u0430\u044f mug "
+    "\u0643\u0648\u0628 \u05db\u05d5\u05e1",
+    "spaces beyond ASCII": "teal\u00a0rustic\u3000mug\u2028",
+    "noncharacters": "mug \ufeffmug \uffff \U0010ffff",
+    "one word of 1024 bytes": "ab" * 512,
+    "1024 bytes of words": "mug " * 256,
+    "1024 bytes of emoji": "\U0001f525" * 256,
+}
 
 
 def _numbers(array: Tensor | FLOAT) -> list:
@@ -33,6 +57,13 @@ def example_histories(ids: list[str], surfaces: tuple[str, ...], start_ms: int) 
             RawEvent("no-such-item", ("hide",), home, start_ms + 8 * HOUR_MS),
             RawEvent(item[4], ("hide",), home, start_ms + 8 * HOUR_MS + 1),
         ],
+        "queries": [
+            RawEvent(None, ("search",), search, start_ms, QUERY),
+            RawEvent(item[5], ("click", "save"), search, start_ms + 9_000),
+            RawEvent(None, ("search",), search, start_ms + HOUR_MS, "..."),
+            RawEvent(None, ("click",), search, start_ms + 2 * HOUR_MS, SLIPS),
+            RawEvent(None, ("search",), search, start_ms + 2 * HOUR_MS, QUERY),
+        ],
         "long": [
             RawEvent(item[k], (("click",), ("click", "long_view"), ("click", "save"), ("hide",))[k % 4], surfaces[k % 3], at)
             for k, at in enumerate(start_ms + HOUR_MS * np.array([0, 0, 1, 2, 30, 31, 31, 170, 171, 700, 2_500, 2_501]))
@@ -48,47 +79,67 @@ class VectorWriter:
         self._row_of = {item: row for row, item in enumerate(ids)}
 
     @torch.no_grad()
-    def write(self, start_ms: int, query: FLOAT) -> dict:
-        """The whole of vectors/tokens.json. `query` [U] is a search query's upstream embedding."""
+    def tokenizer(self) -> dict:
+        """The whole of vectors/tokenizer.json."""
+        model, tokenizer = self._model, self._model.tokenizer
+        return {
+            "format": 1,
+            "tokenizer": tokenizer.as_json(),
+            "texts": [
+                {
+                    "name": name, "text": text, "ids": tokenizer.tokens(text),
+                    "embedding": None if (embedding := model.embed_text(text)) is None else _numbers(embedding),
+                }
+                for name, text in TEXTS.items()
+            ],
+        }  # fmt: skip
+
+    @torch.no_grad()
+    def tokens(self, start_ms: int, upstream: FLOAT) -> dict:
+        """The whole of vectors/tokens.json. `upstream` [m, U] goes through the item tower."""
         histories = []
+        abouts = ((None, None), (None, QUERY), (self._ids[3], None))
         for name, events in example_histories(self._ids, self._layout.surfaces, start_ms).items():
-            rows, last_ms = history_rows(self._layout, events, self._row_of, self._table)
+            rows, last_ms = history_rows(self._layout, events, self._item_embedding, self._model.embed_text)
             positions = torch.arange(len(rows), dtype=torch.float32)
             hidden, cache = self._model.encode(torch.from_numpy(rows), positions, self._model.trunk.empty_cache())
             now = (events[-1].time_ms if events else start_ms) + 3 * HOUR_MS
             histories.append({
                 "name": name,
                 "events": [
-                    {"item": event.item, "actions": list(event.actions), "surface": event.surface, "timeMs": int(event.time_ms)}
+                    {
+                        "item": event.item, "query": event.query, "actions": list(event.actions), "surface": event.surface,
+                        "timeMs": int(event.time_ms),
+                    }
                     for event in events
                 ],
                 "rows": _numbers(rows),
-                "lastTimeMs": None if last_ms == NO_TIME else last_ms,
+                "lastTimeMs": None if last_ms == NO_TIME else int(last_ms),
                 "encode": {"hidden": _numbers(hidden), "lastKey": _numbers(cache[-1][0]), "lastValue": _numbers(cache[-1][1])},
                 "requests": [
                     self._request(surface, int(now), last_ms, about, cache)
-                    for surface, about in zip(self._layout.surfaces, (None, query, self._ids[3]), strict=True)
+                    for surface, about in zip(self._layout.surfaces, abouts, strict=True)
                 ],
             })  # fmt: skip
-        tower = self._model.embed_items(torch.from_numpy(query[None]))
+        tower = self._model.embed_items(torch.from_numpy(upstream))
         return {
             "format": 1,
             "histories": histories,
-            "itemTower": {"upstream": _numbers(query[None]), "embeddings": _numbers(tower)},
+            "itemTower": {"upstream": _numbers(upstream), "embeddings": _numbers(tower)},
         }
 
-    def _context_embedding(self, about: str | FLOAT | None) -> FLOAT:
-        """[E] of a related item (by id), a query (upstream embedding) or nothing."""
-        if about is None:
-            return np.zeros(self._layout.embedding, np.float32)
-        if isinstance(about, str):
-            return self._table[self._row_of[about]]
-        return self._model.embed_items(torch.from_numpy(about[None])).numpy()[0]
+    def _item_embedding(self, item: str) -> FLOAT | None:
+        return self._table[self._row_of[item]] if item in self._row_of else None
 
-    def _request(self, surface: str, now: int, last_ms: int, about: str | FLOAT | None, cache: list[LayerCache]) -> dict:
+    def _request(
+        self, surface: str, now: int, last_ms: int, about: tuple[str | None, str | None], cache: list[LayerCache]
+    ) -> dict:
+        """One request about an item, a text (`about`: either or neither)."""
         layout, model, p = self._layout, self._model, len(cache[0][0])
         features = {kind: self._features(layout, surface, now, last_ms, kind) for kind in (CONTEXT, CANDIDATE)}
-        embedding = self._context_embedding(about)
+        item, text = about
+        embedding = self._item_embedding(item) if item else self._model.embed_text(text or "")
+        embedding = np.zeros(layout.embedding, np.float32) if embedding is None else embedding
         context = torch.from_numpy(np.concatenate([embedding, features[CONTEXT]])[None])
         candidates = self._ids[:: len(self._ids) // 6][:6]
         embeddings = torch.from_numpy(self._table[[self._row_of[item] for item in candidates]])
@@ -101,7 +152,7 @@ class VectorWriter:
         probabilities = model.rank(context, position, embeddings, candidate_row, after, cache)
         return {
             "surface": surface, "nowMs": now,
-            "relatedItem": about if isinstance(about, str) else None,
+            "relatedItem": item, "queryText": text,
             "contextEmbedding": _numbers(embedding), "contextRow": _numbers(context[0]), "contextPosition": p,
             "candidates": candidates, "candidateRow": _numbers(candidate_row[0]), "candidatePosition": p + 1,
             "hidden": _numbers(hidden[0]),

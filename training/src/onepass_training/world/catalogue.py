@@ -100,12 +100,6 @@ class Catalogue:
         noun = CATEGORIES[category][0][topic // config.styles % config.nouns]
         return category, noun, STYLES[topic % config.styles]
 
-    def query_text(self, query: int) -> str:
-        """What a person typed for query (topic, color)."""
-        topic, color = divmod(query, len(COLORS))
-        _, noun, style = self.noun_style(topic)
-        return f"{COLORS[color]} {style.lower()} {noun}"
-
     def describe(self, row: int) -> tuple[str, dict[str, str | list[str] | float]]:
         """Title and attributes of one item, as the release's metadata has them."""
         category, noun, style = self.noun_style(int(self.topic[row]))

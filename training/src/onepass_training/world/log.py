@@ -12,7 +12,7 @@ from .truth import Situation
 
 @dataclass(frozen=True)
 class World:
-    """S slates sorted by (person, time), V events sorted by (person, time)."""
+    """S slates sorted by (person, time), V events sorted by (person, time): actions, and searches as they were typed."""
 
     config: WorldConfig
     catalogue: Catalogue
@@ -23,10 +23,14 @@ class World:
     """[S, K] bit a set = action a was done."""
     situation: Situation
     """Of all S slates. Surface, anchor and time are what was logged; the rest is for the oracle alone."""
+    queries: tuple[str, ...]
+    """[Q] what was typed, one text for each search slate."""
+    slate_query: INT
+    """[S] index into `queries`, -1 for slates that are no search."""
     event_slate: INT
     """[V] the slate an event came from."""
     event_position: INT
-    """[V] the item's position on it."""
+    """[V] the item's position on it; -1 for the search itself, which comes before its slate's actions."""
     event_time_ms: INT
     """[V] strictly rising within one person."""
 
@@ -37,13 +41,19 @@ class World:
 
     @property
     def event_item(self) -> INT:
-        """[V] item row of each event."""
-        return self.slate_items[self.event_slate, self.event_position].astype(np.int64)
+        """[V] item row of each event, -1 for a search."""
+        items = self.slate_items[self.event_slate, self.event_position].astype(np.int64)
+        return np.where(self.event_position >= 0, items, -1)
 
     @property
     def event_actions(self) -> NDArray[np.uint8]:
-        """[V] action bits of each event."""
-        return self.slate_actions[self.event_slate, self.event_position]
+        """[V] action bits of each event, none for a search."""
+        return np.where(self.event_position >= 0, self.slate_actions[self.event_slate, self.event_position], np.uint8(0))
+
+    @property
+    def event_query(self) -> INT:
+        """[V] index into `queries`, -1 for an action."""
+        return np.where(self.event_position >= 0, -1, self.slate_query[self.event_slate])
 
     @property
     def event_surface(self) -> INT:

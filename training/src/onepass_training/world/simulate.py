@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from .catalogue import FINE_DIMENSION, FLOAT, INT, Catalogue, make_catalogue
 from .config import DAY_MS, HOME, RELATED, SEARCH, WorldConfig
 from .log import World
+from .queries import query_texts
 from .truth import (
     FRESH_SHARE,
     INTERESTS,
@@ -222,9 +223,15 @@ def simulate(seed: int, config: WorldConfig) -> World:
         name: np.concatenate([getattr(situation, name) for _, situation in states])[order]
         for name in Situation.__dataclass_fields__
     }
-    event_slate, event_position = np.nonzero(actions)
+    searches = np.flatnonzero(joined["surface"] == SEARCH)
+    slate_query = np.full(total, -1)
+    slate_query[searches] = np.arange(len(searches))
+    event_slate, event_position = np.nonzero(np.column_stack([slate_query >= 0, actions]))
+    event_position -= 1
     event_time = time[event_slate] + (event_position + 1) * SECONDS_PER_POSITION * 1000
     return World(
         config=config, catalogue=catalogue, slate_person=person, slate_items=items, slate_actions=actions,
-        situation=Situation(**joined), event_slate=event_slate, event_position=event_position, event_time_ms=event_time,
+        situation=Situation(**joined), slate_query=slate_query,
+        queries=tuple(query_texts(np.random.default_rng([seed, 3]), catalogue, joined["anchor"][searches])),
+        event_slate=event_slate, event_position=event_position, event_time_ms=event_time,
     )  # fmt: skip

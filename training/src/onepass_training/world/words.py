@@ -29,3 +29,21 @@ CATEGORIES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
                     ("film", "black-frame", "golden-hour", "long-exposure")),
     "crafts": (("wreath", "candle", "basket", "notebook", "mobile"), ("beeswax", "macrame", "pressed-flower", "birch")),
 }  # fmt: skip
+
+# Other words that people search with. What has none here goes by its own name only.
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "white": ("ivory", "off-white"), "black": ("jet black",), "grey": ("gray", "slate"), "sand": ("beige", "cream"),
+    "terracotta": ("rust", "brick red"), "mustard": ("yellow", "ochre"), "olive": ("khaki",), "sage": ("light green",),
+    "teal": ("turquoise",), "navy": ("dark blue",), "blush": ("pink", "rosé"), "plum": ("purple", "aubergine"),
+    "rustic": ("farmhouse", "country"), "modern": ("contemporary", "sleek"), "vintage": ("retro", "antique"),
+    "minimal": ("minimalist", "simple"), "playful": ("fun", "whimsical"), "coastal": ("beach", "seaside"),
+    "mug": ("cup",), "planter": ("plant pot", "flower pot"), "bowl": ("dish",), "armchair": ("lounge chair",),
+    "bookshelf": ("bookcase",), "side table": ("end table",), "table lamp": ("bedside lamp",), "pendant": ("hanging light",),
+    "sconce": ("wall light",), "throw": ("blanket",), "cushion": ("pillow",), "rug": ("carpet",), "curtain": ("drapes",),
+    "quilt": ("bedspread",), "raised bed": ("garden bed",), "trellis": ("plant climber",), "layer cake": ("torte",),
+    "biscuits": ("cookies",), "loaf": ("bread",), "noodles": ("pasta",), "cordial": ("syrup",), "smoothie": ("shake",),
+    "earrings": ("ear studs",), "bracelet": ("bangle",), "brooch": ("pin",), "jacket": ("coat",), "cardigan": ("knitwear",),
+    "trousers": ("pants",), "trainers": ("sneakers",), "weekend route": ("road trip",), "cabin stay": ("hut",),
+    "city walk": ("walking tour",), "stretch routine": ("stretching",), "run plan": ("running plan",), "poster": ("print",),
+    "portrait": ("headshot",), "street scene": ("street photo",), "notebook": ("journal",), "candle": ("candles",),
+}  # fmt: skip

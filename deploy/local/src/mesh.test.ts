@@ -1,6 +1,7 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, KvSource, type OnepassClient, user } from '@onepass/client';
+import { EmbeddingType } from '@onepass/contracts';
 import { SMOKE_RELEASE } from '@onepass/testing';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { runDemo } from './demo/demo.js';
@@ -44,6 +45,8 @@ test('an action changes the next page, and only the new action is encoded', asyn
   expect(demo.related?.items.length).toBeGreaterThan(0);
   // A page about an item does not show that item.
   expect(itemIds(demo.related ?? demo.home)).not.toContain(demo.home.items[0]?.itemId);
+  expect(demo.search?.items.length).toBeGreaterThan(0);
+  expect(demo.search?.degraded).toEqual([]);
   expect(demo.saved.length).toBeGreaterThan(0);
 
   const { homeAfter } = demo;
@@ -61,6 +64,33 @@ test('the next page without a new action takes the KV as it lies, and is the sam
   const [before, after] = [await home('calm', historySequence), await home('calm')];
   expect(after.kvSource).toBe(KvSource.SLOT);
   expect(itemIds(after)).toEqual(itemIds(before));
+});
+
+test('a text and the embedding that training has of it give the same page, and a logged query a new token', async () => {
+  const { texts }: { texts: { text: string; embedding: number[] }[] } = JSON.parse(
+    readFileSync(join(releaseDir, 'vectors/tokenizer.json'), 'utf8'),
+  );
+  const { text, embedding } = texts[0]!;
+  const values = new Uint8Array(Float32Array.from(embedding).buffer);
+  const own = { values, type: EmbeddingType.F32, dimension: embedding.length };
+  const page = { surface: 'search', pageSize: 10 };
+  const byText = await onepass.recommend({
+    ...page,
+    context: { case: 'search', value: { query: { case: 'text', value: text } } },
+  });
+  const given = await onepass.recommend({
+    ...page,
+    context: { case: 'search', value: { query: { case: 'embedding', value: own } } },
+  });
+  expect([byText.degraded, given.degraded]).toEqual([[], []]);
+  expect(itemIds(byText)).toEqual(itemIds(given));
+  byText.items.forEach((item, i) => {
+    expect(Math.abs(item.utility - given.items[i]!.utility)).toBeLessThan(1e-4);
+  });
+  const event = { eventId: 'q', queryText: text, actions: ['search'], surface: 'search' };
+  const { results, historySequence } = await onepass.logActions({ person: user('searcher'), events: [event] });
+  expect(results).toMatchObject([{ reason: '' }]);
+  expect((await home('searcher', historySequence)).kvSource).toBe(KvSource.RECOMPUTE);
 });
 
 test.each(['ranking', 'user-encoder', 'retrieval', 'gateway'])(

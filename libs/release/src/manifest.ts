@@ -9,6 +9,9 @@ export const DRAFT_MANIFEST = 'manifest.draft.json';
 /** The outcome that stands for every action; the last of a release's outcomes. */
 export const ANY_OUTCOME = 'any';
 
+/** Longest text of a query, in bytes of UTF-8. */
+export const QUERY_TEXT_BYTES = 1024;
+
 const count = z.int().min(0);
 const size = z.int().min(1);
 const name = z.string().min(1).max(128);
@@ -38,6 +41,14 @@ const vocabulary = z.object({
   requestFeatures: z.array(name),
 });
 const tokens = z.object({ dailyPeriodsMs: z.array(z.number().positive()), deltaScale: z.number().positive() });
+/** Rules: docs/release.md, "The tokenizer of queries". A bucket must be exact as a float32. */
+const queryTokenizer = z.object({
+  kind: z.literal('hashed-ngrams'),
+  buckets: size.max(2 ** 24),
+  seed: z.int().min(0).max(0xffff_ffff),
+  ngrams: z.array(z.int().min(1).max(255)),
+  maxTokens: size.max(1024),
+});
 const budget = z.object({ outcome: name, share: z.number().min(0) });
 const graphs = z.object({
   encode: path,
@@ -60,6 +71,8 @@ const draftShape = {
   tokens,
   budgets: z.record(z.string(), z.array(budget).min(1)),
   graphs,
+  /** Beside graphs.queryTower, and only there. */
+  queryTokenizer: queryTokenizer.optional(),
   items,
   metrics: z.record(z.string(), z.unknown()),
 };
@@ -74,6 +87,7 @@ const manifestSchema = z.object({
 export type DraftManifest = z.infer<typeof draftSchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
 export type ManifestFile = z.infer<typeof file>;
+export type QueryTokenizer = z.infer<typeof queryTokenizer>;
 export type IndexSection = z.infer<typeof index>;
 export type DefaultBudget = z.infer<typeof budget>;
 
@@ -116,8 +130,14 @@ function refuse(where: string, problems: readonly Problem[]): void {
   if (first) throw startupError(`${where}: ${first[0]}: ${first[1]}`);
 }
 
-function contentProblems({ model, vocabulary, budgets }: DraftManifest): Problem[] {
+function contentProblems({ model, vocabulary, budgets, graphs, queryTokenizer }: DraftManifest): Problem[] {
   const problems: Problem[] = [];
+  if (graphs.queryTower === null && queryTokenizer !== undefined) {
+    problems.push(['queryTokenizer', 'stands only beside graphs.queryTower']);
+  }
+  if (graphs.queryTower !== null && queryTokenizer === undefined) {
+    problems.push(['queryTokenizer', 'is missing: graphs.queryTower needs it']);
+  }
   if (model.width % model.heads !== 0) {
     problems.push(['model.heads', `must divide model.width (${model.width}), which ${model.heads} does not`]);
   }

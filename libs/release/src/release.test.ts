@@ -45,6 +45,7 @@ const DRAFT = {
   items: { count: 3, table: 'items/table.f16', metadata: 'items/items.jsonl.gz', popular: 'items/popular.json' },
   metrics: { recallAt10: 0.5, 'read by nobody here': { nested: [1] } },
 };
+const TOKENIZER = { kind: 'hashed-ngrams', buckets: 64, seed: 1, ngrams: [3], maxTokens: 128 };
 const INDEX = {
   kind: 'partitioned' as const,
   shards: [{ file: 'index/shard-0.seg', items: 3, partitions: 1 }],
@@ -193,6 +194,13 @@ describe('a damaged release is refused by a sentence that names', () => {
       [(m) => ({ ...m, model: { ...DRAFT.model, heads: 3 } }), 'manifest.json: model.heads: must divide'],
       [(m) => ({ ...m, model: { ...DRAFT.model, itemDimension: 5 } }), 'manifest.json: items.table: must be 30 bytes'],
       [(m) => ({ ...m, model: { ...DRAFT.model, window: '16' } }), 'manifest.json: model.window: '],
+      [(m) => ({ ...m, queryTokenizer: TOKENIZER }), 'queryTokenizer: stands only beside graphs.queryTower'],
+      [
+        (m) => ({ ...m, graphs: { ...DRAFT.graphs, queryTower: 'graphs/rank.onnx' } }),
+        'queryTokenizer: is missing: graphs.queryTower needs it',
+      ],
+      [(m) => ({ ...m, queryTokenizer: { ...TOKENIZER, kind: 'words' } }), 'queryTokenizer.kind: '],
+      [(m) => ({ ...m, queryTokenizer: { ...TOKENIZER, buckets: 2 ** 24 + 1 } }), 'queryTokenizer.buckets: '],
       [
         (m) => ({ ...m, index: { ...INDEX, shards: [{ ...INDEX.shards[0], items: 2 }] } }),
         'index.shards: hold 2 items',

@@ -1,3 +1,4 @@
 export * from './layout.js';
 export * from './past.js';
+export * from './query-tokens.js';
 export * from './rows.js';

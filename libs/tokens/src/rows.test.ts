@@ -23,16 +23,20 @@ const NOW = Date.UTC(2026, 10, 21, 6);
 const items = ['a', 'b', 'c'];
 const world: KnownWorld = {
   itemRow: (id) => (items.includes(id) ? items.indexOf(id) : undefined),
+  knowsQuery: (text) => text !== '!',
   actionIndex: (name) => ({ click: 0, save: 1, hide: 2 })[name],
   surfaceIndex: (name) => ({ home: 0, related: 1 })[name],
 };
-const embedding = (row: number) => Float32Array.of(row + 1, -row);
+const embeddings = {
+  itemEmbedding: (row: number) => Float32Array.of(row + 1, -row),
+  queryEmbedding: (text: string) => Float32Array.of(text.length, 0.5),
+};
 
 function rowsOf(events: readonly PastEvent[]): Float32Array {
   const tokens = pastTokens(world, events);
   // Dirty, so that a column which is not written shows.
   const out = new Float32Array(tokens.length * layout.features).fill(7);
-  writePastRows(layout, out, tokens, { previousMs: undefined, embedding });
+  writePastRows(layout, out, tokens, { previousMs: undefined, ...embeddings });
   return out;
 }
 
@@ -40,6 +44,7 @@ const rawEvents = fc
   .array(
     fc.record({
       itemId: fc.constantFrom('a', 'b', 'c', 'unknown', undefined),
+      queryText: fc.constantFrom('mug', 'teal mug', '!', undefined),
       actions: fc.subarray(['click', 'save', 'hide', 'unheard-of']),
       surface: fc.constantFrom('home', 'related', 'elsewhere'),
       gapMs: fc.integer({ min: 0, max: 9 * DAY }),
@@ -64,6 +69,7 @@ test('a past row written out by hand', () => {
   const out = new Float32Array(2 * layout.features).fill(9);
   writePastRow(layout, out, 1, {
     embedding: Float32Array.of(0.5, -0.5),
+    query: false,
     actions: [0, 2],
     surface: 1,
     timeMs: NOW,
@@ -90,12 +96,21 @@ test('nothing later changes an earlier row', () => {
   );
 });
 
-test('unknown items and actions make no row and are nobody’s previous', () => {
+test('a query is a row of its text without its actions', () => {
+  const row = rowsOf([{ queryText: 'mug', actions: ['click', 'search'], surface: 'related', effectiveMs: NOW }]);
+  expect([...row.subarray(0, 8)]).toEqual([3, 0.5, 0, 0, 0, 0, 0, 1]);
+  expect([...row.subarray(14)]).toEqual([0, 0, 0, 1, 0, 0]);
+});
+
+test('unknown items, texts and actions make no row and are nobody’s previous', () => {
   fc.assert(
     fc.property(rawEvents, (events) => {
       const known = events
         .map((event) => ({ ...event, actions: event.actions.filter((name) => name !== 'unheard-of') }))
-        .filter((event) => event.itemId !== undefined && items.includes(event.itemId) && event.actions.length > 0);
+        .filter(({ itemId, queryText, actions }) => {
+          if (itemId === undefined) return queryText !== undefined && queryText !== '!';
+          return items.includes(itemId) && actions.length > 0;
+        });
       expect(rowsOf(events)).toEqual(rowsOf(known));
     }),
     { seed: 3 },
@@ -109,7 +124,7 @@ test('rows written in two goes are the rows written in one', () => {
       const head = tokens.slice(0, cut);
       const tail = tokens.slice(cut);
       const rest = new Float32Array(tail.length * layout.features);
-      writePastRows(layout, rest, tail, { previousMs: head.at(-1)?.timeMs, embedding });
+      writePastRows(layout, rest, tail, { previousMs: head.at(-1)?.timeMs, ...embeddings });
       expect(rowsOf(events).subarray(head.length * layout.features)).toEqual(rest);
     }),
     { seed: 4 },

@@ -7,8 +7,9 @@ export interface RowTime {
 }
 
 export interface PastRow extends RowTime {
-  /** [E]: the item acted on. */
+  /** [E]: the item acted on, or the query. */
   readonly embedding: Float32Array;
+  readonly query: boolean;
   /** Indices into the release's actions. */
   readonly actions: readonly number[];
   /** Index into the release's surfaces; -1 = one the release does not know. */
@@ -24,15 +25,19 @@ export interface RequestRow {
 }
 
 /**
- * Writes a past action as row `rowIndex` of `out` [rows, F], over whatever was there. A function of this action and the token
- * before it only.
+ * Writes a past action or query as row `rowIndex` of `out` [rows, F], over whatever was there. A function of this one and the
+ * token before it only.
  */
 export function writePastRow(layout: RowLayout, out: Float32Array, rowIndex: number, row: PastRow): void {
   const start = rowIndex * layout.features;
   out.fill(0, start + layout.itemDimension, start + layout.features);
   out.set(row.embedding, start);
   for (const action of row.actions) out[start + layout.actionColumn + action] = 1;
-  writeTail(layout, out, start, { surface: row.surface, time: row, kind: KIND.pastAction });
+  writeTail(layout, out, start, {
+    surface: row.surface,
+    time: row,
+    kind: row.query ? KIND.pastQuery : KIND.pastAction,
+  });
 }
 
 /**

@@ -8,13 +8,15 @@ import {
   contextRows,
   headOffset,
   pastTokens,
+  queryTokens,
   type RowLayout,
   rowLayout,
   writePastRows,
 } from './index.js';
 
 interface VectorEvent {
-  readonly item: string;
+  readonly item: string | null;
+  readonly query: string | null;
   readonly actions: readonly string[];
   readonly surface: string;
   readonly timeMs: number;
@@ -23,6 +25,7 @@ interface VectorRequest {
   readonly surface: string;
   readonly nowMs: number;
   readonly relatedItem: string | null;
+  readonly queryText: string | null;
   /** Zeros = none. */
   readonly contextEmbedding: readonly number[];
   readonly contextRow: readonly number[];
@@ -39,6 +42,9 @@ interface VectorHistory {
 const vectors: { histories: readonly VectorHistory[] } = JSON.parse(
   readFileSync(join(SMOKE_RELEASE, 'vectors/tokens.json'), 'utf8'),
 );
+/** The query tower's, which services/user-encoder is held to. */
+const { texts }: { texts: readonly { readonly text: string; readonly embedding: readonly number[] | null }[] } =
+  JSON.parse(readFileSync(join(SMOKE_RELEASE, 'vectors/tokenizer.json'), 'utf8'));
 let release: Release;
 let items: Items;
 let layout: RowLayout;
@@ -53,9 +59,16 @@ const tokensOf = (history: VectorHistory) =>
     {
       itemRow: (id) => items.rowOf(id),
       actionIndex: (name) => release.vocabulary.actions.index(name),
+      knowsQuery: (text) => queryTokens(text, release.manifest.queryTokenizer!).length > 0,
       surfaceIndex: (name) => release.vocabulary.surfaces.index(name),
     },
-    history.events.map((e) => ({ itemId: e.item, actions: e.actions, surface: e.surface, effectiveMs: e.timeMs })),
+    history.events.map((e) => ({
+      itemId: e.item ?? undefined,
+      queryText: e.query ?? undefined,
+      actions: e.actions,
+      surface: e.surface,
+      effectiveMs: e.timeMs,
+    })),
   );
 
 /** Two implementations of log1p and sin may differ by the last bit of a float32. */
@@ -72,7 +85,11 @@ test.each(vectors.histories)('the past rows of training’s history "$name"', (h
   expect(tokens).toHaveLength(history.rows.length);
   expect(tokens.at(-1)?.timeMs ?? null).toBe(history.lastTimeMs);
   const rows = new Float32Array(tokens.length * layout.features);
-  writePastRows(layout, rows, tokens, { previousMs: undefined, embedding: (row) => items.embedding(row) });
+  writePastRows(layout, rows, tokens, {
+    previousMs: undefined,
+    itemEmbedding: (row) => items.embedding(row),
+    queryEmbedding: (text) => Float32Array.from(texts.find((t) => t.text === text)!.embedding!),
+  });
   history.rows.forEach((row, index) => {
     expectClose(rows.subarray(index * layout.features, (index + 1) * layout.features), row);
   });

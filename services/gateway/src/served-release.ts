@@ -15,6 +15,8 @@ export interface ServedRelease {
   readonly vocabulary: Vocabulary;
   readonly actions: Manifest['vocabulary']['actions'];
   readonly model: Manifest['model'];
+  /** Whether a search may come as text. */
+  readonly hasQueryTower: boolean;
   /** Row in the release's item table by item id. */
   readonly rows: ReadonlyMap<string, number>;
   /** Attributes that items have, by name. */
@@ -54,6 +56,7 @@ export async function loadServedRelease(directory: string): Promise<ServedReleas
     vocabulary: release.vocabulary,
     actions: release.manifest.vocabulary.actions,
     model: release.manifest.model,
+    hasQueryTower: release.manifest.graphs.queryTower !== null,
     rows: new Map(items.ids.map((id, row) => [id, row])),
     attributes: metadata.declared,
     popular,

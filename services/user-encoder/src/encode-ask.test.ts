@@ -56,6 +56,16 @@ test('embeddings of a search are taken as they are', () => {
   expect([...ask.embeddings!]).toEqual([1, 2]);
 });
 
+test('a text is left to the query tower; one without a word is a search without a query', () => {
+  const asked = parse({ queryText: 'Teal mug' });
+  expect(asked).toMatchObject({ queryText: 'Teal mug', embeddings: undefined, contextRows: 1 });
+  expect(parse({ queryText: '...' }).queryText).toBeUndefined();
+  expect(parse({ queryText: 'x'.repeat(1024) }).queryText).toHaveLength(1024);
+  const towerless = { ...model, queryTokenizer: undefined };
+  const request = create(EncodeRequestSchema, { releaseId: model.releaseId, queryText: 'mug', ...context({}) });
+  expect(() => parseEncodeRequest(request, towerless)).toThrow('query_text needs a release with a query tower');
+});
+
 test('another release is refused before anything else', () => {
   expect(refused({ releaseId: 'r-other', queries: [{ outcome: 'wave' }] })).toEqual(['release_mismatch']);
   expect(refused({ releaseId: '' })).toEqual(['release_mismatch']);
@@ -73,6 +83,9 @@ test.each([
   ['related_item_ids[1]', { relatedItemIds: ['i0', 'elsewhere'] }],
   ['related_item_ids', { relatedItemIds: ['i0', 'i1', 'i2'] }],
   ['related_item_ids', { relatedItemIds: ['i0'], ...context({ embeddings: embeddings(1, 2) }) }],
+  ['query_text', { queryText: 'é'.repeat(513) }],
+  ['query_text', { queryText: 'mug', relatedItemIds: ['i0'] }],
+  ['query_text', { queryText: 'mug', ...context({ embeddings: embeddings(1, 2) }) }],
   ['queries[1].offset_ms', { queries: [{ outcome: 'any' }, { outcome: 'any', offsetMs: -1n }] }],
   ['queries', { queries: Array.from({ length: 33 }, () => ({ outcome: 'any' })) }],
 ] as const)('%s is named when it is wrong', (field, more) => {

@@ -1,6 +1,7 @@
 import type { EncodeRequest, Query, RequestContext } from '@onepass/contracts';
 import { decodeEmbeddings } from '@onepass/embeddings';
-import { invalidArgument, releaseMismatch } from '@onepass/errors';
+import { invalidArgument, releaseMismatch, unimplemented } from '@onepass/errors';
+import { QUERY_TEXT_BYTES } from '@onepass/release';
 import { type PersonKey, personKey } from '@onepass/routing';
 import type { ServedModel } from './served-model.js';
 
@@ -12,8 +13,10 @@ export interface EncodeAsk {
   readonly context: RequestContext;
   readonly surface: number;
   readonly nowMs: number;
-  /** [c, E] of related items or queries; undefined = one context row without an embedding. */
+  /** [c, E] of related items or queries; undefined = one context row without an embedding, or with that of `queryText`. */
   readonly embeddings: Float32Array | undefined;
+  /** A search's text, which has a token. */
+  readonly queryText: string | undefined;
   /** c. */
   readonly contextRows: number;
   readonly queries: readonly AskedQuery[];
@@ -28,7 +31,10 @@ export interface AskedQuery {
 /** Each is one row of the retrieval head's batch. */
 const MAX_QUERIES = 32;
 
-/** @throws OnepassError `invalid_argument` naming the field; `release_mismatch` for a request of another release. */
+/**
+ * @throws OnepassError `invalid_argument` naming the field; `release_mismatch` for a request of another release; `unimplemented` for a
+ * text without a query tower.
+ */
 export function parseEncodeRequest(request: EncodeRequest, model: ServedModel): EncodeAsk {
   if (request.releaseId !== model.releaseId) throw releaseMismatch(model.releaseId, request.releaseId, 'the request');
   const person = personKey(request.person);
@@ -41,6 +47,7 @@ export function parseEncodeRequest(request: EncodeRequest, model: ServedModel): 
     surface: model.surface(context.surface, 'context.surface'),
     nowMs: wholeNumber(context.nowMs, 'context.now_ms', 1n),
     embeddings,
+    queryText: parseQueryText(request, embeddings !== undefined, model),
     contextRows: embeddings === undefined ? 1 : embeddings.length / model.layout.itemDimension,
     queries: parseQueries(request.queries, model),
     minimumSequence: wholeNumber(request.minimumHistorySequence, 'minimum_history_sequence', 0n),
@@ -69,6 +76,21 @@ function contextEmbeddings(request: EncodeRequest, context: RequestContext, mode
     model.embedding(row, embeddings.subarray(i * dimension, (i + 1) * dimension));
   });
   return embeddings;
+}
+
+/** A text without a token is answered like a search without a query. */
+function parseQueryText({ queryText }: EncodeRequest, given: boolean, model: ServedModel): string | undefined {
+  if (queryText === '') return undefined;
+  if (given) {
+    throw invalidArgument('query_text', 'must be empty when context.embeddings or related_item_ids are given');
+  }
+  if (Buffer.byteLength(queryText) > QUERY_TEXT_BYTES) {
+    throw invalidArgument('query_text', `is over the limit of ${QUERY_TEXT_BYTES} bytes`);
+  }
+  if (model.queryTokenizer === undefined) {
+    throw unimplemented(`query_text needs a release with a query tower, which ${model.releaseId} has not`);
+  }
+  return model.world.knowsQuery(queryText) ? queryText : undefined;
 }
 
 function parseQueries(queries: readonly Query[], model: ServedModel): AskedQuery[] {

@@ -7,8 +7,17 @@ import { FakeEngine, type FakeGraph, type Tensors } from '@onepass/inference';
 import { KvPoolReader, KvPoolWriter, type KvReference, poolBytes } from '@onepass/kv';
 import { heapMemory } from '@onepass/shared-memory';
 import { Measurements, NO_SPAN, silentLogger } from '@onepass/telemetry';
-import { type PastToken, pastTokens, rowLayout, writePastRows } from '@onepass/tokens';
+import {
+  type PastToken,
+  pastTokens,
+  type QueryTokenizer,
+  queryTokens,
+  rowLayout,
+  tokenWeight,
+  writePastRows,
+} from '@onepass/tokens';
 import type { EncodeAsk } from './encode-ask.js';
+import { QueryTower } from './query-tower.js';
 import type { ServedModel } from './served-model.js';
 import { Trunk } from './trunk.js';
 import { UserEncoder } from './user-encoder.js';
@@ -21,6 +30,7 @@ const RELEASE = 'r-fake';
 export const ITEMS = ['i0', 'i1', 'i2', 'i3', 'i4', 'i5', 'i6', 'i7'];
 const ACTIONS = ['click', 'save'];
 const SURFACES = ['home', 'related'];
+const TOKENIZER: QueryTokenizer = { buckets: 50, seed: 1, ngrams: [3], maxTokens: 16 };
 
 export function fakeModel(window: number): ServedModel {
   const layout = rowLayout({
@@ -43,7 +53,13 @@ export function fakeModel(window: number): ServedModel {
     window,
     contextRows: 2,
     layout,
-    world: { itemRow: indexIn(ITEMS), actionIndex: indexIn(ACTIONS), surfaceIndex: indexIn(SURFACES) },
+    world: {
+      itemRow: indexIn(ITEMS),
+      knowsQuery: (text) => queryTokens(text, TOKENIZER).length > 0,
+      actionIndex: indexIn(ACTIONS),
+      surfaceIndex: indexIn(SURFACES),
+    },
+    queryTokenizer: TOKENIZER,
     outcome: required([...ACTIONS, 'any']),
     outcomes: ACTIONS.length + 1,
     surface: required(SURFACES),
@@ -104,7 +120,11 @@ export async function fakeCell(options: FakeCellOptions = {}): Promise<FakeCell>
   const reader = KvPoolReader.open(memory, { shape, releaseId: RELEASE });
   const gate = { beforeRun: (): void | Promise<void> => {} };
   const engine = new FakeEngine(
-    { 'encode.onnx': encodeGraph(model, () => gate.beforeRun()), 'head.onnx': headGraph(model) },
+    {
+      'encode.onnx': encodeGraph(model, () => gate.beforeRun()),
+      'head.onnx': headGraph(model),
+      'query.onnx': queryGraph(),
+    },
     inFlight,
   );
   const graphs = { encode: await engine.load('encode.onnx'), retrieveHead: await engine.load('head.onnx') };
@@ -112,11 +132,13 @@ export async function fakeCell(options: FakeCellOptions = {}): Promise<FakeCell>
   const encoder = new UserEncoder({
     model,
     trunk: new Trunk(model, engine, graphs),
+    queryTower: new QueryTower(engine, await engine.load('query.onnx'), { tokenizer: TOKENIZER, dimension: E }),
     pool,
     restMs,
     history: options.history?.(history) ?? history,
     logger: silentLogger,
     measurements,
+    mayReuseKv: () => true,
     rememberedPersons: 4 * slots,
   });
   return Object.assign(gate, {
@@ -156,7 +178,11 @@ async function expectedKv(history: HistoryStore, model: ServedModel, person: str
 function rowsOf(model: ServedModel, tokens: readonly PastToken[], previousMs: number | undefined): Float32Array[] {
   const { features } = model.layout;
   const out = new Float32Array(tokens.length * features);
-  writePastRows(model.layout, out, tokens, { previousMs, embedding: (row) => model.embedding(row) });
+  writePastRows(model.layout, out, tokens, {
+    previousMs,
+    itemEmbedding: (row) => model.embedding(row),
+    queryEmbedding: textEmbedding,
+  });
   return tokens.map((_, row) => out.subarray(row * features, (row + 1) * features));
 }
 
@@ -227,12 +253,45 @@ function headGraph(model: ServedModel): FakeGraph {
   };
 }
 
+/** What the fake query tower makes of a text: the sum of its weighted ids, and of its weights. */
+export function textEmbedding(text: string): Float32Array {
+  const ids = queryTokens(text, TOKENIZER);
+  const weight = Math.fround(tokenWeight(ids.length));
+  return Float32Array.of(
+    ids.reduce((sum, id) => sum + weight * id, 0),
+    weight * ids.length,
+  );
+}
+
+function queryGraph(): FakeGraph {
+  return {
+    inputs: [
+      { name: 'token_ids', shape: ['b', 't'] },
+      { name: 'token_weights', shape: ['b', 't'] },
+    ],
+    outputs: [{ name: 'embeddings', shape: ['b', E] }],
+    run: ({ token_ids, token_weights }, { embeddings }) => {
+      const t = token_ids!.shape[1]!;
+      for (let row = 0; row * E < embeddings!.data.length; row++) {
+        const ids = token_ids!.data.subarray(row * t, (row + 1) * t);
+        const weights = token_weights!.data.subarray(row * t, (row + 1) * t);
+        embeddings!.data[row * E] = ids.reduce((sum, id, i) => sum + id * weights[i]!, 0);
+        embeddings!.data[row * E + 1] = weights.reduce((sum, weight) => sum + weight, 0);
+      }
+    },
+  };
+}
+
 export function person(number: number): string {
   return number.toString(16).padStart(32, '0');
 }
 
 export function action(eventId: string, itemId: string, more: Partial<NewEvent> = {}): NewEvent {
   return { eventId, operation: 'add', itemId, actions: ['click'], surface: 'home', timeMs: NOW - 1000, ...more };
+}
+
+export function query(eventId: string, queryText: string): NewEvent {
+  return { eventId, operation: 'add', queryText, actions: ['search'], surface: 'home', timeMs: NOW - 1000 };
 }
 
 export function retract(eventId: string): NewEvent {
@@ -246,6 +305,7 @@ export function ask(who: string | undefined, more: Partial<EncodeAsk> = {}): Enc
     surface: 0,
     nowMs: NOW,
     embeddings: undefined,
+    queryText: undefined,
     contextRows: 1,
     queries: [{ outcome: 2, offsetMs: 0 }],
     minimumSequence: 0,

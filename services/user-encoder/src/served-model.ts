@@ -1,5 +1,5 @@
 import type { Items, Release } from '@onepass/release';
-import { type KnownWorld, type RowLayout, rowLayout } from '@onepass/tokens';
+import { type KnownWorld, type QueryTokenizer, queryTokens, type RowLayout, rowLayout } from '@onepass/tokens';
 
 /** What encoding reads of a release. */
 export interface ServedModel {
@@ -13,6 +13,8 @@ export interface ServedModel {
   readonly contextRows: number;
   readonly layout: RowLayout;
   readonly world: KnownWorld;
+  /** Undefined = a release without a query tower. */
+  readonly queryTokenizer: QueryTokenizer | undefined;
   /** Index of an outcome, "any" included; throws `invalid_argument` naming `field`. */
   outcome(name: string, field: string): number;
   readonly outcomes: number;
@@ -25,6 +27,7 @@ export interface ServedModel {
 export function servedModel(release: Release, items: Items): ServedModel {
   const { layers, width, window, contextRows } = release.manifest.model;
   const { actions, surfaces, outcomes } = release.vocabulary;
+  const { queryTokenizer } = release.manifest;
   return {
     releaseId: release.id,
     layers,
@@ -34,9 +37,12 @@ export function servedModel(release: Release, items: Items): ServedModel {
     layout: rowLayout(release.manifest),
     world: {
       itemRow: (id) => items.rowOf(id),
+      knowsQuery: (text) =>
+        queryTokenizer !== undefined && queryTokens(text, { ...queryTokenizer, maxTokens: 1 }).length > 0,
       actionIndex: (name) => actions.index(name),
       surfaceIndex: (name) => surfaces.index(name),
     },
+    queryTokenizer,
     outcome: (name, field) => outcomes.require(name, field),
     outcomes: outcomes.size,
     surface: (name, field) => surfaces.require(name, field),

@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
   createClient,
+  EmbeddingType,
   type EncodeRequestSchema,
   type EncodeResponse,
   KvSource,
@@ -13,7 +14,7 @@ import {
   UserEncoderService,
   unpackItemRows,
 } from '@onepass/contracts';
-import { decodeEmbeddings } from '@onepass/embeddings';
+import { decodeEmbeddings, encodeEmbeddings } from '@onepass/embeddings';
 import { type HistoryStore, type NewEvent, openLmdbHistory } from '@onepass/history';
 import { KV_POOL_FILE, KvPoolReader, kvShape } from '@onepass/kv';
 import { type Items, loadRelease, openItems, type Release } from '@onepass/release';
@@ -21,10 +22,10 @@ import { personKey } from '@onepass/routing';
 import { openSharedMemory } from '@onepass/shared-memory';
 import { type BundledProgram, bundleProgram, SMOKE_RELEASE } from '@onepass/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { HISTORY_FOLDER, userEncoderProgram } from './index.js';
+import { userEncoderProgram } from './index.js';
 
 const root = mkdtempSync(join(tmpdir(), 'onepass-encode-'));
-const historyDir = join(root, 'data', HISTORY_FOLDER);
+const historyDir = join(root, 'data', 'history');
 const NOW = Date.now();
 const HOUR = 3_600_000;
 
@@ -68,14 +69,14 @@ afterAll(async () => {
 
 const user = (value: string) => ({ id: { case: 'userId' as const, value } });
 
-/** Past actions, an hour apart, over items and actions of the release. */
+/** Past actions and queries, an hour apart, over items and actions of the release. */
 function actions(count: number): NewEvent[] {
   const names = release.vocabulary.actions.names;
   const surfaces = release.vocabulary.surfaces.names;
   return Array.from({ length: count }, (_, i) => ({
     eventId: `e${i}`,
     operation: 'add',
-    itemId: items.ids[(i * 7) % items.count]!,
+    ...(i % 4 === 2 ? { queryText: `query number ${i % 3}` } : { itemId: items.ids[(i * 7) % items.count]! }),
     actions: [names[i % names.length]!],
     surface: surfaces[i % surfaces.length]!,
     timeMs: NOW - 1000 * HOUR + i * HOUR,
@@ -183,6 +184,29 @@ test('the context is answered as ranking must be given it', async () => {
   const { values } = decodeEmbeddings(context?.embeddings, 'context', release.manifest.model.itemDimension);
   expect([...values]).toEqual(related.flatMap((id) => [...items.embedding(items.rowOf(id)!)]));
   expect((await encode(undefined)).context?.previousMs).toBeUndefined();
+});
+
+test('a text and the embedding that comes of it are one request, as training has it', async () => {
+  const vectors: { texts: readonly { text: string; embedding: number[] | null }[] } = JSON.parse(
+    readFileSync(release.path('vectors/tokenizer.json'), 'utf8'),
+  );
+  await append('searcher', actions(7));
+  const dimension = release.manifest.model.itemDimension;
+  const context = { surface: 'search', nowMs: BigInt(NOW) };
+  for (const { text, embedding } of vectors.texts) {
+    const byText = await encode('searcher', { context, queryText: text });
+    const { rows, values } = decodeEmbeddings(byText.context?.embeddings, 'context', dimension);
+    expect(rows).toBe(embedding === null ? 0 : 1);
+    if (embedding === null) continue;
+    expect(largestDifference(values, Float32Array.from(embedding))).toBeLessThan(1e-4);
+    const embeddings = encodeEmbeddings(values, dimension, EmbeddingType.F32);
+    const given = await encode('searcher', { context: { ...context, embeddings } });
+    expect(largestDifference(queriesOf(byText), queriesOf(given))).toBeLessThan(1e-5);
+  }
+  const [one, other] = ['teal mug', 'playful raised bed'].map((queryText) =>
+    encode('searcher', { context, queryText }),
+  );
+  expect(largestDifference(queriesOf(await one!), queriesOf(await other!))).toBeGreaterThan(1e-2);
 });
 
 test('an action that another process logged is in the next Encode', async () => {

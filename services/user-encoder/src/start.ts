@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { describeSettings, readSettings } from '@onepass/config';
 import { boundedStage, openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
-import { openLmdbHistory } from '@onepass/history';
+import { openHistory } from '@onepass/history';
 import { createEngine, type InferenceEngine } from '@onepass/inference';
 import { KV_POOL_FILE, KvPoolWriter, kvShape, poolBytes } from '@onepass/kv';
 import { loadRelease, openItems, type Release } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
 import type { Measurements } from '@onepass/telemetry';
+import { QueryTower } from './query-tower.js';
 import { servedModel } from './served-model.js';
 import { userEncoderService } from './service.js';
 import { type UserEncoderSettings, userEncoderSettings } from './settings.js';
@@ -23,9 +24,6 @@ export const userEncoderProgram: RoleProgram = {
   help: describeSettings(userEncoderSettings),
   start: async (env) => startUserEncoder(readSettings(userEncoderSettings, env)),
 };
-
-/** Where the history lies in the data directory. */
-export const HISTORY_FOLDER = 'history';
 
 /** Persons remembered for each slot: those whose KV was evicted keep their seen items for a while. */
 const REMEMBERED_PER_SLOT = 2;
@@ -46,7 +44,7 @@ export async function startUserEncoder(settings: UserEncoderSettings): Promise<R
   try {
     const model = servedModel(release, await openItems(release));
     const pool = makePool(release, settings, measurements, closing);
-    const history = openLmdbHistory(join(settings.dataDir, HISTORY_FOLDER));
+    const history = await openHistory(settings);
     closing.push(() => history.close());
     const engine = createEngine({
       provider: settings.executionProvider,
@@ -59,11 +57,13 @@ export async function startUserEncoder(settings: UserEncoderSettings): Promise<R
     const encoder = new UserEncoder({
       model,
       trunk,
+      queryTower: await loadQueryTower(release, model, engine),
       pool,
       restMs: settings.kvRestMs,
       history,
       logger,
       measurements,
+      mayReuseKv: () => !edge.switches.isOn('kv_reuse_off'),
       rememberedPersons: REMEMBERED_PER_SLOT * settings.kvSlots,
     });
     closing.push(() => encoder.idle());
@@ -92,6 +92,14 @@ async function loadTrunk(release: Release, model: ReturnType<typeof servedModel>
     encode: await engine.load(release.path(encode)),
     retrieveHead: await engine.load(release.path(retrieveHead)),
   });
+}
+
+async function loadQueryTower(release: Release, model: ReturnType<typeof servedModel>, engine: InferenceEngine) {
+  const { queryTower } = release.manifest.graphs;
+  const tokenizer = model.queryTokenizer;
+  if (queryTower === null || tokenizer === undefined) return undefined;
+  const graph = await engine.load(release.path(queryTower));
+  return new QueryTower(engine, graph, { tokenizer, dimension: model.layout.itemDimension });
 }
 
 function makePool(

@@ -2,6 +2,7 @@ import type { Graph, InferenceEngine, RunBuffer, RunTerms, RunTiming, Tensor } f
 import type { KvTensors } from '@onepass/kv';
 import { contextRows, headOffset, type PastToken, writePastRows } from '@onepass/tokens';
 import type { EncodeAsk } from './encode-ask.js';
+import type { TextEmbeddings } from './query-tower.js';
 import type { ServedModel } from './served-model.js';
 
 /** The past of one pass: what is held, and what is new behind it. */
@@ -11,6 +12,8 @@ export interface PassPast {
   /** Tokens held. */
   readonly length: number;
   readonly tokens: readonly PastToken[];
+  /** Of the queries among `tokens`. */
+  readonly texts: TextEmbeddings;
   /** Time of the token before `tokens[0]`. */
   readonly previousMs: number | undefined;
   /** Time of the last token of all. */
@@ -35,7 +38,7 @@ export interface PassBuffers {
 /** Views on a run buffer begin on cache lines. */
 const ALIGNMENT = 16;
 
-/** The two graphs of the user-encoder. */
+/** The trunk and the retrieval head. */
 export class Trunk {
   readonly #model: ServedModel;
   readonly #engine: InferenceEngine;
@@ -91,7 +94,8 @@ export class Trunk {
     const rows = fresh + ask.contextRows;
     writePastRows(layout, buffers.rows, past.tokens, {
       previousMs: past.previousMs,
-      embedding: (row) => this.#model.embedding(row),
+      itemEmbedding: (row) => this.#model.embedding(row),
+      queryEmbedding: (text) => past.texts.get(text)!,
     });
     const { surface, nowMs, embeddings } = ask;
     buffers.rows.set(

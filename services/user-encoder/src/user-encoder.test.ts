@@ -12,8 +12,11 @@ import {
   type FakeCellOptions,
   fakeCell,
   ITEMS,
+  NOW,
   person,
+  query,
   retract,
+  textEmbedding,
 } from './fake-cell.suite.js';
 
 const open: FakeCell[] = [];
@@ -89,6 +92,50 @@ test('appending gives the queries of a full pass', async () => {
   }
   await other.append(who, ...events);
   expect((await encode(one, who)).queries).toEqual((await encode(other, who)).queries);
+});
+
+test('queries of the history are tokens: all new texts go through the tower in one run', async () => {
+  const cell = await newCell();
+  const who = person(1);
+  await cell.append(who, query('q1', 'teal mug'), action('e1', 'i1'), query('q2', '...'), query('q3', 'mug'));
+  await cell.append(who, query('q4', 'teal mug'));
+  const first = await encode(cell, who);
+  expect(first).toMatchObject({ encodedTokens: 4, seenItemIds: ['i1'], lastMs: NOW - 1000 });
+  expect(cell.readKv(first.reference)).toEqual(await cell.expectedKv(who, 4));
+  await cell.append(who, action('e2', 'i2'), query('q5', 'jug'));
+  const second = await encode(cell, who);
+  expect(second).toMatchObject({ source: KvSource.APPEND, encodedTokens: 2 });
+  expect(cell.readKv(second.reference)).toEqual(await cell.expectedKv(who, 6));
+  expect(cell.measurements.snapshot()).toMatchObject({
+    'onepass.inference.run.duration.count{onepass.graph="query_tower"}': 2,
+  });
+});
+
+test('a text and its embedding are one request', async () => {
+  const cell = await newCell();
+  const who = person(1);
+  await cell.append(who, action('e1', 'i1'), query('q1', 'mug'));
+  const byText = await cell.encoder.encode(ask(who, { queryText: 'Teal mug' }), call());
+  const embeddings = textEmbedding('Teal mug');
+  const given = await cell.encoder.encode(ask(who, { embeddings }), call());
+  expect(byText.queries).toEqual(given.queries);
+  expect(byText.contextEmbeddings).toEqual(embeddings);
+  expect(byText.contextEmbeddings).toEqual(given.contextEmbeddings);
+  // Nobody, and nothing to retrieve: ranking needs it all the same.
+  const toScore = await cell.encoder.encode(ask(undefined, { queryText: 'Teal mug', queries: [] }), call());
+  expect(toScore.contextEmbeddings).toEqual(embeddings);
+  expect((await encode(cell, who)).contextEmbeddings).toBeUndefined();
+});
+
+test('a query that is taken back leaves no token', async () => {
+  const cell = await newCell();
+  const who = person(1);
+  await cell.append(who, query('q1', 'mug'), action('e1', 'i1'));
+  expect((await encode(cell, who)).reference.length).toBe(2);
+  await cell.append(who, retract('q1'));
+  const after = await encode(cell, who);
+  expect(after).toMatchObject({ source: KvSource.RECOMPUTE, encodedTokens: 1 });
+  expect(cell.readKv(after.reference)).toEqual(await cell.expectedKv(who, 1));
 });
 
 test('two requests at once do the work once', async () => {

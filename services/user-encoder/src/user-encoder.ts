@@ -306,7 +306,11 @@ function emptyReference(releaseId: string, { sequence, hash }: HistoryHead): KvR
   };
 }
 
-function addTiming(stages: StageClock, stage: 'query' | 'encode' | 'head', { queueMicros, runMicros }: RunTiming): void {
+function addTiming(
+  stages: StageClock,
+  stage: 'query' | 'encode' | 'head',
+  { queueMicros, runMicros }: RunTiming,
+): void {
   stages.addMicros('queue', queueMicros);
   stages.addMicros(stage, runMicros);
 }

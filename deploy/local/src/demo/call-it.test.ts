@@ -18,11 +18,13 @@ test('each command is what a shell would be given, whatever the item is called',
     .map((call) => call.trim().split('\n'));
   expect(calls.map((args) => args.at(-1))).toEqual([
     'onepass.gateway.v1.RecommendationService/Recommend',
+    'onepass.gateway.v1.RecommendationService/Recommend',
     'onepass.gateway.v1.EventService/LogActions',
     '127.0.0.1:1',
   ]);
-  expect(JSON.parse(calls[1]?.[2] ?? '').events[0].item_id).toBe(`it's "9" \\ 10`);
-  expect(JSON.parse(calls[0]?.[2] ?? '')).toEqual(JSON.parse(calls[2]?.at(-2) ?? ''));
+  expect(JSON.parse(calls[1]?.[2] ?? '').search.text).toBe('rustic teal mug');
+  expect(JSON.parse(calls[2]?.[2] ?? '').events[0].item_id).toBe(`it's "9" \\ 10`);
+  expect(JSON.parse(calls[0]?.[2] ?? '')).toEqual(JSON.parse(calls[3]?.at(-2) ?? ''));
 });
 
 test('a line fits 110 columns', () => {

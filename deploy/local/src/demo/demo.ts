@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type OnepassClient, type RecommendResponse, user } from '@onepass/client';
+import { type OnepassClient, OnepassError, type RecommendResponse, user } from '@onepass/client';
 import { type PageRow, pageFacts, pageRows, pageTable } from './page-view.js';
 import type { Screen } from './screen.js';
 
@@ -8,6 +8,8 @@ export interface DemoResult {
   readonly person: string;
   readonly home: RecommendResponse;
   readonly related: RecommendResponse | undefined;
+  /** Undefined where the release has no query tower. */
+  readonly search: RecommendResponse | undefined;
   readonly saved: readonly string[];
   readonly homeAfter: RecommendResponse;
 }
@@ -26,11 +28,19 @@ export async function runDemo(onepass: OnepassClient, screen: Screen): Promise<D
   const home = await visit.wholePage({ surface: visit.home });
   visit.show(`Home page of "${PERSON}"`, home);
   const related = await visit.showRelated(home);
+  const search = await visit.showSearch(home);
   const saved = await visit.saveSomethingElse(home);
   const homeAfter = await visit.page({ surface: visit.home });
   visit.showChange(home, homeAfter, saved);
   const savedIds = saved.map((row) => row.itemId);
-  return { person: PERSON, home: home.page, related: related?.page, saved: savedIds, homeAfter: homeAfter.page };
+  return {
+    person: PERSON,
+    home: home.page,
+    related: related?.page,
+    search: search?.page,
+    saved: savedIds,
+    homeAfter: homeAfter.page,
+  };
 }
 
 interface Vocabulary {
@@ -56,6 +66,8 @@ interface PageRequest {
   readonly surface: string;
   /** What a related page is about. */
   readonly itemIds?: string[];
+  /** What a search is for. */
+  readonly text?: string;
   /** Only items of this category. */
   readonly category?: string;
 }
@@ -89,7 +101,7 @@ class Visit {
     return seen;
   }
 
-  async page({ surface, itemIds, category }: PageRequest): Promise<Seen> {
+  async page({ surface, itemIds, text, category }: PageRequest): Promise<Seen> {
     const attribute = this.#vocabulary.categoryAttribute;
     const since = performance.now();
     const page = await this.#onepass.recommend({
@@ -98,6 +110,7 @@ class Visit {
       pageSize: this.#vocabulary.pageSize,
       minimumHistorySequence: this.#sequence,
       ...(itemIds ? { context: { case: 'related', value: { itemIds } } } : {}),
+      ...(text ? { context: { case: 'search', value: { query: { case: 'text', value: text } } } } : {}),
       ...(attribute && category
         ? { filters: [{ attribute, condition: { case: 'anyOf', value: { values: [category] } } }] }
         : {}),
@@ -135,6 +148,20 @@ class Visit {
     const related = await this.wholePage({ surface: 'related', itemIds: [about.itemId] });
     this.show(`Related to "${about.title}", for "${PERSON}"`, related);
     return related;
+  }
+
+  /** In the words of the last item's title, which are words of this release's world. */
+  async showSearch(home: Seen): Promise<Seen | undefined> {
+    const text = home.rows.at(-1)?.title.toLowerCase();
+    if (text === undefined || !this.#vocabulary.surfaces.includes('search')) return undefined;
+    try {
+      const search = await this.wholePage({ surface: 'search', text });
+      this.show(`Search for "${text}", for "${PERSON}"`, search);
+      return search;
+    } catch (error) {
+      if (OnepassError.from(error).kind === 'unimplemented') return undefined;
+      throw error;
+    }
   }
 
   show(title: string, seen: Seen, previous?: ReadonlyMap<string, number>): void {

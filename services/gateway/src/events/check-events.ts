@@ -1,10 +1,10 @@
 import { type ActionEvent, type LogActionsRequest, Operation } from '@onepass/contracts';
 import { Violations } from '@onepass/pages';
+import { QUERY_TEXT_BYTES } from '@onepass/release';
 import { type PersonKey, personKey } from '@onepass/routing';
 
 const EVENTS = 1_000;
 const ACTIONS = 16;
-const QUERY_TEXT_BYTES = 1024;
 
 /**
  * The person, once the request as a whole is right: what can only be a mistake in the caller's program.

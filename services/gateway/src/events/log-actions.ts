@@ -105,7 +105,8 @@ function resultOf(event: ActionEvent, result: AppendResult, release: ServedRelea
   if (event.operation === Operation.RETRACT) return { status: EventResult_Status.ACCEPTED, sequence };
   const pending = event.itemId !== '' && !release.rows.has(event.itemId);
   const status = pending ? EventResult_Status.PENDING_ITEM : EventResult_Status.ACCEPTED;
-  return { status, sequence, reason: unknownActions(event.actions, release) };
+  // A query's token has no actions.
+  return { status, sequence, reason: event.queryText === '' ? unknownActions(event.actions, release) : '' };
 }
 
 function unknownActions(actions: readonly string[], { vocabulary }: ServedRelease): string {

@@ -2,7 +2,7 @@ import { EmbeddingType, Mode } from '@onepass/contracts';
 import { encodeEmbedding } from '@onepass/embeddings';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { errorOf, type Mesh, startMesh, user } from '../testing/mesh.js';
-import { itemId } from '../testing/world.js';
+import { itemId, RELEASE } from '../testing/world.js';
 
 let mesh: Mesh;
 beforeAll(async () => {
@@ -18,6 +18,10 @@ const embedding = (...numbers: number[]) => encodeEmbedding(Float32Array.from(nu
 const search = (value: object) => ({
   surface: 'search',
   context: { case: 'search', value: { query: { case: 'embedding', value } } },
+});
+const byText = (value: string) => ({
+  surface: 'search',
+  context: { case: 'search', value: { query: { case: 'text', value } } },
 });
 const related = (...itemIds: string[]) => ({ surface: 'related', context: { case: 'related', value: { itemIds } } });
 const external = (value: object) => ({ externalCandidates: [{ itemId: 'a' }, { itemId: 'b', embedding: value }] });
@@ -76,6 +80,10 @@ const cases: [name: string, request: object, message: string | RegExp][] = [
     { surface: 'search' },
     'search: a page of the surface "search" needs search.text or search.embedding',
   ],
+  ['empty text', byText(''), 'search.text: must not be empty'],
+  ['text of white space', byText(' \t\u3000'), 'search.text: must not be empty'],
+  ['long text', byText('é'.repeat(513)), 'search.text: is 1026 bytes long, the limit is 1024'],
+  ['text on home', { ...byText('boats'), surface: 'home' }, /^search: does not belong to a page of the surface "home"/],
   ['unknown feature', { features: { mood: 1 } }, 'features["mood"]: is not a request feature of the release'],
   ['NaN feature', { features: { hour: Number.NaN } }, 'features["hour"]: must be a finite number'],
   [
@@ -145,9 +153,16 @@ test('a page token serves nobody else, no other surface and no other filters', a
   await other.stop();
 });
 
-test('text queries and foreign releases are refused with their own status', async () => {
-  const text = { case: 'search', value: { query: { case: 'text', value: 'boats' } } } as const;
-  expect((await errorOf(mesh.recommendation.recommend({ surface: 'search', context: text })))[0]).toBe('unimplemented');
+test('a text needs a release with a query tower', async () => {
+  const towerless = await startMesh({}, { ...RELEASE, hasQueryTower: false });
+  expect(await errorOf(towerless.recommendation.recommend(byText('boats') as object))).toEqual([
+    'unimplemented',
+    `search.text needs a release with a query tower, which ${RELEASE.id} has not; give search.embedding`,
+  ]);
+  await towerless.stop();
+});
+
+test('foreign releases are refused with their own status', async () => {
   const pinned = mesh.recommendation.recommend({ surface: 'home', releaseId: 'r-ffffffffffff' });
   expect(await errorOf(pinned)).toEqual([
     'release_mismatch',

@@ -1,6 +1,7 @@
 import { EmbeddingType, type RecommendRequest } from '@onepass/contracts';
 import { decodeEmbedding, type EmbeddingBatchFields, encodeEmbeddings } from '@onepass/embeddings';
 import { quoted, type Violations } from '@onepass/pages';
+import { QUERY_TEXT_BYTES } from '@onepass/release';
 import type { ServedRelease } from '../served-release.js';
 import { LIMITS } from './limits.js';
 
@@ -8,10 +9,10 @@ export interface CheckedContext {
   readonly relatedItemIds: readonly string[];
   readonly queryEmbedding: EmbeddingBatchFields | undefined;
   /** A search by text, which needs a query tower. */
-  readonly byText: boolean;
+  readonly queryText: string | undefined;
 }
 
-const NO_CONTEXT: CheckedContext = { relatedItemIds: [], queryEmbedding: undefined, byText: false };
+const NO_CONTEXT: CheckedContext = { relatedItemIds: [], queryEmbedding: undefined, queryText: undefined };
 
 /** What the page is about must fit the surface: `search` has a query, `related` has items, any other surface nothing. */
 export function checkContext(
@@ -41,10 +42,10 @@ function checkSearch(
   }
   if (query.case === 'text') {
     const bytes = Buffer.byteLength(query.value);
-    if (bytes > LIMITS.queryTextBytes) {
-      violations.add('search.text', `is ${bytes} bytes long, the limit is ${LIMITS.queryTextBytes}`);
-    }
-    return { ...NO_CONTEXT, byText: true };
+    if (query.value.trim() === '') violations.add('search.text', 'must not be empty');
+    if (bytes > QUERY_TEXT_BYTES)
+      violations.add('search.text', `is ${bytes} bytes long, the limit is ${QUERY_TEXT_BYTES}`);
+    return { ...NO_CONTEXT, queryText: query.value };
   }
   const dimension = release.model.itemDimension;
   const row = violations.attempt(() => decodeEmbedding(query.value, 'search.embedding', dimension));

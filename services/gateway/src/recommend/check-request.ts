@@ -33,7 +33,7 @@ const FIRST_PAGE: PageProgress = { returned: [], position: 0, recent: NOTHING_RE
 /**
  * The request with its defaults, once nothing is wrong with it.
  * @throws OnepassError `invalid_argument` naming every wrong field, `permission_denied` and `release_mismatch` for a pin,
- * `unimplemented` for what needs a later release.
+ * `unimplemented` for a text where the release has no query tower.
  */
 export function checkRequest(request: RecommendRequest, { release, pageTokenKey, call }: CheckTerms): Plan {
   const violations = new Violations();
@@ -61,8 +61,10 @@ export function checkRequest(request: RecommendRequest, { release, pageTokenKey,
     request.pageToken === '' ? FIRST_PAGE : openPageToken(pageTokenKey, tokenScope, request.pageToken, violations);
   const externals = checkExternals(request.externalCandidates, release.model.itemDimension, violations);
   violations.throwIfAny();
-  if (context.byText) {
-    throw unimplemented('search.text needs a release with a query tower, which none has yet; give search.embedding');
+  if (context.queryText !== undefined && !release.hasQueryTower) {
+    throw unimplemented(
+      `search.text needs a release with a query tower, which ${release.id} has not; give search.embedding`,
+    );
   }
   return {
     requestId: request.requestId || randomUUID(),
@@ -70,6 +72,7 @@ export function checkRequest(request: RecommendRequest, { release, pageTokenKey,
     personKey: key,
     surface: request.surface,
     relatedItemIds: context.relatedItemIds,
+    queryText: context.queryText,
     queryEmbedding: context.queryEmbedding,
     features: request.features,
     mode,
@@ -161,7 +164,7 @@ function scopeOf(
   const query = context.queryEmbedding && hash('sha256', context.queryEmbedding.values);
   return {
     ...bound,
-    context: JSON.stringify([request.surface, mode, context.relatedItemIds, query]),
+    context: JSON.stringify([request.surface, mode, context.relatedItemIds, query, context.queryText]),
     filters: filtersText(request.filters),
   };
 }

@@ -173,6 +173,14 @@ test('encoder down: a search by embedding is answered by the query itself', asyn
   expect(mesh.ranking.last.context?.embeddings?.dimension).toBe(4);
 });
 
+test('encoder down: a search by text is answered by the popular list', async () => {
+  await mesh.encoder.stop();
+  const context = { case: 'search', value: { query: { case: 'text', value: 'boats' } } };
+  const page = await home({ surface: 'search', context });
+  expect(degradedOf(page).map(([reason]) => reason)).toEqual(['ENCODER']);
+  expect(mesh.retrieval.last).toMatchObject({ popularSurface: 'search', budgets: [] });
+});
+
 test('score only: needs ranking, and retrieval for items without an embedding; not the encoder', async () => {
   const scoreOnly = (...externalCandidates: object[]) => home({ mode: Mode.SCORE_ONLY, externalCandidates });
   const own = { itemId: 'mine', embedding: encodeEmbedding(Float32Array.of(1, 0, 0, 0), EmbeddingType.F16) };

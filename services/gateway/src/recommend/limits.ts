@@ -4,7 +4,6 @@ export const LIMITS = {
   pageSize: 100,
   defaultCandidates: 200,
   relatedItems: 8,
-  queryTextBytes: 1024,
   excludedItems: 10_000,
   /** As many as retrieval looks up in one call. */
   externals: 1_000,

@@ -12,6 +12,8 @@ export interface Plan {
   readonly personKey: PersonKey | undefined;
   readonly surface: string;
   readonly relatedItemIds: readonly string[];
+  /** A search by text; the encoder makes its embedding. */
+  readonly queryText: string | undefined;
   /** A search's own query, one row in item space. */
   readonly queryEmbedding: EmbeddingBatchFields | undefined;
   readonly features: Readonly<Record<string, number>>;

@@ -110,6 +110,23 @@ test('related and search pages carry their context; nobody and an unknown person
   const search = { case: 'search', value: { query } } as const;
   await mesh.recommendation.recommend({ surface: 'search', context: search, person: user('nobody knows') });
   expect(mesh.encoder.last.context?.embeddings).toMatchObject({ dimension: 4, type: EmbeddingType.F32 });
+  expect(mesh.encoder.last.queryText).toBe('');
+});
+
+test('a text goes to the encoder, and ranking is given the context that it answers', async () => {
+  const byText = (value: string, more: object = {}) =>
+    mesh.recommendation.recommend({
+      surface: 'search',
+      context: { case: 'search', value: { query: { case: 'text', value } } },
+      ...more,
+    });
+  const { nextPageToken: pageToken } = await byText(' Boats ');
+  expect(mesh.encoder.last).toMatchObject({ queryText: ' Boats ', context: { surface: 'search' } });
+  expect(mesh.encoder.last.context?.embeddings).toBeUndefined();
+  const { values } = mesh.ranking.last.context!.embeddings!;
+  expect([...values]).toEqual([...mesh.encoder.textEmbedding.values]);
+  expect((await byText(' Boats ', { pageToken })).items).toHaveLength(20);
+  expect((await errorOf(byText('ships', { pageToken })))[1]).toMatch('belongs to another surface, context or mode');
 });
 
 test('views: basic has ids, positions and utility; what is not a number is never shown', async () => {

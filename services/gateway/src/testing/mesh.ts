@@ -20,7 +20,7 @@ import { RELEASE } from './world.js';
 export const user = (id: string) => ({ id: { case: 'userId', value: id } }) as const;
 
 /** A gateway in front of stage servers that tests steer; real gRPC, real LMDB, nothing of the gateway's replaced. */
-export async function startMesh(settings: Partial<GatewaySettings> = {}) {
+export async function startMesh(settings: Partial<GatewaySettings> = {}, release = RELEASE) {
   const [encoder, retrieval, ranking] = [new EncoderStage(), new RetrievalStage(), new RankingStage()];
   await Promise.all([encoder.begin(), retrieval.begin(), ranking.begin()]);
   const dataDir = await mkdtemp(join(tmpdir(), 'onepass-gateway-'));
@@ -35,7 +35,7 @@ export async function startMesh(settings: Partial<GatewaySettings> = {}) {
       drainMs: 0,
       ...settings,
     },
-    RELEASE,
+    release,
     await openEdge('gateway', readSettings(edgeSettings, { ONEPASS_LOG_LEVEL: 'silent' })),
   );
   const connection = connectTo(gateway.address);

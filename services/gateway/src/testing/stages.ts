@@ -12,6 +12,7 @@ import {
   packItemRows,
   RankingService,
   type RankRequest,
+  type RequestContext,
   type RunningServer,
   retrieval,
   type ServerCall,
@@ -83,13 +84,20 @@ export class Stage<Request> {
 export class EncoderStage extends Stage<EncodeRequest> {
   seen: string[] = [];
   generation = 1n;
-  degraded: { reason: Degraded_Reason; detail: string }[] = [];
   historySequence = 7n;
+  degraded: { reason: Degraded_Reason; detail: string }[] = [];
   releaseId = RELEASE_ID;
+  /** What it makes of any text. */
+  readonly textEmbedding = encodeEmbeddings(Float32Array.of(0, 0.6, 0.8, 0), DIMENSION, EmbeddingType.F32);
   /** Ids of persons it was told to forget. */
   readonly forgotten: (string | undefined)[] = [];
   /** May throw, or wait on the call. */
   beforeForget: (call: ServerCall) => Promise<void> | void = () => {};
+
+  #contextOf({ surface, nowMs, features, embeddings }: RequestContext, queryText: string) {
+    const known = queryText === '' ? embeddings : this.textEmbedding;
+    return { surface, nowMs, features, ...(known && { embeddings: known }), previousMs: 5n };
+  }
 
   begin(): Promise<void> {
     const encode = async (request: EncodeRequest, call: ServerCall) => {
@@ -109,7 +117,7 @@ export class EncoderStage extends Stage<EncodeRequest> {
         degraded: this.degraded,
         queries: encodeEmbeddings(rows, DIMENSION, EmbeddingType.F32),
         seenRows: packItemRows(this.seen.map((id) => RELEASE.rows.get(id)!)),
-        ...(request.context && { context: { ...request.context, previousMs: 5n } }),
+        ...(request.context && { context: this.#contextOf(request.context, request.queryText) }),
       };
     };
     const forget = async ({ person }: ForgetRequest, call: ServerCall) => {

@@ -65,6 +65,7 @@ export const RELEASE: ServedRelease = {
     upstreamDimension: DIMENSION,
     precision: 'fp32',
   },
+  hasQueryTower: true,
   rows: new Map(ITEMS.map((item, row) => [item.id, row])),
   attributes: new Map([
     ['topic', 'text'],

@@ -68,7 +68,7 @@ export async function startGateway(
     history,
     slates,
     slateWriter,
-    recordSlate: settings.slates === 'on' ? (slate, startedMs) => slateWriter.offer(slate, startedMs) : () => {},
+    recordSlate: settings.slates === 'on' ? (slate, startedMs) => slateWriter.offer(slate, startedMs) : undefined,
     cells,
     retrieval: toRetrieval.client(retrieval.RetrievalService),
     remembered,

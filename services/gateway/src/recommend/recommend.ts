@@ -42,8 +42,8 @@ export interface RecommenderParts {
   readonly retrieval: RetrievalClient;
   readonly history: HistoryStore;
   readonly remembered: RememberedSlates;
-  /** Told of every served slate; see SlateWriter.offer. */
-  readonly recordSlate: SlateWriter['offer'];
+  /** Told of every served slate, as SlateWriter.offer is; absent: they are not recorded. */
+  readonly recordSlate: SlateWriter['offer'] | undefined;
   readonly pageTokenKey: Uint8Array;
   readonly budgetMs: number;
   readonly admission: Admission;
@@ -80,7 +80,9 @@ export class Recommender {
     const { admission, budgetMs } = this.#parts;
     const deadlineMs = Math.min(Date.now() + budgetMs, call.deadlineMs);
     const priority = call.caller.priority(priorityAsked(request.priority, call.priority));
-    return admitted(admission, { priority, deadlineMs, caller: call }, () => this.#recommend(request, call, deadlineMs));
+    return admitted(admission, { priority, deadlineMs, caller: call }, () =>
+      this.#recommend(request, call, deadlineMs),
+    );
   }
 
   async #recommend(request: RecommendRequest, call: ServerCall, deadlineMs: number): Promise<Made> {
@@ -127,7 +129,7 @@ export class Recommender {
     };
     const page = respond(run, results);
     const served = plan.mode !== Mode.SCORE_ONLY && plan.asOfMs === undefined;
-    if (served) this.#parts.recordSlate(servedSlate(run, page, results), clockMs);
+    if (served) this.#parts.recordSlate?.(servedSlate(run, page, results), clockMs);
     return [page, run.outcome];
   }
 

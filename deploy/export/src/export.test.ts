@@ -96,6 +96,10 @@ async function live(): Promise<void> {
   await log(cat, ids[9]!, { actions: ['no_such_action'] });
   const found = await page(cat, search);
   await page(cat, { ...search, pageToken: found.nextPageToken });
+  await page(cat, {
+    surface: 'search',
+    context: { case: 'search', value: { query: { case: 'text', value: 'lamp' } } },
+  });
   await page(undefined);
   await onepass.logSlate({
     person: cat,
@@ -172,6 +176,7 @@ test('an export holds every event and every slate as it was served, with what be
   expect(foreign?.items).toMatchObject([{ position: 3n, visible: true, actions: ['hide'], probabilities: [] }]);
   const [search] = (await slateRows.of(keyOf('cat'))).filter((slate) => slate.surface === 'search');
   expect(search?.query_embedding).toHaveLength((await onepass.describe({})).limits!.itemDimension);
+  expect((await slateRows.of(keyOf('cat'))).map((slate) => slate.query_text)).toContain('lamp');
   expect(await slateRows.of('')).toHaveLength(1);
   await close();
 });

@@ -15,8 +15,8 @@ const ROUND = 10;
 /** A call that takes twice what it took at its best shares what it needs; where that is over the target, the target would be out of reach. */
 const TOLERANCE = 2;
 /**
- * How far the best time drifts, a round, towards what is seen while the limit is not reached, or cannot go lower. Not otherwise: the time
- * would follow the limit, and the limit the time, up to the deadline.
+ * How far the best time drifts, a round, towards what is seen with no more in flight than the least limit. Not with more: the time would
+ * follow the limit, and the limit the time, up to the deadline.
  */
 const FORGET = 0.1;
 /** Steps down. */
@@ -28,6 +28,8 @@ const MOST_CUT = 0.5;
  */
 const ALL_LATE_FLOOR = 8;
 const SMOOTHING = 0.1;
+/** `most` is how many were in flight at one time. */
+const EMPTY = { calls: 0, late: 0, sumMs: 0, most: 0 };
 
 /**
  * How many calls may be in flight: one more a round while they keep to the target, fewer in proportion when they do not, and at once when
@@ -39,7 +41,7 @@ export class ConcurrencyLimit {
   #serviceMs: number;
   #spreadMs: number;
   #bestMs: number;
-  #round = { calls: 0, late: 0, sumMs: 0, full: false };
+  #round = EMPTY;
 
   constructor(options: LimitOptions) {
     this.#options = options;
@@ -63,29 +65,31 @@ export class ConcurrencyLimit {
     return this.#serviceMs + 2 * this.#spreadMs;
   }
 
-  /** @param full whether the limit was reached while the call was in flight */
-  finished(serviceMs: number, outcome: Outcome, full: boolean): void {
+  /** @param inFlight calls when it ended, itself too */
+  finished(serviceMs: number, outcome: Outcome, inFlight: number): void {
     this.#spreadMs += (Math.abs(serviceMs - this.#serviceMs) - this.#spreadMs) * SMOOTHING;
     this.#serviceMs += (serviceMs - this.#serviceMs) * SMOOTHING;
-    const round = this.#round;
-    round.calls += 1;
-    round.sumMs += serviceMs;
-    if (outcome === 'late') round.late += 1;
-    round.full ||= full;
-    if (round.calls >= Math.max(ROUND, this.#limit)) this.#close();
+    const { calls, late, sumMs, most } = this.#round;
+    this.#round = {
+      calls: calls + 1,
+      late: late + Number(outcome === 'late'),
+      sumMs: sumMs + serviceMs,
+      most: Math.max(most, inFlight),
+    };
+    if (calls + 1 >= Math.max(ROUND, this.#limit)) this.#close();
   }
 
   #close(): void {
-    const { calls, late, sumMs, full } = this.#round;
-    this.#round = { calls: 0, late: 0, sumMs: 0, full: false };
+    const { calls, late, sumMs, most } = this.#round;
+    this.#round = EMPTY;
     const meanMs = sumMs / calls;
     if (meanMs < this.#bestMs) this.#bestMs = meanMs;
-    else if (!full || this.#limit <= this.#options.minimum) this.#bestMs += (meanMs - this.#bestMs) * FORGET;
+    else if (most <= this.#options.minimum) this.#bestMs += (meanMs - this.#bestMs) * FORGET;
     const boundMs = Math.max(this.#options.targetMs, TOLERANCE * this.#bestMs);
     if (late > 0 || meanMs > boundMs) {
       const floor = late === calls ? Math.min(ALL_LATE_FLOOR, this.#limit) : 1;
       this.#set(Math.max(floor, this.#limit * Math.max(MOST_CUT, Math.min(LEAST_CUT, boundMs / meanMs))));
-    } else if (full) this.#set(this.#limit + 1);
+    } else if (most >= this.value) this.#set(this.#limit + 1);
   }
 
   #set(limit: number): void {

@@ -18,8 +18,8 @@ const BATCH = 256;
 const LINGER_MS = 50;
 /** How long a store that failed is left alone. */
 const RETRY_MS = 1_000;
-/** Longer than any request takes: afterwards nothing of before can come any more. */
-const FORGOTTEN_MS = 120_000;
+/** The largest time budget of a request. */
+const LONGEST_REQUEST_MS = 60_000;
 
 /**
  * Records served slates behind their answers, in batches, one write at a time. A served slate is not an acknowledged write: when the
@@ -61,7 +61,7 @@ export class SlateWriter {
    * @throws whatever `work` throws
    */
   async forget(person: string, work: () => Promise<void>): Promise<void> {
-    this.#forgotten.set(person, Infinity);
+    this.#forgetUntil(person, Infinity);
     try {
       const drop = () => {
         this.#pending = this.#pending.filter((slate) => slate.person !== person);
@@ -72,11 +72,7 @@ export class SlateWriter {
       }
       await work();
     } finally {
-      const done = Date.now();
-      this.#forgotten.set(person, done);
-      void setTimeout(FORGOTTEN_MS, undefined, { ref: false }).then(() => {
-        if (this.#forgotten.get(person) === done) this.#forgotten.delete(person);
-      });
+      this.#forgetUntil(person, Date.now());
     }
   }
 
@@ -136,6 +132,16 @@ export class SlateWriter {
       throw error;
     } finally {
       this.#inFlight = undefined;
+    }
+  }
+
+  #forgetUntil(person: string, untilMs: number): void {
+    this.#forgotten.delete(person);
+    this.#forgotten.set(person, untilMs);
+    // The oldest first: of requests that began before these nothing can come any more.
+    for (const [oldest, beforeMs] of this.#forgotten) {
+      if (beforeMs > Date.now() - LONGEST_REQUEST_MS) return;
+      this.#forgotten.delete(oldest);
     }
   }
 

@@ -111,7 +111,9 @@ export class SlateWriter {
     if (this.#inFlight !== undefined) return this.#inFlight.done;
     const slates = this.#pending.splice(0, BATCH);
     if (slates.length === 0) return Promise.resolve();
-    const done = this.#record(slates);
+    const done = this.#record(slates).finally(() => {
+      this.#inFlight = undefined;
+    });
     this.#inFlight = { slates, done };
     return done;
   }
@@ -130,8 +132,6 @@ export class SlateWriter {
         this.#dropOldest();
       } else this.#countDropped(slates.length);
       throw error;
-    } finally {
-      this.#inFlight = undefined;
     }
   }
 

@@ -171,6 +171,7 @@ class RecordedSpan implements Span {
   }
 
   end(failure?: string, endMs = epochMs()): void {
+    if (!this.#span.isRecording()) return;
     if (failure !== undefined) {
       this.#span.setAttribute('error.type', failure);
       const bad = this.#kind !== SpanKind.SERVER || SERVER_FAULTS.has(failure);

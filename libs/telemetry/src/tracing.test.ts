@@ -104,12 +104,14 @@ test('a sampled caller’s trace goes on, whatever the ratio, to the collector',
   expect(new Set([server, stage, client].map((span) => idsOf(span)?.spanId)).size).toBe(3);
   client.end('unavailable');
   stage.end();
+  stage.end('internal');
   server.end();
   await telemetry.close();
   const sent = Buffer.concat(bodies);
   for (const text of [RECOMMEND, 'encode', ENCODE, 'unavailable', 'onepass-gateway', 'onepass.release.id']) {
     expect(sent.includes(text)).toBe(true);
   }
+  expect(sent.includes('internal')).toBe(false);
   expect(sent.includes(Buffer.from(TRACE, 'hex'))).toBe(true);
   expect(telemetry.measurements.snapshot()).toMatchObject({
     'onepass.trace.spans{onepass.span.state="ended"}': 3,

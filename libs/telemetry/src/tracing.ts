@@ -13,6 +13,7 @@ export interface Span {
   child(name: SpanName | RpcMethod, options?: SpanOptions): Span;
   set(attribute: string, value: string | number | boolean): void;
   /**
+   * A second end changes nothing.
    * @param failure kind of the error it ended with
    * @param endMs epoch ms, fractions too; absent = now
    */

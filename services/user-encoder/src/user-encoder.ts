@@ -132,7 +132,7 @@ export class UserEncoder {
     if (person === undefined) return this.#pass(work, { plan: emptyPlan(undefined) }, undefined);
     const asked = performance.now();
     const waiting = call.span.child('person_queue');
-    return this.#queue.run(person, call.signal, async () => {
+    const encoded = this.#queue.run(person, call.signal, async () => {
       this.#parts.measurements.record('onepass.person_queue.duration', work.stages.addSince('queue', asked));
       waiting.end();
       const hold = new SlotHold(this.#parts.pool, person);
@@ -144,6 +144,9 @@ export class UserEncoder {
         hold.end();
       }
     });
+    // Given up before its turn; after it, the span has ended already.
+    encoded.catch((thrown) => waiting.end(OnepassError.from(thrown).kind));
+    return encoded;
   }
 
   /** Reads what is new. When the history cannot be read, what is held has to do. */
@@ -200,12 +203,14 @@ export class UserEncoder {
     if (plan.kind !== 'encode') return;
     const started = performance.now();
     const span = call.span.child('claim_slot');
-    try {
-      await hold.claim(call, this.#parts.restMs);
-    } finally {
-      this.#parts.measurements.record('onepass.kv.slot.wait.duration', stages.addSince('queue', started));
-      span.end();
-    }
+    const claim = hold.claim(call, this.#parts.restMs);
+    const failure = await claim.then(
+      () => undefined,
+      (thrown) => OnepassError.from(thrown).kind,
+    );
+    this.#parts.measurements.record('onepass.kv.slot.wait.duration', stages.addSince('queue', started));
+    span.end(failure);
+    await claim;
   }
 
   /** The query tower's view of all texts, of the new tokens and of the request. */

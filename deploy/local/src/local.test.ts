@@ -152,7 +152,7 @@ test.skipIf(!has('grpcurl') || !has('ghz'))('the printed grpcurl and ghz lines w
   const launch = new Launch('--ephemeral', '--release', releaseDir, '--port', await fourPorts());
   await launch.printed(UP);
   const commands = /work as they stand\n([\s\S]*?)\n\n/.exec(launch.stdout)?.[1] ?? '';
-  expect(commands.match(/^ {2}\w/gm)).toHaveLength(3);
+  expect(commands.match(/^ {2}\w/gm)).toHaveLength(4);
   const output = execFileSync('bash', ['-euc', commands], { encoding: 'utf8' });
   expect(output).toContain('"slateId"');
   expect(output).toContain('STATUS_ACCEPTED');

@@ -54,7 +54,7 @@ export function connectTo(address: string, options: ConnectionOptions = {}): Con
     'grpc.max_receive_message_length': 4 * DEFAULT_MESSAGE_BYTES,
     // A backend that restarts is tried again soon: the callers' deadlines are short.
     'grpc.initial_reconnect_backoff_ms': 100,
-    'grpc.max_reconnect_backoff_ms': 2_000,
+    'grpc.max_reconnect_backoff_ms': 500,
   });
   return {
     client: (service) => serviceClient(channel, service, { measurements, explain: transport.explain }),

@@ -1,4 +1,5 @@
 import { parsed, type SettingValues, sharedSettings, text } from '@onepass/config';
+import { startupError } from '@onepass/errors';
 import {
   createLogger,
   type Logger,
@@ -51,7 +52,13 @@ export interface Edge {
  * @param releaseId what the process serves, for its telemetry
  * @throws OnepassError `startup`, one sentence naming the setting or file.
  */
-export async function openEdge(role: Role, settings: EdgeSettings, releaseId?: string): Promise<Edge> {
+export async function openEdge(
+  role: Role,
+  settings: EdgeSettings & { readonly port?: number },
+  releaseId?: string,
+): Promise<Edge> {
+  const { port, metricsPort } = settings;
+  if (port === metricsPort && port !== 0) throw startupError(`ONEPASS_METRICS_PORT and ONEPASS_PORT are both ${port}`);
   const faults = openFaults(settings.faults, settings.mode);
   const logger = createLogger(role, settings.logLevel);
   if (faults) logger.warn({}, 'failure flags are set: calls go wrong on purpose');

@@ -24,7 +24,7 @@ import { keptPageTokenKey } from './page-token-key.js';
 import { Recommender, type RecommenderParts } from './recommend/recommend.js';
 import { RememberedSlates } from './remembered-slates.js';
 import { loadServedRelease, type ServedRelease } from './served-release.js';
-import { type GatewaySettings, gatewaySettings } from './settings.js';
+import { checkGatewaySettings, type GatewaySettings, gatewaySettings } from './settings.js';
 import { logSlate } from './slates/log-slate.js';
 import { keepRetention } from './slates/retention.js';
 import { SlateWriter } from './slates/slate-writer.js';
@@ -35,6 +35,7 @@ export const gatewayProgram: RoleProgram = {
   help: describeSettings(gatewaySettings),
   start: async (env) => {
     const settings = readSettings(gatewaySettings, env);
+    checkGatewaySettings(settings);
     const release = await loadServedRelease(settings.releaseDir);
     return startGateway(settings, release, await openEdge('gateway', settings, release.id));
   },

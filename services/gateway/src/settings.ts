@@ -1,5 +1,6 @@
-import { choice, integer, parsed, type SettingValues, sharedSettings, text } from '@onepass/config';
+import { choice, integer, parsed, type SettingValues, sharedSettings } from '@onepass/config';
 import { edgeSettings } from '@onepass/contracts';
+import { startupError } from '@onepass/errors';
 import { historySettings } from '@onepass/history';
 
 /** User-encoder and ranking of one cell, as host:port. */
@@ -18,7 +19,9 @@ export const gatewaySettings = {
   cells: parsed('ONEPASS_CELLS', 'cells, as encoder=HOST:PORT,ranking=HOST:PORT, several with ; between', parseCells, {
     default: 'encoder=127.0.0.1:50051,ranking=127.0.0.1:50053',
   }),
-  retrieval: text('ONEPASS_RETRIEVAL', 'HOST:PORT of the retrieval root', { default: '127.0.0.1:50052' }),
+  retrieval: parsed('ONEPASS_RETRIEVAL', 'HOST:PORT of the retrieval root', parseAddress, {
+    default: '127.0.0.1:50052',
+  }),
   budgetMs: integer('ONEPASS_BUDGET_MS', 'time budget of a Recommend, in ms; a shorter deadline of the caller wins', {
     default: 300,
     minimum: 10,
@@ -38,6 +41,22 @@ export const gatewaySettings = {
 
 export type GatewaySettings = SettingValues<typeof gatewaySettings>;
 
+/** @throws OnepassError `startup` naming two settings that contradict each other */
+export function checkGatewaySettings({ host, port, retrieval, cells, ...settings }: GatewaySettings): void {
+  const own = `${host}:${port}`;
+  const called = { ONEPASS_RETRIEVAL: [retrieval], ONEPASS_CELLS: cells.flatMap((cell) => Object.values(cell)) };
+  for (const [setting, addresses] of Object.entries(called)) {
+    if (!addresses.includes(own)) continue;
+    throw startupError(`${setting} names ${own}, where this gateway itself listens by ONEPASS_HOST and ONEPASS_PORT`);
+  }
+  const { history, historyTimeoutMs, budgetMs } = settings;
+  if (history !== 'lmdb' && historyTimeoutMs >= budgetMs) {
+    throw startupError(
+      `ONEPASS_HISTORY_TIMEOUT_MS is ${historyTimeoutMs}, which leaves nothing of ONEPASS_BUDGET_MS, ${budgetMs}`,
+    );
+  }
+}
+
 const KEY_BYTES = 32;
 
 export function parseCells(raw: string): readonly CellAddresses[] {
@@ -54,6 +73,11 @@ function parseCell(raw: string): CellAddresses {
     throw new Error(`must look like encoder=HOST:PORT,ranking=HOST:PORT, not ${JSON.stringify(raw)}`);
   }
   return { encoder, ranking };
+}
+
+function parseAddress(raw: string): string {
+  if (isAddress(raw)) return raw;
+  throw new Error(`must look like HOST:PORT, not ${JSON.stringify(raw)}`);
 }
 
 function isAddress(text: string | undefined): text is string {

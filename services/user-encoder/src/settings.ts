@@ -1,5 +1,6 @@
 import { integer, type SettingValues, sharedSettings } from '@onepass/config';
 import { edgeSettings } from '@onepass/contracts';
+import { startupError } from '@onepass/errors';
 import { historySettings } from '@onepass/history';
 
 export const userEncoderSettings = {
@@ -26,3 +27,11 @@ export const userEncoderSettings = {
 } as const;
 
 export type UserEncoderSettings = SettingValues<typeof userEncoderSettings>;
+
+/** @throws OnepassError `startup` naming two settings that contradict each other */
+export function checkUserEncoderSettings({ kvSlots, inferenceInFlight }: UserEncoderSettings): void {
+  if (kvSlots >= inferenceInFlight) return;
+  throw startupError(
+    `ONEPASS_KV_SLOTS is ${kvSlots}, fewer than the ${inferenceInFlight} runs of ONEPASS_INFERENCE_IN_FLIGHT, each of which works on a slot`,
+  );
+}

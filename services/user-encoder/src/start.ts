@@ -13,7 +13,7 @@ import type { Measurements } from '@onepass/telemetry';
 import { QueryTower } from './query-tower.js';
 import { servedModel } from './served-model.js';
 import { userEncoderService } from './service.js';
-import { type UserEncoderSettings, userEncoderSettings } from './settings.js';
+import { checkUserEncoderSettings, type UserEncoderSettings, userEncoderSettings } from './settings.js';
 import { Trunk } from './trunk.js';
 import { UserEncoder } from './user-encoder.js';
 
@@ -33,6 +33,7 @@ const REMEMBERED_PER_SLOT = 2;
  * @throws OnepassError `startup`: one sentence naming the setting, file or port.
  */
 export async function startUserEncoder(settings: UserEncoderSettings): Promise<RunningRole> {
+  checkUserEncoderSettings(settings);
   const release = await loadRelease(settings.releaseDir);
   const edge = await openEdge('user-encoder', settings, release.id);
   const { logger, measurements } = edge;

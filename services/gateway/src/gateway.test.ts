@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { gatewayProgram, startGateway } from './gateway.js';
 import { keptPageTokenKey } from './page-token-key.js';
 import { gatewaySettings } from './settings.js';
-import { errorOf, type Mesh, startMesh, user } from './testing/mesh.js';
+import { errorOf, type Mesh, startMesh } from './testing/mesh.js';
 import { itemId, RELEASE, RELEASE_ID } from './testing/world.js';
 
 let mesh: Mesh;

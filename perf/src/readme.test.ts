@@ -25,6 +25,7 @@ const NPM: Readonly<Record<string, (folder: string) => string[]>> = {
   'npm run check': () => ['run', 'check', '--', '--help'],
   'npm run train -- --smoke': (folder) => ['run', 'train', '--', '--smoke', '--out', join(folder, 'release')],
   'npm run bench -- --smoke': () => ['run', 'bench', '--', '--help'],
+  'npm run drills -- --smoke': () => ['run', 'drills', '--', '--help'],
   'npm run export -- --out .onepass/export': (folder) => [
     'run',
     'export',

@@ -10,7 +10,7 @@ import type { Measurements } from '@onepass/telemetry';
 
 /** Shares of a page's time: what it may take on average, and what it may wait for its turn. docs/decisions/010-admission.md has the figures. */
 const TARGET = 0.2;
-const PATIENCE = 0.15;
+const PATIENCE = 0.2;
 /** Pages in flight; where between these is found out. Even the least lets a stage that hangs be gone around on several pages at once. */
 const PAGES = { initial: 32, minimum: 4, maximum: 256 };
 const PAGES_WAITING = 256;

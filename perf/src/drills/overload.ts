@@ -30,7 +30,7 @@ const FULL: Size = {
 };
 const SMOKE: Size = {
   people: 4,
-  concurrencies: [4, 8, 12],
+  concurrencies: [4],
   searchSeconds: 2,
   rounds: 1,
   peakSeconds: 2,

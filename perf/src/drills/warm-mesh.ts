@@ -38,7 +38,7 @@ export async function startWarmMesh(
     const gateway = mesh.address('gateway');
     const { window } = release.manifest.model;
     await writeHistories(gateway, items.ids, { count: people, length: window, nowMs: Date.now() });
-    await warmUp(gateway, people, 1);
+    await warmUp(gateway, people, 0);
     const requests = join(folder, 'requests.json');
     const protoset = join(folder, 'contract.binpb');
     const pages = Array.from({ length: people }, (_, person) => ({

@@ -1,4 +1,5 @@
 import { connect, user } from '@onepass/client';
+import { seededRandom } from '@onepass/contracts';
 
 const MINUTE_MS = 60_000;
 
@@ -16,7 +17,7 @@ export async function writeHistories(
   { count, length, nowMs }: { count: number; length: number; nowMs: number },
 ): Promise<void> {
   const onepass = connect(address);
-  const random = mulberry32(1);
+  const random = seededRandom(1);
   const begin = nowMs - 60 * MINUTE_MS - length * 3 * MINUTE_MS;
   try {
     for (let person = 0; person < count; person += 1) {
@@ -32,15 +33,4 @@ export async function writeHistories(
   } finally {
     onepass.close();
   }
-}
-
-/** Small seeded generator (Tommy Ettinger's mulberry32), numbers in [0, 1). */
-export function mulberry32(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

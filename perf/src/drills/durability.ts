@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, EventResult_Status, type OnepassClient, user } from '@onepass/client';
+import { seededRandom } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
 import { openHistory, parseStorePlace, type StoreSettings } from '@onepass/history';
 import { Mesh, repositoryRoot } from '@onepass/local';
 import { personKey } from '@onepass/routing';
-import { mulberry32 } from '../people.js';
 import { median } from '../statistics.js';
 import type { Drill } from './drill.js';
 import { type KillableRedis, startRedisServer } from './redis-server.js';
@@ -89,7 +89,7 @@ async function tryStore({ store, folder, redis, rounds, progress }: Attempt): Pr
       dataDir: folder,
     };
     const appendMs = await timeAppends(onepass);
-    const random = mulberry32(1);
+    const random = seededRandom(1);
     const told: Told = new Map();
     let kills = 0;
     let lost = 0;

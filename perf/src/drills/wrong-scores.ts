@@ -103,16 +103,21 @@ async function churn(releaseDir: string, { smoke, progress }: DrillTerms) {
     const itemIds = items.map((item) => item.itemId);
     const base = BigInt(Date.now() - 86_400_000);
     const event: EventOf = (person, number) => eventOf(itemIds, base, person, number);
+    const write = async (first: number, number: number) => {
+      for (let person = first; person < PEOPLE; person += WRITERS) {
+        const action = { person: user(personId(person)), events: [event(person, number)] };
+        // The same event until it is acknowledged, so that event n is sequence n + 1.
+        await patiently(() => onepass.logActions(action));
+      }
+    };
+    const writers = Array.from({ length: WRITERS }, (_, i) => i);
+    for (let number = 0; number < FIRST_EVENTS; number++) await Promise.all(writers.map((i) => write(i, number)));
     const end = Date.now() + (smoke ? SMOKE_SECONDS : SECONDS) * 1_000;
     const pause = (end - Date.now()) / (MOST_EVENTS - FIRST_EVENTS);
     const writer = async (first: number) => {
-      for (let number = 0; number < MOST_EVENTS && Date.now() < end; number++) {
-        for (let person = first; person < PEOPLE; person += WRITERS) {
-          const action = { person: user(personId(person)), events: [event(person, number)] };
-          // The same event until it is acknowledged, so that event n is sequence n + 1.
-          await patiently(() => onepass.logActions(action));
-        }
-        if (number >= FIRST_EVENTS) await delay(pause);
+      for (let number = FIRST_EVENTS; number < MOST_EVENTS && Date.now() < end; number++) {
+        await write(first, number);
+        await delay(pause);
       }
     };
     const reader = async () => {
@@ -130,11 +135,7 @@ async function churn(releaseDir: string, { smoke, progress }: DrillTerms) {
         kills++;
       }
     };
-    const all = [
-      killer(),
-      ...Array.from({ length: WRITERS }, (_, i) => writer(i)),
-      ...Array.from({ length: READERS }, reader),
-    ];
+    const all = [killer(), ...writers.map(writer), ...Array.from({ length: READERS }, reader)];
     await Promise.all(all);
     onepass.close();
     progress(`${served.length} ranked pages, ${unranked} others, ${kills} kills`);

@@ -104,14 +104,11 @@ export class BrokenMesh {
   /** Everything as it was at the start; answers when pages are whole again. */
   async mend(): Promise<void> {
     for (const [role, settings] of Object.entries(this.#settings)) {
-      const changed = 'ONEPASS_PORT' in settings || settings.ONEPASS_FAULTS !== undefined;
       const flagged = settings.ONEPASS_FAULTS !== undefined;
       delete settings.ONEPASS_PORT;
       delete settings.ONEPASS_FAULTS;
       const pid = this.mesh.pids()[role];
-      if (pid === undefined) continue;
-      process.kill(pid, 'SIGCONT');
-      if (changed && flagged) process.kill(pid, 'SIGKILL');
+      if (pid !== undefined) process.kill(pid, flagged ? 'SIGKILL' : 'SIGCONT');
     }
     await this.untilWhole();
   }
@@ -139,7 +136,6 @@ export class BrokenMesh {
       },
       { timeout: PATIENT_MS, interval: 1 },
     );
-    await this.filteredPage();
   }
 
   /** A page for `PERSON`; every page is checked for what must hold of it however it came about. */

@@ -20,20 +20,10 @@ const cases: Case[] = [
   ],
   [
     'ranking',
-    { ONEPASS_FAULTS: 'Rank', ONEPASS_MODE: 'debug' },
-    'ONEPASS_MODE: must be one of production, development; ONEPASS_FAULTS: Rank: says no fault',
-  ],
-  [
-    'ranking',
     { ONEPASS_INFERENCE_IN_FLIGHT: '4', UV_THREADPOOL_SIZE: '4' },
     "ONEPASS_INFERENCE_IN_FLIGHT is 4 and UV_THREADPOOL_SIZE 4: of libuv's threads one must be left, so the latter must be at least 5",
   ],
   ['retrieval', { ONEPASS_METRICS_PORT: '50052' }, 'ONEPASS_METRICS_PORT and ONEPASS_PORT are both 50052'],
-  [
-    'retrieval',
-    { ONEPASS_TLS_CERT: '/a.pem' },
-    'ONEPASS_TLS_CERT without ONEPASS_TLS_KEY and ONEPASS_TLS_CA: TLS needs all three',
-  ],
   [
     'retrieval',
     { ONEPASS_SWITCHES: broken },
@@ -48,11 +38,6 @@ const cases: Case[] = [
     'gateway',
     { ONEPASS_RETRIEVAL: '127.0.0.1:50050' },
     'ONEPASS_RETRIEVAL names 127.0.0.1:50050, where this gateway itself listens by ONEPASS_HOST and ONEPASS_PORT',
-  ],
-  [
-    'gateway',
-    { ONEPASS_HISTORY: 'redis://127.0.0.1:1', ONEPASS_BUDGET_MS: '50' },
-    'ONEPASS_HISTORY_TIMEOUT_MS is 100, which leaves nothing of ONEPASS_BUDGET_MS, 50',
   ],
 ];
 

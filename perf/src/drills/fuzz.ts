@@ -24,13 +24,14 @@ export const fuzz: Drill = {
       const result = await flood(mesh, { count: smoke ? SMOKE_COUNT : COUNT, seed: SEED });
       for (const [status, calls] of Object.entries(result.statuses).sort()) progress(`${status}: ${calls}`);
       for (const [role, mib] of Object.entries(result.memoryMib)) progress(`${role}: ${mib.map(Math.round)} MiB`);
-      for (const example of result.examples) progress(example);
+      for (const example of [result.slowest, ...result.examples]) progress(example);
       return {
         fuzz_messages: result.messages,
         fuzz_crashes: result.crashes,
         fuzz_hangs: result.hangs,
         fuzz_internal: result.internal,
         fuzz_nan_answers: result.nanAnswers,
+        fuzz_slowest_ms: result.slowestMs,
         fuzz_failed_stages: result.failedStages,
         fuzz_memory_growth_mib: result.memoryGrowthMib,
       };

@@ -25,13 +25,18 @@ export interface FuzzResult {
   readonly memoryMib: Readonly<Record<string, readonly number[]>>;
   /** From half-way to the end, of the process that grew most: what is kept on purpose is full by then. */
   readonly memoryGrowthMib: number;
+  /** The longest that a call took, of those whose message one window holds. */
+  readonly slowestMs: number;
   /** Calls by role and status, and a few of the bad ones. */
   readonly statuses: Readonly<Record<string, number>>;
+  readonly slowest: string;
   readonly examples: readonly string[];
 }
 
 /** Four servers and the sender may share two cores with others. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 10_000;
+/** What grpc-js's servers read at once: a larger message takes turns with all the others, once for each window of it. */
+const WINDOW_BYTES = 65_535;
 /** Calls at one time to each server. */
 const IN_FLIGHT = 8;
 const EXAMPLES = 20;
@@ -119,6 +124,8 @@ class Tally {
   readonly #statuses: Record<string, number> = {};
   readonly #examples: string[] = [];
   #messages = 0;
+  #slowestMs = 0;
+  #slowest = '';
   #hangs = 0;
   #internal = 0;
   #nanAnswers = 0;
@@ -131,7 +138,13 @@ class Tally {
   ): Promise<void> {
     const parse = (bytes: Uint8Array) => fromBinary(method.input, bytes);
     const bytes = hostileMessage(method.input, good, random, parse);
+    const started = performance.now();
     const answer = await connection?.call(methodPath(method), bytes, PATIENCE_MS);
+    const tookMs = performance.now() - started;
+    if (tookMs > this.#slowestMs && bytes.length <= WINDOW_BYTES) {
+      this.#slowestMs = tookMs;
+      this.#slowest = this.#shown('slowest', method, bytes);
+    }
     const status = answer?.status;
     this.#messages++;
     const name = status === undefined ? 'none' : (ALLOWED.get(status) ?? String(status));
@@ -148,19 +161,25 @@ class Tally {
 
   #bad(what: string, method: DescMethod, bytes: Uint8Array): 1 {
     if (this.#examples.length < EXAMPLES) {
-      this.#examples.push(`${what}: ${method.name} ${Buffer.from(bytes.subarray(0, 2_000)).toString('base64')}`);
+      this.#examples.push(this.#shown(what, method, bytes));
     }
     return 1;
+  }
+
+  #shown(what: string, method: DescMethod, bytes: Uint8Array): string {
+    return `${what}: ${method.name}, ${bytes.length} bytes: ${Buffer.from(bytes.subarray(0, 2_000)).toString('base64')}`;
   }
 
   result() {
     return {
       messages: this.#messages,
+      slowestMs: this.#slowestMs,
       hangs: this.#hangs,
       internal: this.#internal,
       nanAnswers: this.#nanAnswers,
       failedStages: this.#failedStages,
       statuses: this.#statuses,
+      slowest: this.#slowest,
       examples: this.#examples,
     };
   }

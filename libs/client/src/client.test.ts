@@ -52,7 +52,14 @@ test('every call of a frontend, over one connection', async () => {
     kind: 'invalid_argument',
     detail: { violations: [{ field: 'surface', description: 'is unknown' }] },
   });
+  await expect(onepass.recommend({ surface: 'home', pageSize: Number.NaN })).rejects.toMatchObject({
+    kind: 'invalid_argument',
+    message: expect.stringContaining('page_size'),
+  });
   onepass.close();
+  const closed = await onepass.describe({}).catch((error: unknown) => error);
+  expect(closed).toBeInstanceOf(OnepassError);
+  expect(closed).toMatchObject({ kind: 'unavailable', message: 'the connection is closed' });
   await server.stop(0);
 });
 

@@ -8,7 +8,7 @@ import {
 } from '@bufbuild/protobuf';
 import type { GenService, GenServiceMethods } from '@bufbuild/protobuf/codegenv2';
 import * as grpc from '@grpc/grpc-js';
-import { type ErrorKind, OnepassError } from '@onepass/errors';
+import { type ErrorKind, invalidArgument, OnepassError, unavailable } from '@onepass/errors';
 import { type Measurements, NO_SPAN, type RpcMethod, type Span } from '@onepass/telemetry';
 import { asBuffer, isUnary, methodPath } from './implement.js';
 import { type CallPriority, PRIORITY_HEADER } from './priority.js';
@@ -52,6 +52,9 @@ export function connectTo(address: string, options: ConnectionOptions = {}): Con
   const channel = new grpc.Client(address, transport.channel(address), {
     'grpc.enable_channelz': 0,
     'grpc.max_receive_message_length': 4 * DEFAULT_MESSAGE_BYTES,
+    // A host that has gone answers nothing, not even that it has gone: its connection would be believed in for a quarter of an hour.
+    'grpc.keepalive_time_ms': 2_000,
+    'grpc.keepalive_timeout_ms': 2_000,
     // A backend that restarts is tried again soon: the callers' deadlines are short.
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 500,
@@ -98,7 +101,12 @@ function unaryCall(channel: grpc.Client, method: DescMethodUnary, { measurements
   return (request: MessageInitShape<typeof method.input>, options: CallOptions = {}): Promise<unknown> => {
     const { signal, deadlineMs } = options;
     if (signal?.aborted) return Promise.reject(OnepassError.from(signal.reason));
-    const bytes = asBuffer(toBinary(method.input, create(method.input, request)));
+    let bytes: Buffer;
+    try {
+      bytes = asBuffer(toBinary(method.input, create(method.input, request)));
+    } catch (error) {
+      return Promise.reject(invalidArgument('message', (error as Error).message));
+    }
     const started = performance.now();
     const span = (options.span ?? NO_SPAN).child(rpc['rpc.method'], { kind: 'client', attributes: rpc });
     const finish = (failure?: ErrorKind) => {
@@ -126,7 +134,12 @@ function unaryCall(channel: grpc.Client, method: DescMethodUnary, { measurements
       const callOptions: grpc.CallOptions =
         deadlineMs === undefined || deadlineMs === Infinity ? {} : { deadline: deadlineMs };
       const headers = headersOf(options, span);
-      const call = channel.makeUnaryRequest(path, identity, identity, bytes, headers, callOptions, done);
+      let call: grpc.ClientUnaryCall;
+      try {
+        call = channel.makeUnaryRequest(path, identity, identity, bytes, headers, callOptions, done);
+      } catch (error) {
+        return fail(unavailable('the connection is closed', error));
+      }
       signal?.addEventListener('abort', cancel, { once: true });
     });
   };

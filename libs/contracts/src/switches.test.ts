@@ -72,6 +72,20 @@ test.each([
   await expect(open()).rejects.toThrow(`ONEPASS_SWITCHES: ${file} must be`);
 });
 
+test('once closed, it looks no more, though it was looking just then', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    const switches = await open();
+    write('{ "drain": true }');
+    vi.advanceTimersToNextTimer();
+    switches.close();
+    await vi.waitUntil(() => lines.length > 0);
+    expect(vi.getTimerCount()).toBe(0);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 test('drain: health says NOT_SERVING until it is turned off', async () => {
   const switches = await open();
   const at = { role: 'test', host: '127.0.0.1', port: 0, services: [], logger, measurements, switches };

@@ -47,9 +47,10 @@ export async function openSwitches(file: string, logger: Logger, measurements: M
     for (const name of turned) say(name);
     if (turned.length > 0) for (const listener of listeners) listener();
   };
-  let timer: NodeJS.Timeout;
+  let closed = false;
+  let timer: NodeJS.Timeout | undefined;
   const again = () => {
-    timer = setTimeout(() => void look().then(again), POLL_MS).unref();
+    if (!closed) timer = setTimeout(() => void look().then(again), POLL_MS).unref();
   };
   again();
   for (const name of SWITCHES) {
@@ -58,7 +59,10 @@ export async function openSwitches(file: string, logger: Logger, measurements: M
   return {
     isOn: (name) => on.has(name),
     onChange: (listener) => void listeners.push(listener),
-    close: () => clearTimeout(timer),
+    close: () => {
+      closed = true;
+      clearTimeout(timer);
+    },
   };
 }
 

@@ -28,6 +28,7 @@ import {
   type SpanOptions,
   type TraceContext,
   type Tracer,
+  traceparentOf,
 } from './tracing.js';
 
 /** This module loads the SDK of OpenTelemetry: it is imported only where tracing is on. */
@@ -184,6 +185,5 @@ class RecordedSpan implements Span {
 
 function contextOf(span: OtelSpan): TraceContext {
   const { traceId, spanId, traceFlags, traceState } = span.spanContext();
-  const flags = traceFlags.toString(16).padStart(2, '0');
-  return { traceparent: `00-${traceId}-${spanId}-${flags}`, tracestate: traceState?.serialize() };
+  return { traceparent: traceparentOf({ traceId, spanId, flags: traceFlags }), tracestate: traceState?.serialize() };
 }

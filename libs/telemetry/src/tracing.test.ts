@@ -90,8 +90,18 @@ test.each([
   expect(NO_TRACER.server(RECOMMEND, traceparent, undefined)).toBe(NO_SPAN);
 });
 
-test('a later version of the header is read as far as it is known', () => {
-  expect(parseTraceparent(`01-${TRACE}-${PARENT}-03-more`)).toEqual({ traceId: TRACE, spanId: PARENT, flags: 3 });
+test('a later version of the header is read, and passed on, as far as it is known', () => {
+  const later = `01-${TRACE}-${PARENT}-03-${'more'.repeat(10_000)}`;
+  expect(parseTraceparent(later)).toEqual({ traceId: TRACE, spanId: PARENT, flags: 3 });
+  expect(NO_TRACER.server(RECOMMEND, later, undefined).context?.traceparent).toBe(`00-${TRACE}-${PARENT}-03`);
+});
+
+test.each([
+  ['too long', `vendor=${'1'.repeat(506)}`],
+  ['not what a header may hold', 'vendor=\n'],
+])('a tracestate that is %s is not passed on', (_, tracestate) => {
+  const context = { traceparent: `00-${TRACE}-${PARENT}-01`, tracestate: undefined };
+  expect(NO_TRACER.server(RECOMMEND, context.traceparent, tracestate).context).toEqual(context);
 });
 
 test('a sampled caller’s trace goes on, whatever the ratio, to the collector', async () => {

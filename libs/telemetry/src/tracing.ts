@@ -51,10 +51,15 @@ export const NO_TRACER: Tracer = {
     traceparent === undefined ? NO_SPAN : fromTraceparent(traceparent, tracestate),
 };
 
+/** As much of it as every vendor must hand on, in characters that a header may have: more would be sent to every stage. */
+const TRACESTATE = /^[ -~]{1,512}$/;
+
 /** A span that somebody else records, by its W3C trace context; `NO_SPAN` for what is none. */
-export function fromTraceparent(traceparent: string, tracestate?: string): Span {
+export function fromTraceparent(traceparent: string, tracestate = ''): Span {
   const ids = parseTraceparent(traceparent);
-  return ids === undefined ? NO_SPAN : new PassedOnSpan({ traceparent, tracestate }, ids);
+  if (ids === undefined) return NO_SPAN;
+  const context = { traceparent: traceparentOf(ids), tracestate: TRACESTATE.test(tracestate) ? tracestate : undefined };
+  return new PassedOnSpan(context, ids);
 }
 
 export interface TraceIds {
@@ -94,6 +99,10 @@ export function parseTraceparent(header: string): TraceIds | undefined {
   if (version === undefined || version === 'ff' || (version === '00' && more !== undefined)) return undefined;
   if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return undefined;
   return { traceId, spanId, flags: Number.parseInt(flags, 16) };
+}
+
+export function traceparentOf({ traceId, spanId, flags }: TraceIds): string {
+  return `00-${traceId}-${spanId}-${flags.toString(16).padStart(2, '0')}`;
 }
 
 /** Now, in epoch ms with fractions: what the beginnings and ends of spans are told in. */

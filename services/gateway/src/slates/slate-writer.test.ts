@@ -133,3 +133,19 @@ test('forgetting drops what waits, what is in flight, and what comes of requests
   expect(slates.map((one) => one?.slateId)).toEqual([undefined, undefined, undefined, undefined, 's6']);
   expect(await lmdb.get(BEA, 's3')).toBeDefined();
 });
+
+test('of two that forget a person at once, the one that ends first lets nothing through', async () => {
+  const writer = writerOf();
+  let end!: () => void;
+  const held = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const longer = writer.forget(ADA, () => held);
+  await writer.forget(ADA, async () => {});
+  writer.offer(slate('s1', ADA), Date.now() + 1);
+  expect(pending()).toBe(0);
+  end();
+  await longer;
+  writer.offer(slate('s2', ADA), Date.now() + 1);
+  expect(pending()).toBe(1);
+});

@@ -33,6 +33,8 @@ export class SlateWriter {
   #inFlight: { readonly slates: readonly Slate[]; readonly done: Promise<void> } | undefined;
   #loop: Promise<void> | undefined;
   readonly #stopping = new AbortController();
+  /** Persons that are being forgotten, once for each that forgets them. */
+  readonly #forgetting: string[] = [];
   /** By person: requests that began before this moment, epoch ms, leave no slate. */
   readonly #forgotten = new Map<string, number>();
 
@@ -44,7 +46,7 @@ export class SlateWriter {
 
   /** @param startedMs when the request began that it was served for, epoch ms */
   offer(slate: Slate, startedMs: number): void {
-    if (slate.person !== undefined && startedMs <= (this.#forgotten.get(slate.person) ?? 0)) return;
+    if (slate.person !== undefined && this.#isForgotten(slate.person, startedMs)) return;
     this.#pending.push(slate);
     this.#dropOldest();
     this.#loop ??= this.#run();
@@ -61,7 +63,7 @@ export class SlateWriter {
    * @throws whatever `work` throws
    */
   async forget(person: string, work: () => Promise<void>): Promise<void> {
-    this.#forgetUntil(person, Infinity);
+    this.#forgetting.push(person);
     try {
       const drop = () => {
         this.#pending = this.#pending.filter((slate) => slate.person !== person);
@@ -72,7 +74,8 @@ export class SlateWriter {
       }
       await work();
     } finally {
-      this.#forgetUntil(person, Date.now());
+      this.#forgetting.splice(this.#forgetting.indexOf(person), 1);
+      this.#noteForgotten(person, Date.now());
     }
   }
 
@@ -135,12 +138,16 @@ export class SlateWriter {
     }
   }
 
-  #forgetUntil(person: string, untilMs: number): void {
+  #isForgotten(person: string, startedMs: number): boolean {
+    return this.#forgetting.includes(person) || startedMs <= (this.#forgotten.get(person) ?? 0);
+  }
+
+  #noteForgotten(person: string, nowMs: number): void {
     this.#forgotten.delete(person);
-    this.#forgotten.set(person, untilMs);
+    this.#forgotten.set(person, nowMs);
     // The oldest first: of requests that began before these nothing can come any more.
     for (const [oldest, beforeMs] of this.#forgotten) {
-      if (beforeMs > Date.now() - LONGEST_REQUEST_MS) return;
+      if (beforeMs > nowMs - LONGEST_REQUEST_MS) return;
       this.#forgotten.delete(oldest);
     }
   }

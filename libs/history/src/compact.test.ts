@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundleProgram } from '@onepass/testing';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, expect, test, vi } from 'vitest';
 import { compactStores, type NewEvent, openStores, type Slate, type StoreSettings } from './index.js';
 import { noRedis, startRedis } from './redis-server.suite.js';
 
@@ -110,5 +110,25 @@ test.skipIf(noRedis)('Redis: what was forgotten is in no file once it is compact
   expect(holds(server.directory, SECRET)).toBe(false);
   expect(holds(server.directory, ADA)).toBe(false);
   expect(await left(settings)).toEqual(before);
+  await server.remove();
+});
+
+test.skipIf(noRedis)('Redis: a file that could not be rewritten is not called compacted', async () => {
+  // So slow that there is time to end the process that rewrites.
+  const server = await startRedis({ 'rdb-key-save-delay': '10000000' });
+  const settings: StoreSettings = { ...lmdb('none'), history: server.place };
+  await forgetAda(settings);
+  let log = '';
+  server.process.stdout?.on('data', (line) => {
+    log += line;
+  });
+  const told: string[] = [];
+  const compacted = expect(compactStores(settings, (store) => told.push(store))).rejects.toThrow(
+    `the append-only file of the Redis at 127.0.0.1:${server.port} was not rewritten; its log says why`,
+  );
+  const [, rewriter] = await vi.waitUntil(() => /rewriting started by pid (\d+)/.exec(log));
+  process.kill(Number(rewriter), 'SIGKILL');
+  await compacted;
+  expect(told).toEqual([]);
   await server.remove();
 });

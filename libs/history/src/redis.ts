@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
-import { OnepassError, startupError } from '@onepass/errors';
+import { OnepassError, startupError, unavailable } from '@onepass/errors';
 import { Cluster, Redis, ReplyError } from 'ioredis';
 import { storeFailure } from './failure.js';
 import type { RedisPlace } from './settings.js';
@@ -122,8 +122,7 @@ async function mastersOf(client: Redis | Cluster): Promise<Redis[]> {
 
 /** @throws OnepassError `startup` when the server could lose what it acknowledged */
 async function checkServer(server: Redis, place: RedisPlace, terms: RedisTerms): Promise<void> {
-  const { host = '', port = 0 } = server.options;
-  const name = `ONEPASS_HISTORY: the Redis at ${address({ host, port })}`;
+  const name = `ONEPASS_HISTORY: ${nameOf(server)}`;
   if (place.nodes.length === 1 && /cluster_enabled:1/.test(await server.info('cluster'))) {
     throw startupError(`${name} is a node of a cluster: name several of its nodes, with , between`);
   }
@@ -144,9 +143,19 @@ async function checkServer(server: Redis, place: RedisPlace, terms: RedisTerms):
   }
 }
 
+/** @throws OnepassError `unavailable` naming the server when its last rewrite failed: then the old files are as they were */
+function requireRewritten(server: Redis, persistence: string): void {
+  if (persistence.includes('aof_last_bgrewrite_status:ok')) return;
+  throw unavailable(`the append-only file of ${nameOf(server)} was not rewritten; its log says why`);
+}
+
 async function configured(server: Redis, setting: string): Promise<unknown> {
   const [, value] = (await server.config('GET', setting)) as unknown[];
   return value;
+}
+
+function nameOf({ options: { host = '', port = 0 } }: Redis): string {
+  return `the Redis at ${address({ host, port })}`;
 }
 
 function address({ host, port }: { readonly host: string; readonly port: number }): string {
@@ -206,18 +215,24 @@ export class RedisRecords {
     }
   }
 
-  /** Every master writes its append-only file anew, without what was dropped; resolves when that is done. */
+  /**
+   * Every master writes its append-only file anew, without what was dropped; resolves when that is done.
+   * @throws OnepassError `unavailable` naming the master that could not
+   */
   async rewriteFiles(): Promise<void> {
     for (const master of await this.#told('read', mastersOf(this.#client))) {
       // One that is under way began before now.
       await this.#rewritten(master);
       await this.#told('written', master.bgrewriteaof());
-      await this.#rewritten(master);
+      requireRewritten(master, await this.#rewritten(master));
     }
   }
 
-  async #rewritten(master: Redis): Promise<void> {
-    while (/aof_rewrite_(in_progress|scheduled):1/.test(await this.#told('read', master.info('persistence')))) {
+  /** What the server says of its files when no rewrite is under way. */
+  async #rewritten(master: Redis): Promise<string> {
+    for (;;) {
+      const said = await this.#told('read', master.info('persistence'));
+      if (!/aof_rewrite_(in_progress|scheduled):1/.test(said)) return said;
       await setTimeout(REWRITE_POLL_MS);
     }
   }

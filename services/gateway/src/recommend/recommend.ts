@@ -23,8 +23,14 @@ import type { CandidateSet } from '../stages/candidate-set.js';
 import { type Encoded, encode } from '../stages/encode-stage.js';
 import { Exclusions, type SeenItems } from '../stages/exclusions.js';
 import type { FilteredOut } from '../stages/filtered-out.js';
-import { type LookedUp, lookUp, ownEmbeddings, type ResolvedExternal } from '../stages/look-up-stage.js';
-import { externalSources, mergeExternals } from '../stages/merge-externals.js';
+import {
+  externalSources,
+  type LookedUp,
+  lookUp,
+  ownEmbeddings,
+  type ResolvedExternal,
+} from '../stages/look-up-stage.js';
+import { mergeExternals } from '../stages/merge-externals.js';
 import { popularFallback, popularKeptOut } from '../stages/popular-fallback.js';
 import { type Ranked, rank } from '../stages/rank-stage.js';
 import { type Queries, type RetrievalClient, type Retrieved, retrieve } from '../stages/retrieve-stage.js';

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type ExplanationSchema, FilteredItem_Reason } from '@onepass/contracts';
 import type { FilterReason, NotShown, PageSelection } from '@onepass/pages';
-import type { PageInput } from './page-stage.js';
+import type { PageInput } from './page-input.js';
 import type { Run } from './run.js';
 
 type Explanation = MessageInitShape<typeof ExplanationSchema>;

@@ -2,9 +2,8 @@ import type { Item } from '@onepass/contracts';
 import { decodeEmbeddings } from '@onepass/embeddings';
 import type { ExternalItem, Plan } from '../recommend/plan.js';
 import type { ServedRelease } from '../served-release.js';
-import { attributeTexts, defect } from './candidate-set.js';
+import { attributeTexts, defect, type SourceFields } from './candidate-set.js';
 import { type FilteredOut, filterDetail } from './filtered-out.js';
-import { externalSources } from './merge-externals.js';
 import type { RetrievalClient } from './retrieve-stage.js';
 import type { Run } from './run.js';
 
@@ -90,4 +89,8 @@ async function getItems(
   );
   const filtered = response.filteredItemIds.map((id, i) => [id, response.filterIndices[i] ?? 0] as const);
   return { items: new Map(items), filtered: new Map(filtered) };
+}
+
+export function externalSources({ sources }: ExternalItem): SourceFields[] {
+  return sources.map(({ name, rank }) => ({ name, outcome: '', rank, score: 0 }));
 }

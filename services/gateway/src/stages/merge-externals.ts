@@ -1,9 +1,8 @@
 import { EmbeddingType } from '@onepass/contracts';
 import { type EmbeddingBatchFields, encodeEmbeddings } from '@onepass/embeddings';
-import type { ExternalItem } from '../recommend/plan.js';
-import type { CandidateSet, SourceFields } from './candidate-set.js';
+import type { CandidateSet } from './candidate-set.js';
 import { defect } from './candidate-set.js';
-import type { ResolvedExternal } from './look-up-stage.js';
+import { externalSources, type ResolvedExternal } from './look-up-stage.js';
 
 /**
  * The retrieved candidates and, behind them, the external ones that were not retrieved. One that was gets its sources beside
@@ -40,10 +39,6 @@ export function mergeExternals(
     valuesOf: (i, attribute) =>
       i < count ? (retrieved?.valuesOf(i, attribute) ?? []) : (added[i - count]?.valuesOf(attribute) ?? []),
   };
-}
-
-export function externalSources({ sources }: ExternalItem): SourceFields[] {
-  return sources.map(({ name, rank }) => ({ name, outcome: '', rank, score: 0 }));
 }
 
 /** Rows of one batch stay as they are; the added ones take its type. */

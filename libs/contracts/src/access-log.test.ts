@@ -36,6 +36,13 @@ test('of wrong fields the names are told, not what was in them', () => {
   ]);
 });
 
+test('of a field that a caller named, a key of a map, the map alone is told', () => {
+  const { lines, log } = kept();
+  const wrong = ['features["ada@example.org"]', 'utility_weights["\\"]"]', 'items[3].position'];
+  log(invalidArguments(wrong.map((field) => ({ field, description: 'is wrong' }))), call);
+  expect(lines[0]?.[1]).toMatchObject({ fields: ['features', 'utility_weights', 'items[3].position'] });
+});
+
 test('a defect is told with its cause; a flood of refusals is one line', () => {
   const { lines, log } = kept();
   const cause = new Error('why');

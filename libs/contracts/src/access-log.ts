@@ -4,9 +4,12 @@ import { type Logger, type RpcMethod, rarely, type Span } from '@onepass/telemet
 /** Calls that were not even begun; in overload, or from a caller without rights, they come by the thousand. */
 const REFUSALS: readonly ErrorKind[] = ['overloaded', 'unauthenticated', 'permission_denied'];
 
+/** A map's key and all behind it, as in `features["..."]`. */
+const CALLERS_KEY = /\[".*$/s;
+
 /**
  * Writes a line for every call that failed, and none for those that went well. Of refusals one line every while. What a caller sent is not
- * repeated: of wrong fields their names alone are told, since their values may be anybody's ids.
+ * repeated: of wrong fields their names alone are told, since their values, and the keys of maps, may be anybody's ids.
  */
 export function accessLog(logger: Logger, method: RpcMethod) {
   const rare = rarely(logger);
@@ -18,7 +21,7 @@ export function accessLog(logger: Logger, method: RpcMethod) {
       caller: call.caller,
       ms: Math.round(call.ms * 10) / 10,
       ...(detail.kind === 'invalid_argument'
-        ? { fields: detail.violations.map((violation) => violation.field) }
+        ? { fields: detail.violations.map(({ field }) => field.replace(CALLERS_KEY, '')) }
         : { why: error.message }),
       ...call.span.logFields,
     };

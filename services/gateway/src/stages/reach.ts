@@ -1,6 +1,9 @@
 import { isUnreachable } from '@onepass/contracts';
-import { OnepassError, unavailable } from '@onepass/errors';
+import { type ErrorKind, OnepassError, unavailable } from '@onepass/errors';
 import type { Run, StageName } from './run.js';
+
+/** A call that ends so may have reached a backend that is slow, or gone on the way to a host that is no more. */
+const NO_ANSWER: ReadonlySet<ErrorKind> = new Set(['deadline_exceeded', 'cancelled']);
 
 /**
  * What the first of `backends` that can be reached answers. A single one is tried twice: its connection may have been lost under the call
@@ -23,7 +26,7 @@ export async function firstReachable<B, T>(
       return answer;
     } catch (thrown) {
       const error = OnepassError.from(thrown);
-      told(backend, !isUnreachable(error));
+      if (!NO_ANSWER.has(error.kind)) told(backend, !isUnreachable(error));
       if (error.kind !== 'unavailable' || (backends.length === 1 && !isUnreachable(error))) throw error;
       unreachable = error;
     }
@@ -34,6 +37,6 @@ export async function firstReachable<B, T>(
 export interface ReachTerms<B> {
   readonly run: Run;
   readonly stage: StageName;
-  /** Whether a backend that was asked could be reached. */
+  /** Whether a backend that was asked could be reached, where that is known. */
   readonly told?: (backend: B, reached: boolean) => void;
 }

@@ -69,6 +69,17 @@ test('a call that would not be done by its deadline is refused at once, with whe
   expect(() => apply('e', 'interactive', 0)).toThrow(expect.objectContaining({ kind: 'deadline_exceeded' }));
 });
 
+test('a clock that is set back says nothing of how long a call takes', () => {
+  const { apply, clock, finish, refused } = desk(fixed(1));
+  clock.now = 10_000;
+  apply('a');
+  clock.now = 0;
+  finish('a');
+  apply('b');
+  expect(() => apply('c', 'interactive', 20)).toThrow(expect.objectContaining({ kind: 'overloaded' }));
+  expect(refused).toEqual([['late', 'interactive']]);
+});
+
 test('work whose time ran out while it waited never begins', () => {
   const { apply, clock, finish, began, dropped, refused } = desk(fixed(1));
   apply('a');

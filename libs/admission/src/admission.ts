@@ -146,7 +146,7 @@ export class Admission {
 
   #finished(beganMs: number, outcome: Outcome | undefined): void {
     const now = this.#now();
-    if (outcome !== undefined) this.#limit.finished(now - beganMs, outcome, this.#inFlight);
+    if (outcome !== undefined && now >= beganMs) this.#limit.finished(now - beganMs, outcome, this.#inFlight);
     this.#inFlight -= 1;
     while (this.#inFlight < this.#limit.value) {
       const next = this.#line.take();

@@ -104,9 +104,11 @@ async function answer(
   const underWay = new CallUnderWay(call, grant.caller, span);
   await faults?.before(method.name, underWay.signal);
   const request = decode(method.input, call.request, limit);
-  const response = (await handler(request, underWay)) as MessageInitShape<DescMessage>;
+  const response = (await handler(request, underWay)) as MessageInitShape<DescMessage> | Uint8Array;
   underWay.answered();
-  const message = create(method.output, response);
+  const isEncoded = response instanceof Uint8Array;
+  if (isEncoded && faults === undefined) return response;
+  const message = isEncoded ? fromBinary(method.output, response) : create(method.output, response);
   return toBinary(method.output, faults ? faults.after(method.name, message) : message);
 }
 

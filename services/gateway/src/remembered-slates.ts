@@ -1,5 +1,5 @@
-import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
-import { type RecommendResponse, RecommendResponseSchema } from '@onepass/contracts';
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { RecommendResponseSchema } from '@onepass/contracts';
 import { invalidArgument } from '@onepass/errors';
 
 /** How long a repeated request id is answered with its first slate. */
@@ -33,7 +33,7 @@ export class RememberedSlates {
   }
 
   /**
-   * What `make` answers, or what it answered for this key before. A repeat while the first is still being made waits for it
+   * Bytes of what `make` answers, or of what it answered for this key before. A repeat while the first is still being made waits for it
    * and, should that fail, makes its own.
    * @throws OnepassError `invalid_argument` of `request_id` when the key was used with another digest.
    */
@@ -41,14 +41,14 @@ export class RememberedSlates {
     key: string,
     digest: string,
     make: () => Promise<MessageInitShape<typeof RecommendResponseSchema>>,
-  ): Promise<RecommendResponse> {
+  ): Promise<Uint8Array> {
     for (;;) {
       const entry = this.#live(key);
       if (entry === undefined) return this.#make(key, digest, make);
       if (entry.digest !== digest) {
         throw invalidArgument('request_id', 'was used for another request within the last 10 minutes');
       }
-      if (entry.bytes !== undefined) return fromBinary(RecommendResponseSchema, entry.bytes);
+      if (entry.bytes !== undefined) return entry.bytes;
       await entry.settled;
     }
   }
@@ -57,19 +57,19 @@ export class RememberedSlates {
     key: string,
     digest: string,
     make: () => Promise<MessageInitShape<typeof RecommendResponseSchema>>,
-  ): Promise<RecommendResponse> {
+  ): Promise<Uint8Array> {
     const entry: Entry = { digest, expiresMs: this.#now() + LIFETIME_MS, settled: Promise.resolve() };
     this.#entries.set(key, entry);
-    const made = make().then((init) => create(RecommendResponseSchema, init));
-    const kept = made.then((response) => {
+    const made = make().then((init) => {
+      const bytes = toBinary(RecommendResponseSchema, create(RecommendResponseSchema, init));
       // Forgotten while it was made.
-      if (this.#entries.get(key) !== entry) return;
-      entry.bytes = toBinary(RecommendResponseSchema, response);
-      this.#bytes += entry.bytes.length;
+      if (this.#entries.get(key) !== entry) return bytes;
+      entry.bytes = bytes;
+      this.#bytes += bytes.length;
       this.#evict();
+      return bytes;
     });
-    entry.settled = kept.catch(() => this.#entries.get(key) === entry && this.#entries.delete(key));
-    await kept;
+    entry.settled = made.catch(() => this.#entries.get(key) === entry && this.#entries.delete(key));
     return made;
   }
 

@@ -62,7 +62,7 @@ export interface RecommenderParts {
 type Response = MessageInitShape<typeof RecommendResponseSchema>;
 
 /** A page, and what making it says of the load. */
-type Made = readonly [Response, Outcome | undefined];
+type Made<Page = Response> = readonly [Page, Outcome | undefined];
 
 const POPULAR_ONLY = 'the switch popular_only is on';
 const NO_ROWS = new Uint8Array(0);
@@ -82,7 +82,7 @@ export class Recommender {
   }
 
   /** Refused for load before anything is checked; waiting counts against the request's time. */
-  recommend(request: RecommendRequest, call: ServerCall): Promise<Response> {
+  recommend(request: RecommendRequest, call: ServerCall): Promise<Response | Uint8Array> {
     const { admission, budgetMs } = this.#parts;
     const deadlineMs = Math.min(Date.now() + budgetMs, call.deadlineMs);
     const priority = call.caller.priority(priorityAsked(request.priority, call.priority));
@@ -91,7 +91,11 @@ export class Recommender {
     );
   }
 
-  async #recommend(request: RecommendRequest, call: ServerCall, deadlineMs: number): Promise<Made> {
+  async #recommend(
+    request: RecommendRequest,
+    call: ServerCall,
+    deadlineMs: number,
+  ): Promise<Made<Response | Uint8Array>> {
     const { release, remembered, pageTokenKey } = this.#parts;
     const plan = checkRequest(request, { release, pageTokenKey, call });
     // Nobody can repeat an id that was made here.

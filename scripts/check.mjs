@@ -96,7 +96,9 @@ async function applicableChecks() {
 }
 
 async function run() {
-  if (process.argv.includes('--help')) return console.log(HELP);
+  const args = process.argv.slice(2);
+  if (args.includes('--help')) return console.log(HELP);
+  if (args.length > 0) throw new Stop(`npm run check takes nothing but --help, not "${args[0]}"`);
   await ensureInstalled();
   let failed = 0;
   const checks = await applicableChecks();

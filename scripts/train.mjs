@@ -29,13 +29,28 @@ function parse(args) {
   const number = /** @type {const} */ ({ type: 'string' });
   const flag = /** @type {const} */ ({ type: 'boolean' });
   try {
-    return parseArgs({
+    const { values } = parseArgs({
       args,
       options: { smoke: flag, seed: number, threads: number, steps: number, resume: flag, out: number, help: flag },
-    }).values;
+    });
+    requireNumber('seed', values.seed, 0);
+    requireNumber('threads', values.threads, 1);
+    requireNumber('steps', values.steps, 1);
+    return values;
   } catch (error) {
     throw new Stop(`${/** @type {Error} */ (error).message}\n\n${HELP}`);
   }
+}
+
+/**
+ * Told here, before anything is installed or an earlier run's checkpoints go.
+ * @param {string} name
+ * @param {string | undefined} value
+ * @param {number} minimum
+ */
+function requireNumber(name, value, minimum) {
+  if (value === undefined || (/^\d{1,9}$/.test(value) && Number(value) >= minimum)) return;
+  throw new Error(`--${name} must be a whole number from ${minimum}, not "${value}"`);
 }
 
 /** @param {string[]} args */

@@ -70,13 +70,19 @@ function parseOption(option: string): Partial<Fault> {
   const [name = '', value = ''] = option.split('=');
   if (name === 'hang') return { hang: true };
   if (name === 'delay') return { delayMs: number(option.replace(/ms$/, ''), 1, 600_000) };
-  if (name === 'share') return { share: number(option, Number.MIN_VALUE, 1) };
+  if (name === 'share') return { share: share(option) };
   if (name === 'error') {
     if (Object.hasOwn(ERRORS, value)) return { error: ERRORS[value as keyof typeof ERRORS] };
     throw new Error(`${option}: errors are ${Object.keys(ERRORS).join(', ')}`);
   }
   if (Object.hasOwn(WRONGS, option)) return { wrong: WRONGS[option as keyof typeof WRONGS] };
   throw new Error(`"${option}" is none of delay=Nms, hang, error=KIND, ${Object.keys(WRONGS).join(', ')}, share=S`);
+}
+
+function share(option: string): number {
+  const value = number(option, 0, 1);
+  if (value === 0) throw new Error(`${option}: must be more than 0`);
+  return value;
 }
 
 /** Of `name=value`. */

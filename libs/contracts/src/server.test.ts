@@ -15,10 +15,14 @@ afterEach(async () => {
   await Promise.all(running.splice(0).map((s) => s.stop(0)));
 });
 
-async function ranking(handlers: Handlers<typeof RankingService>, port = 0): Promise<RunningServer> {
+async function ranking(
+  handlers: Handlers<typeof RankingService>,
+  port = 0,
+  host = '127.0.0.1',
+): Promise<RunningServer> {
   const server = await startServer({
     role: 'ranking',
-    host: '127.0.0.1',
+    host,
     port,
     services: [
       implement(RankingService, handlers),
@@ -142,6 +146,10 @@ test('health follows, a port in use is one sentence, and a drain lets a call in 
   expect(await isServing(server.address, 2000)).toBe(true);
   await expect(ranking({}, server.port)).rejects.toThrow(
     `ranking cannot listen on ${server.address}: the port is in use`,
+  );
+  // TEST-NET-1: an address that no host has.
+  await expect(ranking({}, 0, '192.0.2.1')).rejects.toThrow(
+    'ranking cannot listen on 192.0.2.1:0: this host has no such address',
   );
   const client = createClient(RankingService, server.address);
   const call = client.rank({});

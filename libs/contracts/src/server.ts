@@ -105,6 +105,7 @@ function bind(server: grpc.Server, { host, port, role, transport = PLAINTEXT }: 
 function bindProblem(message: string): string {
   if (message.includes('EADDRINUSE')) return 'the port is in use';
   if (message.includes('EACCES')) return 'permission denied';
+  if (message.includes('EADDRNOTAVAIL')) return 'this host has no such address';
   return message;
 }
 

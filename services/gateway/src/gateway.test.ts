@@ -51,7 +51,9 @@ test('the page token key is made once, for its owner only; a damaged one is a re
   expect((await stat(file)).mode & 0o777).toBe(0o600);
   expect((await readFile(file, 'utf8')).trim()).toBe(Buffer.from(keys[0] as Uint8Array).toString('hex'));
   await writeFile(file, 'not hex');
-  await expect(keptPageTokenKey(data)).rejects.toThrow(`page token key ${file}: must be hex digits, two a byte`);
+  await expect(keptPageTokenKey(data)).rejects.toThrow(
+    `ONEPASS_DATA_DIR: page token key ${file}: must be hex digits, two a byte`,
+  );
 });
 
 test('no start without a release or on a port in use', async () => {

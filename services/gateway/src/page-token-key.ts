@@ -18,7 +18,7 @@ export async function keptPageTokenKey(dataDir: string): Promise<Uint8Array> {
     if (key === undefined) throw new Error('is empty');
     return key;
   } catch (error) {
-    throw startupError(`page token key ${file}: ${(error as Error).message}`, error);
+    throw startupError(`ONEPASS_DATA_DIR: page token key ${file}: ${(error as Error).message}`, error);
   }
 }
 

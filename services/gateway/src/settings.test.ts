@@ -26,6 +26,9 @@ test.each([
   expect(() => check(env)).toThrow(why);
 });
 
-test('an address that is none is refused', () => {
-  expect(() => check({ ONEPASS_RETRIEVAL: 'retrieval' })).toThrow('ONEPASS_RETRIEVAL: must look like HOST:PORT');
-});
+test.each(['retrieval', 'http://127.0.0.1:50052', '127.0.0.1:0', '127.0.0.1:65536'])(
+  'an address that is none is refused: %s',
+  (address) => {
+    expect(() => check({ ONEPASS_RETRIEVAL: address })).toThrow('ONEPASS_RETRIEVAL: must look like HOST:PORT');
+  },
+);

@@ -81,7 +81,8 @@ function parseAddress(raw: string): string {
 }
 
 function isAddress(text: string | undefined): text is string {
-  return text !== undefined && /^[^\s=,;]+:\d{1,5}$/.test(text);
+  const port = Number(text?.match(/^[^\s=,;/]+:(\d{1,5})$/)?.[1]);
+  return port >= 1 && port <= 65_535;
 }
 
 /** Key bytes; undefined for an empty setting. */

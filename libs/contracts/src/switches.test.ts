@@ -33,6 +33,9 @@ async function open(): Promise<Switches> {
 }
 const gauge = (name: string) => measurements.snapshot()[`onepass.switch{onepass.switch.name="${name}"}`];
 
+const files = (outcome: string) =>
+  measurements.snapshot()[`onepass.files.replaced{onepass.files="switches",onepass.files.outcome="${outcome}"}`];
+
 test('an absent file is all off; what is written holds, is said and is measured', async () => {
   const switches = await open();
   expect([switches.isOn('drain'), gauge('drain')]).toEqual([false, 0]);
@@ -57,8 +60,10 @@ test('a broken file leaves the last good state, and is said once', async () => {
     'the file of switches is broken: they stay as they are',
     { file, why: expect.stringMatching(/^must be a JSON object of true or false by .*; there is no "popular_olny"$/) },
   ]);
+  expect([files('left'), files('taken')]).toEqual([2, undefined]);
   write('{}');
   await vi.waitUntil(() => !switches.isOn('popular_only'));
+  expect(files('taken')).toBe(1);
 });
 
 test.each([

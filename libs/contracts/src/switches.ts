@@ -31,6 +31,8 @@ export async function openSwitches(file: string, logger: Logger, measurements: M
   });
   const say = (name: SwitchName) => logger.warn({ switch: name, on: on.has(name) }, 'a kill switch was turned');
   for (const name of on) say(name);
+  const count = (outcome: 'taken' | 'left') =>
+    measurements.count('onepass.files.replaced', { 'onepass.files': 'switches', 'onepass.files.outcome': outcome });
   let problem: string | undefined;
   const look = async () => {
     const before = on;
@@ -39,13 +41,17 @@ export async function openSwitches(file: string, logger: Logger, measurements: M
       problem = undefined;
     } catch (error) {
       const { message } = error as Error;
-      if (message !== problem)
+      if (message !== problem) {
+        count('left');
         logger.error({ file, why: message }, 'the file of switches is broken: they stay as they are');
+      }
       problem = message;
     }
     const turned = SWITCHES.filter((name) => on.has(name) !== before.has(name));
     for (const name of turned) say(name);
-    if (turned.length > 0) for (const listener of listeners) listener();
+    if (turned.length === 0) return;
+    count('taken');
+    for (const listener of listeners) listener();
   };
   let closed = false;
   let timer: NodeJS.Timeout | undefined;

@@ -155,9 +155,9 @@ export const METRICS = {
   'onepass.files.replaced': {
     kind: 'counter',
     unit: '{time}',
-    says: 'New certificates and policies found: taken, or broken and left.',
+    says: 'New certificates, policies and switches found: taken, or broken and left.',
     roles: ALL,
-    attributes: { 'onepass.files': ['certificates', 'policy'], 'onepass.files.outcome': ['taken', 'left'] },
+    attributes: { 'onepass.files': ['certificates', 'policy', 'switches'], 'onepass.files.outcome': ['taken', 'left'] },
   },
   'onepass.certificate.lifetime': {
     kind: 'gauge',

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -200,6 +201,14 @@ describe.skipIf(noRedis)('at start', () => {
     await expect(openRedisHistory(wrong, terms)).rejects.toThrow(
       new RegExp(`^ONEPASS_HISTORY: the Redis at 127.0.0.1:${server.port} cannot be used: (?!.*secret).*password`),
     );
+    const other = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    await once(other.listen(0, '127.0.0.1'), 'listening');
+    const place = placeOf((other.address() as AddressInfo).port);
+    await expect(openRedisHistory(place, terms)).rejects.toThrow(/cannot be used: what answers there is not a Redis$/);
+    await expect(openRedisHistory({ ...place, tls: true }, terms)).rejects.toThrow(
+      /cannot be used: it does not speak TLS$/,
+    );
+    other.close();
     await end(server.process);
     await expect(openRedisHistory({ ...server.place, password: 'right' }, terms)).rejects.toThrow(
       `ONEPASS_HISTORY: the Redis at 127.0.0.1:${server.port} cannot be used: connect ECONNREFUSED`,

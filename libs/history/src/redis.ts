@@ -61,9 +61,16 @@ export async function openRedis(what: string, place: RedisPlace, terms: RedisTer
     client.disconnect();
     if (error instanceof OnepassError) throw error;
     const nodes = place.nodes.map(address).join(', ');
-    const why = reason ?? (error as Error).message;
+    const why = plainly(reason ?? (error as Error).message);
     throw startupError(`ONEPASS_HISTORY: the Redis at ${nodes} cannot be used: ${why}`);
   }
+}
+
+/** What OpenSSL and the parser say of somebody who speaks another protocol is for their makers. */
+function plainly(message: string): string {
+  if (/wrong version number|packet length too long/.test(message)) return 'it does not speak TLS';
+  if (/RESP type/.test(message)) return 'what answers there is not a Redis';
+  return message;
 }
 
 function commonOptions({ tls, username, password }: RedisPlace, { timeoutMs }: RedisTerms) {

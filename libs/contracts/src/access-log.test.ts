@@ -43,14 +43,16 @@ test('of a field that a caller named, a key of a map, the map alone is told', ()
   expect(lines[0]?.[1]).toMatchObject({ fields: ['features', 'utility_weights', 'items[3].position'] });
 });
 
-test('a defect is told with its cause; a flood of refusals is one line', () => {
+test('a defect is told with its cause; a flood of refusals, or of calls given up, is one line', () => {
   const { lines, log } = kept();
   const cause = new Error('why');
   log(new OnepassError({ kind: 'internal' }, 'internal error', { cause }), call);
   for (let i = 0; i < 100; i++) log(new OnepassError({ kind: 'overloaded', retryAfterMs: 1 }, 'too much'), call);
+  for (let i = 0; i < 100; i++) log(new OnepassError({ kind: 'cancelled' }, 'the caller has gone'), call);
   expect(lines.map(([level, , message]) => [level, message])).toEqual([
     ['error', 'call failed'],
     ['warn', 'call refused: overloaded'],
+    ['info', 'call given up: cancelled'],
   ]);
   expect(lines[0]?.[1]).toMatchObject({ err: cause });
 });

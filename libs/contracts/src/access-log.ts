@@ -1,14 +1,16 @@
 import type { ErrorKind, OnepassError } from '@onepass/errors';
 import { type Logger, type RpcMethod, rarely, type Span } from '@onepass/telemetry';
 
-/** Calls that were not even begun; in overload, or from a caller without rights, they come by the thousand. */
+/** Calls that were not even begun. */
 const REFUSALS: readonly ErrorKind[] = ['overloaded', 'unauthenticated', 'permission_denied'];
+/** Calls that nobody waits for any more. In overload these, too, come by the thousand. */
+const GIVEN_UP: readonly ErrorKind[] = ['deadline_exceeded', 'cancelled'];
 
 /** A map's key and all behind it, as in `features["..."]`. */
 const CALLERS_KEY = /\[".*$/s;
 
 /**
- * Writes a line for every call that failed, and none for those that went well. Of refusals one line every while. What a caller sent is not
+ * Writes a line for every call that failed, and none for those that went well. Of refusals, and of calls given up, one line every while. What a caller sent is not
  * repeated: of wrong fields their names alone are told, since their values, and the keys of maps, may be anybody's ids.
  */
 export function accessLog(logger: Logger, method: RpcMethod) {
@@ -27,6 +29,7 @@ export function accessLog(logger: Logger, method: RpcMethod) {
     };
     if (kind === 'internal') logger.error({ ...fields, err: error.cause ?? error }, 'call failed');
     else if (REFUSALS.includes(kind)) rare.warn(fields, `call refused: ${kind}`);
+    else if (GIVEN_UP.includes(kind)) rare.info(fields, `call given up: ${kind}`);
     else logger.info(fields, 'call failed');
   };
 }

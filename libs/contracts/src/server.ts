@@ -61,6 +61,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     'grpc.enable_channelz': 0,
     // The default, SO_REUSEPORT, would let a second process take a port in use without a word.
     'grpc.so_reuseport': 0,
+    // A caller whose host has gone says nothing: without pings its connection would be kept for ever.
+    'grpc.keepalive_time_ms': 60_000,
+    'grpc.keepalive_timeout_ms': 20_000,
     ...ageLimit(options.transport),
   });
   const health = new HealthImplementation();

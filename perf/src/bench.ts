@@ -141,9 +141,12 @@ const BUDGET_MS = 300;
 /** Of the budget, for the slowest in a hundred: nearer to it, one unlucky load of many has a late stage. */
 const MARGIN = 0.7;
 
-/** Where the most calls a second were served whole. Beyond it pages are degraded, which is fast and not what is measured. */
+/**
+ * One step below where the most calls a second were served whole: there a moment's lag already makes admission refuse calls. Beyond it pages
+ * are refused or degraded, which is fast and not what is measured.
+ */
 function mostCalls(search: Findings['search']): number {
   const whole = search.filter(({ load }) => Object.keys(load.errors).length === 0 && load.p99Ms <= MARGIN * BUDGET_MS);
-  const candidates = whole.length > 0 ? whole : search.slice(0, 1);
-  return candidates.reduce((best, next) => (next.load.qps > best.load.qps ? next : best)).concurrency;
+  const best = whole.reduce((a, b) => (b.load.qps > a.load.qps ? b : a), whole[0] ?? search[0]!);
+  return search[Math.max(0, search.indexOf(best) - 1)]!.concurrency;
 }

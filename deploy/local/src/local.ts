@@ -49,6 +49,10 @@ async function serve(options: LocalOptions, since: number): Promise<number> {
 /** The demo, and how to call the mesh. */
 async function show(mesh: Mesh, options: LocalOptions): Promise<void> {
   const gateway = mesh.address('gateway');
+  if (process.env.ONEPASS_POLICY) {
+    screen.heading('ONEPASS_POLICY says who may ask for pages: none is shown here.');
+    return;
+  }
   const onepass = connect(gateway, { tls: mesh.tls });
   try {
     const itemId = options.demo

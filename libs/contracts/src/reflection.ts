@@ -4,6 +4,7 @@ import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import type * as grpc from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { OnepassError } from '@onepass/errors';
+import { file_google_rpc_error_details } from './gen/google/rpc/error_details_pb.js';
 import type { CallGuard } from './guard.js';
 import { peerOf } from './peer.js';
 import { toStatus } from './status.js';
@@ -23,6 +24,8 @@ export function addReflection(
 ): void {
   const files = new Map<string, DescFile>();
   for (const service of services) collect(service.file, files);
+  // No service refers to it, but errors carry its messages, and a client cannot show them otherwise.
+  collect(file_google_rpc_error_details, files);
   const fileDescriptorProtos = [...files.values()].map((f) =>
     Buffer.from(toBinary(FileDescriptorProtoSchema, f.proto)),
   );

@@ -174,10 +174,13 @@ class Visit {
     const positions = new Map(before.rows.map((row) => [row.itemId, row.position]));
     this.show(`Home page of "${PERSON}" after that`, after, positions);
     const category = saved[0]?.category ?? '';
-    const count = (seen: Seen) => seen.rows.slice(0, SHOWN).filter((row) => row.category === category).length;
+    const savedIds = new Set(saved.map((row) => row.itemId));
+    const count = ({ rows }: Seen) =>
+      rows.filter((row) => row.category === category && !savedIds.has(row.itemId)).length;
     const fresh = after.rows.slice(0, SHOWN).filter((row) => !positions.has(row.itemId)).length;
-    const among = `among the first ${SHOWN}`;
-    this.#screen.line(`${category} ${among}: ${count(before)} before, ${count(after)} now; new ${among}: ${fresh}.`);
+    const among = `among the first ${after.rows.length}`;
+    const more = `more ${category} than those saved ${among}: ${count(before)} before, ${count(after)} now`;
+    this.#screen.line(`New among the first ${SHOWN}: ${fresh}; ${more}.`);
   }
 
   async #log(seen: Seen, rows: readonly PageRow[]): Promise<void> {

@@ -30,6 +30,9 @@ export async function logSlate(
     const why = slate.foreign ? 'must be set: the slate was logged so before' : 'is set, but the slate was served here';
     throw invalidArgument('foreign', why);
   }
+  if (request.surface !== '' && request.surface !== slate.surface) {
+    throw invalidArgument('surface', `is "${request.surface}", the slate was on "${slate.surface}"`);
+  }
   const { outcomes, unknownItemIds } = outcomesOf(request, slate);
   const kept = outcomes.length === 0 || (await log.slates.addOutcomes(person, slate.slateId, outcomes));
   if (!kept) throw noSuchSlate();

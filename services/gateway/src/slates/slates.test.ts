@@ -158,6 +158,9 @@ test('a foreign slate is kept with the history as it is', async () => {
     'foreign: is set, but the slate was served here',
   ]);
   expect((await errorOf(log('f-1', [seen('x')])))[1]).toBe('foreign: must be set: the slate was logged so before');
+  expect((await errorOf(log(slateId, [seen('x')], { surface: 'search' })))[1]).toBe(
+    'surface: is "search", the slate was on "home"',
+  );
 });
 
 test('everything wrong with a slate is said at once, and nothing is written', async () => {

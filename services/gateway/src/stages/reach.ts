@@ -17,7 +17,7 @@ export async function firstReachable<B, T>(
   ask: (backend: B) => Promise<T>,
 ): Promise<T> {
   run.retries.called();
-  let unreachable = unavailable('there is no cell');
+  let unreachable: OnepassError | undefined;
   for (const [tried, backend] of (backends.length === 1 ? [...backends, ...backends] : backends).entries()) {
     if (tried > 0 && !run.mayRetry(stage)) break;
     try {
@@ -31,7 +31,7 @@ export async function firstReachable<B, T>(
       unreachable = error;
     }
   }
-  throw unreachable;
+  throw unreachable ?? unavailable('there is no cell');
 }
 
 export interface ReachTerms<B> {

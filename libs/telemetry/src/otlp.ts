@@ -22,6 +22,7 @@ import type { Resource } from './resource.js';
 import type { RpcMethod, SpanName } from './schema.js';
 import {
   epochMs,
+  NO_SPAN,
   PassedOnSpan,
   parseTraceparent,
   type Span,
@@ -129,7 +130,8 @@ class OtlpTracer implements Tracer {
     const attributes = { 'rpc.system.name': 'grpc', 'rpc.method': name };
     const span = this.#tracer.startSpan(name, { kind: SpanKind.SERVER, startTime: epochMs(), attributes }, parent);
     if (span.isRecording()) return new RecordedSpan(span, SpanKind.SERVER, this.#tracer, this.#measurements);
-    // Not sampled, and so nowhere down the line: each process would else begin traces of its own.
+    // Nobody else knows of this trace: a header that is another one in every call costs the calls more than all else of tracing.
+    if (ids === undefined) return NO_SPAN;
     const { traceId, spanId, traceFlags } = span.spanContext();
     return new PassedOnSpan(contextOf(span), { traceId, spanId, flags: traceFlags });
   }

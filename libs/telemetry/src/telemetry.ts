@@ -39,7 +39,8 @@ export async function openTelemetry(options: TelemetryOptions): Promise<Telemetr
     otlpEndpoint &&
     (await import('./otlp.js')).startTracing({
       endpoint: otlpEndpoint,
-      ratio: traceRatio,
+      // Traces begin at the front door: one that a stage began would have lost the page around it.
+      ratio: role === 'gateway' ? traceRatio : 0,
       resource,
       logger,
       measurements,

@@ -129,17 +129,19 @@ test('a sampled caller’s trace goes on, whatever the ratio, to the collector',
   });
 });
 
-test('what is not sampled stays so down the line, and nothing is sent', async () => {
+test('what is not sampled stays so down the line, stages begin no trace, and nothing is sent', async () => {
   const telemetry = await open(1);
   const theirs = telemetry.tracer.server(RECOMMEND, `00-${TRACE}-${PARENT}-00`, 'vendor=1');
   expect(idsOf(theirs)).toMatchObject({ traceId: TRACE, flags: 0 });
   expect(theirs.context?.tracestate).toBe('vendor=1');
   const rare = await open(0);
+  // Nobody knows of it, so nobody is told.
   const ours = rare.tracer.server(RECOMMEND, undefined, undefined);
-  expect(idsOf(ours)?.flags).toBe(0);
-  expect(ours.child('encode').context).toEqual(ours.context);
+  expect(ours.child('encode').context).toBeUndefined();
+  const stage = await open(1, { role: 'ranking' });
+  expect(stage.tracer.server(RECOMMEND, undefined, undefined).context).toBeUndefined();
   for (const span of [theirs, ours]) span.end();
-  await Promise.all([telemetry.close(), rare.close()]);
+  await Promise.all([telemetry, rare, stage].map((one) => one.close()));
   expect(bodies).toEqual([]);
 });
 

@@ -1,6 +1,6 @@
-import { createServer } from 'node:net';
 import { connectTo, RecommendationService } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
+import { freePorts } from '@onepass/local';
 import { findGhz, type Load, runGhzCalls } from '../ghz.js';
 import { percentile } from '../statistics.js';
 import type { Drill, DrillTerms } from './drill.js';
@@ -55,7 +55,7 @@ export const overload: Drill = {
   run: async (terms) => {
     const ghz = findGhz();
     const size = terms.smoke ? SMOKE : FULL;
-    const metricsPort = await freePort();
+    const [metricsPort = 0] = await freePorts('127.0.0.1', 1);
     terms.progress(`starting a mesh, writing and warming ${size.people} people`);
     const warm = await startWarmMesh(size.people, { gateway: { ONEPASS_METRICS_PORT: String(metricsPort) } });
     try {
@@ -193,13 +193,4 @@ function bucketPercentile(buckets: Buckets, share: number): number {
 function needSamples(what: string, samples: readonly number[]): void {
   if (samples.length >= SAMPLES) return;
   throw startupError(`${samples.length} ${what} are too few for a 99th percentile, ${SAMPLES} are needed`);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from onepass_training.config import SMOKE, TrainConfig
-from onepass_training.export import export_graphs
-from onepass_training.model import OnepassModel
-from onepass_training.reference import GraphRunner
-from onepass_training.tokenizer import Tokenizer
-from onepass_training.train import Trainer, layout_of
+from onepass_training.learn.train import Trainer, layout_of
+from onepass_training.model.onepass_model import OnepassModel
+from onepass_training.model.tokenizer import Tokenizer
+from onepass_training.release.export import export_graphs
+from onepass_training.release.reference import GraphRunner
 from onepass_training.world import World, simulate
 
 torch.set_num_threads(1)  # the tensors are tiny: a second thread would only wait

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from onepass_training.examples import ExampleReader, TrainingBatches
-from onepass_training.model import OnepassModel
-from onepass_training.rows import NO_TIME, PAST_ACTION, PAST_QUERY
-from onepass_training.step import branch_rows, embed_batch_queries, past_rows
-from onepass_training.tokenizer import Tokenizer
-from onepass_training.trunk import Trunk
+from onepass_training.learn.examples import ExampleReader, TrainingBatches
+from onepass_training.learn.step import branch_rows, embed_batch_queries, past_rows
+from onepass_training.model.onepass_model import OnepassModel
+from onepass_training.model.rows import NO_TIME, PAST_ACTION, PAST_QUERY
+from onepass_training.model.tokenizer import Tokenizer
+from onepass_training.model.trunk import Trunk
 from onepass_training.world.config import SEARCH
 
 

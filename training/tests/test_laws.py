@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import Case, TorchRunner
 
-from onepass_training.rows import PAST_ACTION, RawEvent, history_rows
+from onepass_training.model.rows import PAST_ACTION, RawEvent, history_rows
 
 EQUAL = {"rtol": 0, "atol": 1e-4}
 HISTORIES = (0, 1, 7, 32)

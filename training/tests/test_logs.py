@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from onepass_training.logs import EVENTS, MANIFEST, SLATES, read_logs
-from onepass_training.reference import GraphRunner
-from onepass_training.rows import CANDIDATE, CONTEXT, RowLayout, history_rows
-from onepass_training.tokenizer import Tokenizer
+from onepass_training.data.mesh_export import EVENTS, MANIFEST, SLATES, read_logs
+from onepass_training.model.rows import CANDIDATE, CONTEXT, RowLayout, history_rows
+from onepass_training.model.tokenizer import Tokenizer
+from onepass_training.release.reference import GraphRunner
 
 PROGRAM = Path(__file__).parent / "make_export.mjs"
 BUILT = PROGRAM.parents[2] / "deploy" / "export" / "dist" / "index.js"

@@ -9,10 +9,10 @@ import onnx
 import pytest
 
 from onepass_training.__main__ import main
-from onepass_training.evaluate import item_table
-from onepass_training.reference import GraphRunner
-from onepass_training.rows import RawEvent, history_rows
-from onepass_training.tokenizer import Tokenizer
+from onepass_training.evaluation.evaluate import item_table
+from onepass_training.model.rows import RawEvent, history_rows
+from onepass_training.model.tokenizer import Tokenizer
+from onepass_training.release.reference import GraphRunner
 
 OPERATORS = {
     "Add", "And", "Cast", "Concat", "Cos", "Div", "Expand", "Gather", "Gemm", "Greater", "Identity", "LayerNormalization",

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from onepass_training.rows import CANDIDATE, CONTEXT, NO_TIME, PAST_ACTION, RawEvent, RowLayout
-from onepass_training.rows import history_rows as rows_of
+from onepass_training.model.rows import CANDIDATE, CONTEXT, NO_TIME, PAST_ACTION, RawEvent, RowLayout
+from onepass_training.model.rows import history_rows as rows_of
 
 LAYOUT = RowLayout(embedding=2)
 TABLE = np.array([[1, 0], [0, 1]], np.float32)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from onepass_training.tokenizer import Tokenizer
+from onepass_training.model.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer(buckets=1 << 20)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from onepass_training.evaluate import Evaluation, hit_at, ranks
-from onepass_training.losses import action_loss, log_inclusion, retrieval_loss
-from onepass_training.train import Trainer, learning_rate
+from onepass_training.evaluation.evaluate import Evaluation, hit_at, ranks
+from onepass_training.learn.losses import action_loss, log_inclusion, retrieval_loss
+from onepass_training.learn.train import Trainer, learning_rate
 
 
 def test_log_q_is_the_chance_to_be_in_the_pool():

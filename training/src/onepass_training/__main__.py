@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from .config import SMOKE, TrainConfig
-from .evaluate import Evaluation, format_table, item_table
-from .probe import Probe
-from .release import write_draft
-from .train import Trainer, layout_of, require_checkpoint
+from .evaluation.evaluate import Evaluation, format_table, item_table
+from .evaluation.probe import Probe
+from .learn.train import Trainer, layout_of, require_checkpoint
+from .release.draft import write_draft
 from .world import simulate
 
 

@@ -1,8 +1,42 @@
-"""Settings of the model and of its training."""
+"""Settings of the model and of its training: everything that changes a run's numbers but the number of threads."""
 
 from dataclasses import asdict, dataclass, field
 
 from .world.config import SMOKE_WORLD, WorldConfig
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What of the papers is in the model. Each can be left out; docs/model-report.md says what each is worth."""
+
+    context_rows: bool = True
+    """A request's own row before its candidates (M-FALCON's pattern with a context). Off: candidates see past and self only."""
+    surfaces: bool = True
+    time: bool = True
+    """Periods and time since the previous token."""
+    query_tokens: bool = True
+    """Logged queries as past tokens."""
+    features: bool = True
+    """Person and request features, in context rows."""
+    outcome_conditioning: bool = True
+    """PinRec: the retrieval head is told which action is wanted."""
+    offsets: bool = True
+    """PinRec's temporal multi-token: the head is told how far ahead to look, and learns from items further ahead."""
+    position_bias: bool = True
+    """A term for the place on the page, in training only."""
+    content_residual: bool = True
+    """Cold start (arXiv 2512.17277): a path of its own for what is known of an item without a past."""
+    score_regularisation: bool = True
+    """Cold start: fresh and known items' scores are drawn to one distribution."""
+    mixup: bool = True
+    """Cold start: manifold mixup of item embeddings."""
+    calibration: bool = True
+    """After training: a scale and a bias per action, fitted on the validation days, folded into the action head."""
+
+    @property
+    def not_servable(self) -> tuple[str, ...]:
+        """Parts whose absence serving cannot mirror: a run without them is for comparison only."""
+        return tuple(name for name in ("context_rows", "query_tokens") if not getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -20,6 +54,7 @@ class ModelConfig:
     query_buckets: int = 4096
     query_dimension: int = 32
     """Columns of the query tower's table, which has a row for each bucket of the tokenizer."""
+    parts: Parts = field(default_factory=Parts)
 
     @property
     def head_size(self) -> int:
@@ -29,7 +64,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. Everything that changes its numbers is in here or in the number of threads."""
+    """One training run."""
 
     name: str = "synthetic-d128"
     seed: int = 1
@@ -38,12 +73,20 @@ class TrainConfig:
     """Histories a step."""
     slates: int = 16
     """Slates attached to each history."""
+    slate_items: int = 12
+    """Items of a slate that train and are evaluated, the first ones; a longer slate's others are left out."""
+    in_batch: bool = True
+    """Other rows' targets are negatives too."""
     negatives: int = 1024
     """Random negatives a step, beside the in-batch ones."""
+    log_q: str = "sketch"
+    """Where Q of the logQ correction comes from: sketch (Count-Min), exact (counts), off (no correction)."""
     mask_probability: float = 0.2
     """MAM; .2 is the best of the UniPinRec ablation (0, .1, .2, .3)."""
     keep_non_engaged: float = 0.1
     """Share of slates without any action that train (UniPinRec)."""
+    non_engaged_weight: float = 10.0
+    """What such a slate then counts for in L_action, so that rates stay what they are."""
     drop_context: float = 0.1
     """Share of context rows trained without their item or query: a text may have no token."""
     given_query: float = 0.2
@@ -53,14 +96,28 @@ class TrainConfig:
     learning_rate: float = 4e-3
     weight_decay: float = 0.01
     warmup: int = 100
+    item_weight: float = 1.0
+    """Weight of L_item; 0 is a model for ranking only."""
     action_weight: float = 3.0
+    """Weight of L_action; 0 is a model for retrieval only."""
     query_weight: float = 0.2
-    action_weights: tuple[float, ...] = (1.0, 1.0, 2.0, 1.0, 1.0)
+    fresh_weight: float = 0.1
+    """Weight of the cold-start score regularisation."""
+    action_weights: dict[str, float] = field(default_factory=lambda: {"save": 2.0})
+    """w_c of L_action by the action's name; 1 where it says nothing."""
+    precision: str = "auto"
+    """auto (bf16 where the device is a GPU, else fp32), fp32 or bf16."""
+    patience: int = 0
+    """Validations without a better loss after which training stops; 0 never stops early."""
+    validate_every: int = 250
+    """Steps from one validation to the next."""
+    validation_histories: int = 96
     evaluation_people: int = 1_500
     evaluation_slates: int = 4_000
-    """Engaged slates that Recall@10 is taken over."""
+    """Engaged slates that Recall is taken over."""
     checkpoint_every: int = 100
-    world: WorldConfig = field(default_factory=WorldConfig)
+    world: WorldConfig | None = field(default_factory=WorldConfig)
+    """None: the data is somebody's logs."""
     model: ModelConfig = field(default_factory=ModelConfig)
 
     def as_json(self) -> dict:

@@ -27,7 +27,9 @@ class WorldConfig:
     start_ms: int = 1_767_571_200_000
     """2026-01-05T00:00:00Z, a Monday."""
     train_share: float = 0.85
-    """Share of the days whose slates train; later slates evaluate."""
+    """Share of the days whose slates train or validate; later slates evaluate."""
+    validation_share: float = 0.05
+    """Share of the days, the last of those before, whose slates validate."""
 
     @property
     def end_ms(self) -> int:
@@ -35,8 +37,13 @@ class WorldConfig:
         return self.start_ms + self.days * DAY_MS
 
     @property
+    def validation_ms(self) -> int:
+        """Slates before this time train, slates from it to the split validate."""
+        return self.start_ms + int(self.days * (self.train_share - self.validation_share)) * DAY_MS
+
+    @property
     def split_ms(self) -> int:
-        """Slates before this time train, slates from it on evaluate."""
+        """Slates from this time on evaluate."""
         return self.start_ms + int(self.days * self.train_share) * DAY_MS
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto
 
+from ..model.onepass_model import OnepassModel
+from ..model.trunk import rope_frequencies
 from .graph import GraphBuilder, SharedWeights
-from .model import OnepassModel
-from .trunk import rope_frequencies
 
 WEIGHTS = "weights.bin"
 GRAPHS = {

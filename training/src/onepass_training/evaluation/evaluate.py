@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .config import TrainConfig
-from .examples import Batch, ExampleReader
-from .model import OnepassModel
-from .progress import Progress
-from .rows import FLOAT, INT, RowLayout
-from .step import branch_rows, embed_batch_queries, past_rows
-from .world import World
-from .world.config import HOME, POSITIVE_ACTIONS, SEARCH, SURFACES
-from .world.truth import action_probabilities, affinity, oracle_retrieval
+from ..config import TrainConfig
+from ..learn.examples import Batch, ExampleReader
+from ..learn.step import branch_rows, embed_batch_queries, past_rows
+from ..model.onepass_model import OnepassModel
+from ..model.rows import FLOAT, INT, RowLayout
+from ..progress import Progress
+from ..world import World
+from ..world.config import HOME, POSITIVE_ACTIONS, SEARCH, SURFACES
+from ..world.truth import action_probabilities, affinity, oracle_retrieval
 
 BATCH = 16
 SLATES = 24

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .world.config import ACTIONS, SURFACES
+from ..world.config import ACTIONS, SURFACES
 
 FLOAT = NDArray[np.float32]
 INT = NDArray[np.int64]

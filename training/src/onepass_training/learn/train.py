@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .config import TrainConfig
+from ..config import TrainConfig
+from ..model.onepass_model import OnepassModel
+from ..model.rows import RowLayout
+from ..progress import Progress
+from ..world import World
+from ..world.config import POSITIVE_ACTIONS
 from .examples import ExampleReader, TrainingBatches
-from .model import OnepassModel
-from .progress import Progress
-from .rows import RowLayout
 from .step import TrainStep
-from .world import World
-from .world.config import POSITIVE_ACTIONS
 
 CHECKPOINT = "checkpoint.pt"
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .config import ModelConfig
+from ..config import ModelConfig
 from .rows import FLOAT, RowLayout
 from .tokenizer import Tokenizer
 from .trunk import LayerCache, Trunk

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .model import OnepassModel
-from .rows import CANDIDATE, CONTEXT, FLOAT, NO_TIME, RawEvent, RowLayout, history_rows
-from .trunk import LayerCache
+from ..model.onepass_model import OnepassModel
+from ..model.rows import CANDIDATE, CONTEXT, FLOAT, NO_TIME, RawEvent, RowLayout, history_rows
+from ..model.trunk import LayerCache
 
 HOUR_MS = 3_600_000
 QUERY = "teal rustic mug"

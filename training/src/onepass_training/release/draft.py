@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from .config import TrainConfig
-from .evaluate import item_table
-from .examples import ExampleReader
+from ..config import TrainConfig
+from ..evaluation.evaluate import item_table
+from ..learn.examples import ExampleReader
+from ..model.onepass_model import OnepassModel
+from ..model.rows import FLOAT
+from ..world import Catalogue, World
+from ..world.config import POSITIVE_ACTIONS, SURFACES
 from .export import GRAPHS, export_graphs
-from .model import OnepassModel
-from .rows import FLOAT
 from .vectors import VectorWriter
-from .world import Catalogue, World
-from .world.config import POSITIVE_ACTIONS, SURFACES
 
 FORMAT = 1
 POPULAR = 500

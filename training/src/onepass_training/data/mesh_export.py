@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from .rows import RawEvent
+from ..model.rows import RawEvent
 
 SCHEMA_VERSION = 1
 EVENTS, SLATES, MANIFEST = "events.parquet", "slates.parquet", "manifest.json"

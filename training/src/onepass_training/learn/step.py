@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..model.onepass_model import OnepassModel
 from .examples import Batch
 from .losses import action_loss, log_inclusion, retrieval_loss
-from .model import OnepassModel
 
 
 def embed_batch_queries(model: OnepassModel, batch: Batch) -> Tensor:

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .config import ModelConfig, TrainConfig
-from .rows import CANDIDATE, CONTEXT, FLOAT, INT, NO_TIME, PAST_ACTION, PAST_QUERY, RowLayout
-from .tokenizer import Tokenizer
-from .world import World
-from .world.config import POSITIVE_ACTIONS, SEARCH
+from ..config import ModelConfig, TrainConfig
+from ..model.rows import CANDIDATE, CONTEXT, FLOAT, INT, NO_TIME, PAST_ACTION, PAST_QUERY, RowLayout
+from ..model.tokenizer import Tokenizer
+from ..world import World
+from ..world.config import POSITIVE_ACTIONS, SEARCH
 
 
 @dataclass(frozen=True)

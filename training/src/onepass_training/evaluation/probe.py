@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .model import OnepassModel
-from .rows import CONTEXT, FLOAT, INT, NO_TIME, PAST_ACTION
-from .world import World
-from .world.config import HOME
+from ..model.onepass_model import OnepassModel
+from ..model.rows import CONTEXT, FLOAT, INT, NO_TIME, PAST_ACTION
+from ..world import World
+from ..world.config import HOME
 
 PEOPLE, TOP = 200, 50
 ADDED = (0, 1, 3)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .config import ModelConfig
+from ..config import ModelConfig
 
 ROPE_BASE = 10_000.0
 LayerCache = tuple[Tensor, Tensor]

@@ -1,0 +1,1 @@
+"""Examples, losses and the loop of the one training stage."""

@@ -1,0 +1,1 @@
+"""The one model: input rows, tokenizer, trunk, towers and heads."""

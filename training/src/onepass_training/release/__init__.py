@@ -1,0 +1,1 @@
+"""From trained weights to the release draft: graphs, vectors, laws, card."""

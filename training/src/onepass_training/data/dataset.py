@@ -1,4 +1,4 @@
-"""What training and evaluation learn from, wherever it comes from: items, and events and slates by history, bucket by bucket."""
+"""What training and evaluation learn from, wherever it comes from: items, and histories with their slates, by bucket."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence

@@ -73,7 +73,7 @@ class Trainer:
             torch.from_numpy(world.catalogue.upstream),
             reader.surface_counts(POSITIVE_ACTIONS).sum(axis=0),
             config.negatives,
-            torch.tensor(config.action_weights),
+            torch.tensor([config.action_weights.get(action, 1.0) for action in layout_of(config).actions]),
         )  # fmt: skip
         self._optimizers = _optimizers(self.model, config)
         self.tokens = 0

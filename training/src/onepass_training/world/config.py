@@ -48,3 +48,5 @@ class WorldConfig:
 
 
 SMOKE_WORLD = WorldConfig(items=400, people=200, categories=6, nouns=2, styles=2, creators=20, days=40, sessions=9.0)
+REPORT_WORLD = WorldConfig(items=5_000, people=1_500, sessions=30.0)
+"""For comparisons: large enough to tell models apart, small enough that a run takes minutes."""

@@ -123,9 +123,12 @@ def item_exposure(catalogue: Catalogue, situation: Situation) -> FLOAT:
     return (exposure / exposure.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def oracle_retrieval(catalogue: Catalogue, situation: Situation, draws: int) -> FLOAT:
-    """[R, N] the best any ranker of the whole catalogue could go by: P(on the slate) times P(engaged once looked at)."""
+def oracle_retrieval(catalogue: Catalogue, situation: Situation, draws: int, action: int | None = None) -> FLOAT:
+    """[R, N] the best any ranker of the whole catalogue could go by: P(on the slate) times P(engaged once looked at).
+
+    With `action`, an index into ACTIONS, the probability of that action stands in place of engagement.
+    """
     shown = -np.expm1(-draws * item_exposure(catalogue, situation))
     everything = np.arange(len(catalogue.topic))
     actions = action_probabilities(catalogue, situation, affinity(catalogue, situation), everything)
-    return shown * engagement_probability(actions)
+    return shown * (engagement_probability(actions) if action is None else actions[..., action])

@@ -1,0 +1,47 @@
+"""What an evaluation may ask of a world's truth. No model reaches it: it knows what is on somebody's mind."""
+
+import numpy as np
+
+from .catalogue import FLOAT, INT
+from .config import ACTIONS
+from .log import World
+from .truth import action_probabilities, affinity, engagement_probability, oracle_retrieval
+
+CHUNK = 64
+"""Requests scored against the whole catalogue at once."""
+
+
+class Oracle:
+    """The true probabilities behind a world's slates. Slate indices are the world's own, and the synthetic bucket's."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def retrieval(self, slates: INT, action: str | None = None) -> FLOAT:
+        """[R, N] the best scores there are for finding what is done at each of `slates` [R] among all items.
+
+        P(on the slate) times P(engaged once looked at), or times P(`action`) where one is named. What the person has acted on
+        before is not taken out. Raises ValueError for an action that worlds do not have.
+        """
+        column = None if action is None else _column(action)
+        world = self._world
+        scores = np.empty((len(slates), world.config.items), np.float32)
+        for start in range(0, len(slates), CHUNK):
+            situation = world.situation.take(slates[start : start + CHUNK])
+            scores[start : start + CHUNK] = oracle_retrieval(world.catalogue, situation, world.config.slate_size, column)
+        return scores
+
+    def probabilities(self, slates: INT) -> FLOAT:
+        """[R, K, A] true probability of each action on each item of `slates` [R] given a look, in the order shown."""
+        situation, catalogue = self._world.situation.take(slates), self._world.catalogue
+        return action_probabilities(catalogue, situation, affinity(catalogue, situation), self._world.slate_items[slates])
+
+    def engagement(self, slates: INT) -> FLOAT:
+        """[R, K] true probability that anything positive is done with each item of `slates` [R] given a look."""
+        return engagement_probability(self.probabilities(slates))
+
+
+def _column(action: str) -> int:
+    if action not in ACTIONS:
+        raise ValueError(f"no action {action!r} in a world: there are {', '.join(ACTIONS)}")
+    return ACTIONS.index(action)

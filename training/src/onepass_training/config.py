@@ -101,6 +101,8 @@ class TrainConfig:
     action_weight: float = 3.0
     """Weight of L_action; 0 is a model for retrieval only."""
     query_weight: float = 0.2
+    behaviour_dropout: float = 0.1
+    """Share of a step's items shown to the tower as if they had no past (DropoutNet): so it learns to know such."""
     fresh_weight: float = 0.1
     """Weight of the cold-start score regularisation."""
     action_weights: dict[str, float] = field(default_factory=lambda: {"save": 2.0})

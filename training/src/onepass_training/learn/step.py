@@ -6,9 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..config import TrainConfig
+from ..data.dataset import Dataset
 from ..model.onepass_model import OnepassModel
-from .examples import Batch
-from .losses import action_loss, log_inclusion, retrieval_loss
+from .collate import Batch
+from .losses import action_loss, log_inclusion, own_target_loss, retrieval_loss, score_distance
+from .survey import Survey
+
+MIXED_SHARE, MIXED_SPREAD = 0.25, 0.2
+"""Share of slates that train mixed up, and the parameter of the Beta law that says how much."""
 
 
 def embed_batch_queries(model: OnepassModel, batch: Batch) -> Tensor:
@@ -36,53 +42,132 @@ def branch_rows(model: OnepassModel, batch: Batch, candidates: Tensor, queries: 
 
 @dataclass(frozen=True)
 class Losses:
-    """The parts of a step's loss."""
+    """A step's loss, and its parts before their weights."""
 
-    item: Tensor
-    action: Tensor
-    query: Tensor
+    total: Tensor
+    parts: dict[str, Tensor]
 
 
 class TrainStep:
-    """Computes the losses of a batch with the item tower live, so that its gradient comes from both of them."""
+    """Computes the losses of a batch with the item tower live, so that its gradient comes from all of them.
 
-    def __init__(self, model: OnepassModel, upstream: Tensor, counts: np.ndarray, negatives: int, weights: Tensor) -> None:
-        self._model, self._upstream, self._counts = model, upstream, counts
-        self._negatives, self._weights = negatives, weights
+    L = w_item L_item + w_action L_action + w_query L_query + w_fresh L_fresh, in one pass.
+    """
+
+    def __init__(
+        self, model: OnepassModel, dataset: Dataset, survey: Survey, config: TrainConfig, device: torch.device | None = None
+    ) -> None:
+        self._model, self._survey, self._config = model, survey, config
+        self._device = device or torch.device("cpu")
+        self._upstream = torch.from_numpy(dataset.items.upstream)
+        """On the host: only the rows of a batch move."""
+        weights = [config.action_weights.get(name, 1.0) for name in dataset.vocabulary.names]
+        self._weights = torch.tensor(weights, device=self._device)
 
     def losses(self, batch: Batch, random: np.random.Generator) -> Losses:
         """L_item at unmasked past positions and contexts, L_action at masked ones and all candidates, L_query at texts."""
-        model = self._model
-        uniform = random.integers(0, len(self._upstream), self._negatives)
-        pool = np.unique(np.concatenate([batch.targets.items, uniform]))
-        parts = (batch.past_items.ravel(), batch.candidates.ravel(), torch.from_numpy(pool))
+        model, config = self._model, self._config
+        uniform = random.integers(0, len(self._upstream), config.negatives)
+        pool = np.unique(np.concatenate([batch.targets.items, uniform]) if config.in_batch else uniform)
+        own = batch.targets.items
+        parts = [batch.past_items.ravel(), batch.candidates.ravel(), torch.from_numpy(pool), torch.from_numpy(own)]
         needed, where = torch.unique(torch.cat(parts), return_inverse=True)
-        table = model.embed_items(self._upstream[needed])
-        past_at, candidate_at, pool_at = where.split([len(part) for part in parts])
+        batch, where = batch.to(self._device), where.to(self._device)
+        table = model.embed_items(self._hidden_at_random(self._upstream[needed], random).to(self._device))
+        past_at, candidate_at, pool_at, own_at = where.split([len(part) for part in parts])
         queries = embed_batch_queries(model, batch)
         past = past_rows(batch, table[past_at].view(*batch.past_items.shape, -1), queries)
-        candidates = table[candidate_at].view(*batch.candidates.shape, -1)
+        candidates, labels = self._mixed(table[candidate_at].view(*batch.candidates.shape, -1), batch, random)
         branches = branch_rows(model, batch, candidates, queries)
         past_hidden, branch_hidden = model.train_pass(past, branches, batch.prefix)
-        item, query = self._item_losses(batch, past_hidden, branch_hidden[:, :, 0], queries, (table[pool_at], pool))
-        of_slates = model.score(branch_hidden[:, :, 0], branch_hidden[:, :, 1:], candidates)[batch.slate_valid]
-        logits = torch.cat([model.action_head(past_hidden[batch.past_scored]), of_slates.flatten(0, 1)])
-        labels = torch.cat([batch.past_actions[batch.past_scored], batch.labels[batch.slate_valid].flatten(0, 1)])
-        return Losses(item, action_loss(logits, labels, self._weights), query)
+        contexts = branch_hidden[:, :, 0]
+        item, query = self._item_losses(batch, past_hidden, contexts, queries, (table[pool_at], pool), (table[own_at], own))
+        logits = model.score(contexts, branch_hidden[:, :, 1:], candidates)
+        fresh = self._fresh_loss(logits, batch)
+        action = self._action_loss(batch, past_hidden, logits, labels)
+        named = {"item": item, "action": action, "query": query, "fresh": fresh}
+        weights = (config.item_weight, config.action_weight, config.query_weight * config.item_weight, config.fresh_weight)
+        total = sum(weight * part for weight, part in zip(weights, named.values(), strict=True) if weight)
+        return Losses(total, named)
+
+    def _hidden_at_random(self, upstream: Tensor, random: np.random.Generator) -> Tensor:
+        """`upstream` [n, U] with the behaviour columns of some items at zero, as those of an item without a past are."""
+        content, share = self._model.content, self._config.behaviour_dropout
+        if content == upstream.shape[1] or not share:
+            return upstream
+        keep = torch.from_numpy((random.random(len(upstream)) >= share).astype(np.float32))
+        return torch.cat([upstream[:, :content], upstream[:, content:] * keep[:, None]], dim=1)
+
+    def _mixed(self, candidates: Tensor, batch: Batch, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Manifold mixup (arXiv 1806.05236, for cold items 2512.17277): in some slates every candidate's embedding, and its
+        labels, are drawn towards the next one's. Gives candidates [B, M, K, E] and labels [B, M, K, A]."""
+        if not self._model.config.parts.mixup:
+            return candidates, batch.labels
+        shape = batch.prefix.shape
+        chosen = random.random(shape) < MIXED_SHARE
+        drawn = random.beta(MIXED_SPREAD, MIXED_SPREAD, shape)
+        other = np.where(chosen, np.minimum(drawn, 1 - drawn), 0)
+        share = torch.from_numpy(other.astype(np.float32)).to(candidates.device)[..., None, None]
+        # A neighbour that is padding has nothing to mix in.
+        share = share * torch.roll(batch.candidate_valid, -1, dims=2)[..., None]
+        mixed = candidates + share * (torch.roll(candidates, -1, dims=2) - candidates)
+        return mixed, batch.labels + share * (torch.roll(batch.labels, -1, dims=2) - batch.labels)
+
+    def _action_loss(self, batch: Batch, past: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+        """At masked past positions and at candidates, the latter with what their places on the page add."""
+        shown = batch.labelled > 0
+        biased = logits + self._model.place_bias(batch.candidate_position)
+        of_past = self._model.action_head(past[batch.past_scored])
+        rows = torch.cat([of_past.new_ones(len(of_past)), batch.labelled[shown]])
+        every = torch.cat([batch.past_actions[batch.past_scored], labels[shown]])
+        return action_loss(torch.cat([of_past, biased[shown]]), every, self._weights, rows)
+
+    def _fresh_loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The cold-start score regularisation over candidates."""
+        if not self._model.config.parts.score_regularisation or not self._config.fresh_weight:
+            return logits.new_zeros(())
+        return score_distance(logits[batch.candidate_valid], batch.candidate_fresh[batch.candidate_valid])
 
     def _item_losses(
-        self, batch: Batch, past: Tensor, contexts: Tensor, texts: Tensor, pool: tuple[Tensor, np.ndarray]
+        self,
+        batch: Batch,
+        past: Tensor,
+        contexts: Tensor,
+        texts: Tensor,
+        pool: tuple[Tensor, np.ndarray],
+        own: tuple[Tensor, np.ndarray],
     ) -> tuple[Tensor, Tensor]:
-        """L_item, and L_query: the same of the query tower's output alone for slates that were searched for by text."""
-        targets, (embeddings, items), scale = batch.targets, pool, self._model.log_scale
+        """L_item, and L_query: the same of the query tower's output alone for slates that were searched for by text.
+
+        pool [I, E] with its items [I]; own [R, E] the targets with theirs [R].
+        """
+        targets = batch.targets
+        if not len(targets.items):
+            return past.new_zeros(()), past.new_zeros(())
         hidden = torch.cat([past.flatten(0, 1)[targets.past_rows], contexts.flatten(0, 1)[targets.context_rows]])
         queries = self._model.retrieve(hidden, targets.outcomes, targets.offsets, targets.surfaces)
-        log_q = torch.from_numpy(log_inclusion(self._counts, len(targets.items), self._negatives)[items])
-        at = torch.from_numpy(np.searchsorted(items, targets.items))
         text_at = batch.context_queries.flatten()[targets.context_rows]
-        typed = text_at >= 0
-        by_text = (texts[text_at[typed]], at[len(targets.past_rows) :][typed])
-        item = retrieval_loss(queries, embeddings, log_q, at, scale)
-        if not typed.any():
+        typed = (text_at >= 0) & targets.now[len(targets.past_rows) :]
+        which = torch.nonzero(typed)[:, 0] + len(targets.past_rows)
+        item = self._softmax(queries, torch.arange(len(queries), device=past.device), pool, own)
+        if not len(which):
             return item, item.new_zeros(())
-        return item, retrieval_loss(by_text[0], embeddings, log_q, by_text[1], scale)
+        return item, self._softmax(texts[text_at[typed]], which, pool, own)
+
+    def _softmax(
+        self, queries: Tensor, rows: Tensor, pool: tuple[Tensor, np.ndarray], own: tuple[Tensor, np.ndarray]
+    ) -> Tensor:
+        """Sampled softmax of `queries` [r, E] for targets `rows` [r]."""
+        (embeddings, items), (targets, target_items), config = pool, own, self._config
+        scale = self._model.log_scale
+        if not config.in_batch:
+            repeats = torch.from_numpy(target_items).to(rows.device)[rows, None] == torch.from_numpy(items).to(rows.device)
+            return own_target_loss(queries, embeddings, targets[rows], repeats, scale)
+        at = torch.from_numpy(np.searchsorted(items, target_items)).to(rows.device)[rows]
+        if config.log_q == "off":
+            log_q = torch.zeros(len(items), device=rows.device)
+        else:
+            share = self._survey.share(items)
+            total = len(self._upstream)
+            log_q = torch.from_numpy(log_inclusion(share, len(target_items), config.negatives, total)).to(rows.device)
+        return retrieval_loss(queries, embeddings, log_q, at, scale)

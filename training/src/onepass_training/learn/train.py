@@ -7,26 +7,31 @@ import numpy as np
 import torch
 
 from ..config import TrainConfig
+from ..data.dataset import Dataset
 from ..model.onepass_model import OnepassModel
 from ..model.rows import RowLayout
 from ..progress import Progress
-from ..world import World
-from ..world.config import POSITIVE_ACTIONS
-from .examples import ExampleReader, TrainingBatches
+from .collate import Collator
+from .examples import ExampleSource, TrainingBatches
 from .step import TrainStep
+from .survey import survey
 
 CHECKPOINT = "checkpoint.pt"
 
 
-def layout_of(config: TrainConfig) -> RowLayout:
+def layout_of(dataset: Dataset, config: TrainConfig) -> RowLayout:
     """The row layout of a run."""
-    return RowLayout(embedding=config.model.item_dimension)
+    vocabulary = dataset.vocabulary
+    return RowLayout(
+        embedding=config.model.item_dimension, actions=vocabulary.names, surfaces=vocabulary.surfaces,
+        request_features=vocabulary.features,
+    )  # fmt: skip
 
 
-def new_model(config: TrainConfig) -> OnepassModel:
+def new_model(config: TrainConfig, dataset: Dataset) -> OnepassModel:
     """The untrained model of the run's seed."""
     torch.manual_seed(config.seed)
-    return OnepassModel(config.model, layout_of(config))
+    return OnepassModel(config.model, layout_of(dataset, config), dataset.items.content)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -63,18 +68,15 @@ def _optimizers(model: OnepassModel, config: TrainConfig) -> list[torch.optim.Op
 class Trainer:
     """A run in a directory. The batch and every draw of a step depend on (seed, step) alone."""
 
-    def __init__(self, config: TrainConfig, world: World, directory: Path) -> None:
-        self.config, self.model, self.step = config, new_model(config), 0
+    def __init__(self, config: TrainConfig, dataset: Dataset, directory: Path) -> None:
+        self.config, self.model, self.step = config, new_model(config, dataset), 0
         self._path = directory / CHECKPOINT
-        reader = ExampleReader(world, layout_of(config), config.model, config)
-        self._batches = TrainingBatches(reader, config)
-        self._losses = TrainStep(
-            self.model,
-            torch.from_numpy(world.catalogue.upstream),
-            reader.surface_counts(POSITIVE_ACTIONS).sum(axis=0),
-            config.negatives,
-            torch.tensor([config.action_weights.get(action, 1.0) for action in layout_of(config).actions]),
-        )  # fmt: skip
+        source = ExampleSource(dataset, config)
+        found = survey(source, config)
+        self.model.standardise(found.feature_mean, found.feature_std)
+        self._batches = TrainingBatches(source, config, found.histories)
+        self._collator = Collator(dataset, layout_of(dataset, config), config)
+        self._losses = TrainStep(self.model, dataset, found, config)
         self._optimizers = _optimizers(self.model, config)
         self.tokens = 0
 
@@ -117,10 +119,10 @@ class Trainer:
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(self.config, self.step)
-        batch = self._batches.at(self.step)
+        batch = self._collator.collate(*self._batches.at(self.step), training=True)
         self.tokens += batch.tokens
         losses = self._losses.losses(batch, np.random.default_rng([self.config.seed, 23, self.step]))
-        total = losses.item + self.config.action_weight * losses.action + self.config.query_weight * losses.query
+        total = losses.total
         if not torch.isfinite(total):
             raise FloatingPointError(f"the loss is {total.item()} at step {self.step}")
         self.model.zero_grad(set_to_none=True)
@@ -129,4 +131,4 @@ class Trainer:
         for optimizer in self._optimizers:
             optimizer.step()
         self.step += 1
-        return float(losses.item.detach()), float(losses.action.detach())
+        return float(losses.parts["item"].detach()), float(losses.parts["action"].detach())

@@ -20,13 +20,15 @@ NO_TIME = -1
 
 @dataclass(frozen=True)
 class RowLayout:
-    """Columns of a row: embedding | actions | [MASK] | surface | periods | delta | has previous | kind."""
+    """Columns of a row: embedding | actions | [MASK] | surface | periods | delta | has previous | kind | request features."""
 
     embedding: int = 64
     actions: tuple[str, ...] = ACTIONS
     surfaces: tuple[str, ...] = SURFACES
     periods_ms: tuple[int, ...] = PERIODS_MS
     delta_scale: float = DELTA_SCALE
+    request_features: tuple[str, ...] = ()
+    """R numbers of a request and its person: R columns of values, then R that say which were given. Context rows only."""
 
     @property
     def mask(self) -> int:
@@ -36,7 +38,27 @@ class RowLayout:
     @property
     def features(self) -> int:
         """F - E: columns after the embedding."""
-        return len(self.actions) + 1 + len(self.surfaces) + 2 * len(self.periods_ms) + 2 + KINDS
+        return self.values_at - self.embedding + 2 * len(self.request_features)
+
+    @property
+    def surface_at(self) -> int:
+        """Index of the first surface column in a row."""
+        return self.embedding + self.mask + 1
+
+    @property
+    def time_at(self) -> int:
+        """Index of the first time column in a row."""
+        return self.surface_at + len(self.surfaces)
+
+    @property
+    def kind_at(self) -> int:
+        """Index of the first kind column in a row."""
+        return self.time_at + 2 * len(self.periods_ms) + 2
+
+    @property
+    def values_at(self) -> int:
+        """Index of the first request feature's value in a row; that of "was given" lies R columns behind it."""
+        return self.kind_at + KINDS
 
     @property
     def columns(self) -> int:
@@ -49,9 +71,19 @@ class RowLayout:
         return np.where(previous_ms == NO_TIME, 0.0, np.log1p(seconds) / self.delta_scale).astype(np.float32)
 
     def feature_rows(
-        self, actions: NDArray, masked: NDArray, surface: NDArray, time_ms: NDArray, previous_ms: NDArray, kind: int | NDArray
+        self,
+        actions: NDArray,
+        masked: NDArray,
+        surface: NDArray,
+        time_ms: NDArray,
+        previous_ms: NDArray,
+        kind: int | NDArray,
+        request: NDArray | None = None,
     ) -> FLOAT:
-        """[..., F - E] float32. `actions` [..., A] is zeroed where `masked` [...]; the others are [...] integers, or one."""
+        """[..., F - E] float32. `actions` [..., A] is zeroed where `masked` [...]; the others are [...] integers, or one.
+
+        `request` [..., R], for context rows: the request's features, NaN where one was not given.
+        """
         masked = np.asarray(masked, bool)
         out = np.zeros((*time_ms.shape, self.features), np.float32)
         a, s = len(self.actions), len(self.surfaces)
@@ -66,7 +98,12 @@ class RowLayout:
             at += 2
         out[..., at] = self.delta(time_ms, previous_ms)
         out[..., at + 1] = previous_ms != NO_TIME
-        out[..., at + 2 :] = np.asarray(kind)[..., None] == np.arange(KINDS)
+        out[..., at + 2 : at + 2 + KINDS] = np.asarray(kind)[..., None] == np.arange(KINDS)
+        if request is not None and request.shape[-1] > 0:
+            values = self.values_at - self.embedding
+            given = ~np.isnan(request)
+            out[..., values : values + len(self.request_features)] = np.where(given, request, 0)
+            out[..., values + len(self.request_features) :] = given
         return out
 
 

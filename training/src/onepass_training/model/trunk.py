@@ -56,22 +56,25 @@ def attend(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor) -> Tensor:
     return torch.einsum("hnm,mhd->nhd", scores.softmax(dim=-1), v)
 
 
-def attend_branches(branch: tuple[Tensor, Tensor, Tensor], past: tuple[Tensor, Tensor], prefix: Tensor) -> Tensor:
+def attend_branches(
+    branch: tuple[Tensor, Tensor, Tensor], past: tuple[Tensor, Tensor], prefix: Tensor, contexts: bool = True
+) -> Tensor:
     """M-FALCON (arXiv 2402.17152) for several slates on one history, without any slate x slate or candidate x candidate part.
 
     branch: q, k, v [B, M, 1 + K, H, D], row 0 of each slate its context row. past: k, v [B, P, H, D]. prefix [B, M]: how many
-    past positions slate m may see. Every row sees those, its slate's context row, and itself. Gives [B, M, 1 + K, H, D].
+    past positions slate m may see. Every row sees those, its slate's context row (unless `contexts` is off), and itself.
+    Gives [B, M, 1 + K, H, D].
     """
     q, k, v = (part.permute(0, 3, 1, 2, 4) for part in branch)  # [B, H, M, 1 + K, D]
     past_k, past_v = (part.transpose(1, 2) for part in past)  # [B, H, P, D]
     batch, heads, slates, rows, size = q.shape
     flat = q.reshape(batch, heads, slates * rows, size)
-    hidden = torch.arange(past_k.shape[2]) >= prefix[..., None]  # [B, M, P]
+    hidden = torch.arange(past_k.shape[2], device=prefix.device) >= prefix[..., None]  # [B, M, P]
     over_past = (flat @ past_k.transpose(2, 3)).view(batch, heads, slates, rows, -1)
     over_past = over_past.masked_fill(hidden[:, None, :, None, :], float("-inf"))
     over_context = (q * k[:, :, :, :1]).sum(dim=-1, keepdim=True)
-    first = (torch.arange(rows) == 0)[:, None]
-    over_context = over_context.masked_fill(first, float("-inf"))  # the context row's own column is its self column
+    closed = (torch.arange(rows, device=prefix.device) == 0)[:, None] | (not contexts)
+    over_context = over_context.masked_fill(closed, float("-inf"))  # the context row's own column is its self column
     over_self = (q * k).sum(dim=-1, keepdim=True)
     weights = torch.cat([over_past, over_context, over_self], dim=-1).softmax(dim=-1)
     length = past_k.shape[2]
@@ -95,8 +98,8 @@ class Trunk(nn.Module):
         A slate's context row stands at position p = prefix, all its candidates at p + 1.
         """
         rows = branches.shape[2]
-        past_positions = torch.arange(past.shape[1])
-        branch_positions = prefix[..., None] + (torch.arange(rows) > 0)
+        past_positions = torch.arange(past.shape[1], device=past.device)
+        branch_positions = prefix[..., None] + (torch.arange(rows, device=past.device) > 0)
         for block in self.blocks:
             q, k, v = block.project(past, past_positions, self.frequencies)
             branch = block.project(branches, branch_positions, self.frequencies)
@@ -104,7 +107,7 @@ class Trunk(nn.Module):
                 q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True, scale=1.0
             )
             past = block.finish(past, mixed.transpose(1, 2))
-            branches = block.finish(branches, attend_branches(branch, (k, v), prefix))
+            branches = block.finish(branches, attend_branches(branch, (k, v), prefix, self.config.parts.context_rows))
         return past, branches
 
     def encode(self, rows: Tensor, positions: Tensor, cache: list[LayerCache]) -> tuple[Tensor, list[LayerCache]]:

@@ -28,11 +28,7 @@ class _ModelGraph:
 
     def __init__(self, model: OnepassModel, name: str, weights: SharedWeights) -> None:
         self.model, self.config, self.layout = model, model.config, model.layout
-        self.state = {key: value.detach().numpy() for key, value in model.state_dict().items()}
-        self.state["input.0.weight"] = self.state["input.0.weight"] * model.row_scale.numpy()
-        for name in ("item_tower.0.weight", "item_skip.weight"):
-            self.state[name] = self.state[name] * np.float32(self.config.upstream**0.5)
-        self.state["wanted.weight"] = self.state["wanted.weight"] * np.float32(self.layout.embedding**0.5)
+        self.state = model.serving_state()
         self.g = GraphBuilder(name, weights, WEIGHTS)
 
     def weight(self, name: str) -> str:

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from onepass_training.config import SMOKE, TrainConfig
+from onepass_training.data.synthetic import synthetic_dataset
 from onepass_training.learn.train import Trainer, layout_of
 from onepass_training.model.onepass_model import OnepassModel
+from onepass_training.model.rows import RowLayout
 from onepass_training.model.tokenizer import Tokenizer
 from onepass_training.release.export import export_graphs
 from onepass_training.release.reference import GraphRunner
@@ -30,13 +32,18 @@ def world(config):
 
 
 @pytest.fixture(scope="session")
-def layout(config):
-    return layout_of(config)
+def dataset(world):
+    return synthetic_dataset(world)
 
 
 @pytest.fixture(scope="session")
-def model(config, world, tmp_path_factory):
-    trainer = Trainer(config, world, tmp_path_factory.mktemp("run"))
+def layout(config, dataset):
+    return layout_of(dataset, config)
+
+
+@pytest.fixture(scope="session")
+def model(config, dataset, tmp_path_factory):
+    trainer = Trainer(config, dataset, tmp_path_factory.mktemp("run"))
     trainer.run()
     return trainer.model.eval()
 
@@ -75,8 +82,15 @@ class Case:
     run: GraphRunner | TorchRunner
     config: TrainConfig
     world: World
-    features: int
-    columns: int
+    layout: RowLayout
+
+    @property
+    def features(self):
+        return self.layout.features
+
+    @property
+    def columns(self):
+        return self.layout.columns
 
     def rows(self, n: int, seed: int = 0):
         return np.random.default_rng(seed).standard_normal((n, self.columns)).astype(np.float32)
@@ -104,8 +118,9 @@ class Case:
         """Probabilities; `now` goes into the context and candidate rows only."""
         p = len(cache[0][0])
         context, shared = self.rows(contexts, 2), self.rows(1, 3)[:, : self.features]
-        context[:, -7:-4] = now
-        shared[:, -7:-4] = now
+        times = slice(self.layout.kind_at - 3, self.layout.kind_at)
+        context[:, times] = now
+        shared[:, times.start - self.layout.embedding : times.stop - self.layout.embedding] = now
         after = np.array([p + contexts], np.float32)
         return self.run.rank(context, self.positions(contexts, p), candidates, shared, after, cache)
 
@@ -113,4 +128,4 @@ class Case:
 @pytest.fixture(params=["torch", "onnx"])
 def case(request, model, graphs, config, world, layout):
     run = TorchRunner(model) if request.param == "torch" else GraphRunner(graphs, config.model.layers)
-    return Case(run, config, world, layout.features, layout.columns)
+    return Case(run, config, world, layout)

@@ -15,7 +15,11 @@ def synthetic_dataset(world: World, name: str = "synthetic") -> MemoryDataset:
     vocabulary = Vocabulary(tuple(Action(action, action == "hide", UTILITY_WEIGHTS[action]) for action in ACTIONS), SURFACES)
     config = world.config
     return MemoryDataset(
-        name, vocabulary, _items(world), Splits(config.validation_ms, config.split_ms, config.end_ms), (_bucket(world),)
+        name,
+        vocabulary,
+        _items(world),
+        Splits(config.validation_ms, config.split_ms, int(world.event_time_ms.max()) + 1),
+        (_bucket(world),),
     )
 
 

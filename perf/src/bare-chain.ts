@@ -85,12 +85,14 @@ async function record(mesh: Mesh, release: Release): Promise<RecordedMessages> {
   try {
     const recommend = { person, ...PAGE };
     const page = await to('gateway').client(RecommendationService).recommend(recommend);
-    const budgets = release.manifest.budgets[PAGE.surface] ?? [];
+    const budgets = release.vocabulary
+      .budgets(PAGE.surface)
+      .map(({ outcome, share, offsetMs }) => ({ outcome, share, offsetMs: BigInt(offsetMs) }));
     const encode = {
       releaseId: release.id,
       person,
       context: { surface: PAGE.surface, nowMs: BigInt(Date.now()) },
-      queries: budgets.map(({ outcome }) => ({ outcome })),
+      queries: budgets.map(({ outcome, offsetMs }) => ({ outcome, offsetMs })),
     };
     const encoded = await to('user-encoder').client(UserEncoderService).encode(encode);
     const search = {

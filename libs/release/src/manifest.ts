@@ -12,6 +12,12 @@ export const ANY_OUTCOME = 'any';
 /** Longest text of a query, in bytes of UTF-8. */
 export const QUERY_TEXT_BYTES = 1024;
 
+/** Most actions of a vocabulary, and most budgets of a request. */
+const ACTIONS = 32;
+const BUDGETS = 32;
+/** The time features of a model say nothing beyond a year. */
+const OFFSET_MS = 366 * 86_400_000;
+
 const count = z.int().min(0);
 const size = z.int().min(1);
 const name = z.string().min(1).max(128);
@@ -23,6 +29,7 @@ const path = z
     'must be a plain path inside the release directory',
   );
 
+const precision = z.enum(['fp32', 'fp16', 'int8']);
 const model = z.object({
   width: size,
   layers: size,
@@ -32,11 +39,11 @@ const model = z.object({
   maxCandidates: size,
   itemDimension: size,
   upstreamDimension: size,
-  precision: z.enum(['fp32', 'fp16', 'int8']),
+  precision,
 });
 const action = z.object({ name, negative: z.boolean(), utilityWeight: z.number() });
 const vocabulary = z.object({
-  actions: z.array(action).min(1),
+  actions: z.array(action).min(1).max(ACTIONS),
   surfaces: z.array(name).min(1),
   requestFeatures: z.array(name),
 });
@@ -49,7 +56,12 @@ const queryTokenizer = z.object({
   ngrams: z.array(z.int().min(1).max(255)),
   maxTokens: size.max(1024),
 });
-const budget = z.object({ outcome: name, share: z.number().min(0) });
+const budget = z.object({
+  outcome: name,
+  share: z.number().min(0),
+  /** How far ahead the outcome is looked for. */
+  offsetMs: z.int().min(0).max(OFFSET_MS).default(0),
+});
 const graphs = z.object({
   encode: path,
   rank: path,
@@ -57,6 +69,8 @@ const graphs = z.object({
   itemTower: path,
   queryTower: path.nullable(),
 });
+/** What was exported of one precision. How it is measured is training's: whatever else it says is kept. */
+const exported = z.looseObject({ graphs, cost: z.record(z.string(), z.unknown()).nullable() });
 const items = z.object({ count: size, table: path, metadata: path, popular: path });
 const shard = z.object({ file: path, items: count, partitions: size });
 const index = z.object({ kind: z.literal('partitioned'), shards: z.array(shard).min(1), probes: size });
@@ -69,12 +83,16 @@ const draftShape = {
   model,
   vocabulary,
   tokens,
-  budgets: z.record(z.string(), z.array(budget).min(1)),
+  budgets: z.record(z.string(), z.array(budget).min(1).max(BUDGETS)),
+  /** Those that serve: of `precisions` the ones of `model.precision`. */
   graphs,
+  precisions: z.partialRecord(precision, exported).optional(),
   /** Beside graphs.queryTower, and only there. */
   queryTokenizer: queryTokenizer.optional(),
   items,
   metrics: z.record(z.string(), z.unknown()),
+  /** What it learnt from and how, for people. */
+  training: z.record(z.string(), z.unknown()).optional(),
 };
 const draftSchema = z.object(draftShape);
 const manifestSchema = z.object({
@@ -130,8 +148,9 @@ function refuse(where: string, problems: readonly Problem[]): void {
   if (first) throw startupError(`${where}: ${first[0]}: ${first[1]}`);
 }
 
-function contentProblems({ model, vocabulary, budgets, graphs, queryTokenizer }: DraftManifest): Problem[] {
-  const problems: Problem[] = [];
+function contentProblems(draft: DraftManifest): Problem[] {
+  const { model, vocabulary, budgets, graphs, queryTokenizer } = draft;
+  const problems: Problem[] = [...precisionProblems(draft)];
   if (graphs.queryTower === null && queryTokenizer !== undefined) {
     problems.push(['queryTokenizer', 'stands only beside graphs.queryTower']);
   }
@@ -161,6 +180,18 @@ function contentProblems({ model, vocabulary, budgets, graphs, queryTokenizer }:
   return problems;
 }
 
+function precisionProblems({ model, graphs, precisions }: DraftManifest): Problem[] {
+  if (precisions === undefined) return [];
+  const serving = precisions[model.precision];
+  if (serving === undefined) return [[`precisions.${model.precision}`, 'is missing: model.precision names it']];
+  return (Object.keys(graphs) as (keyof typeof graphs)[])
+    .filter((graph) => serving.graphs[graph] !== graphs[graph])
+    .map((graph) => [
+      `precisions.${model.precision}.graphs.${graph}`,
+      `is ${JSON.stringify(serving.graphs[graph])}, while graphs.${graph}, which serves, is ${JSON.stringify(graphs[graph])}`,
+    ]);
+}
+
 function indexProblems({ index, items }: Manifest): Problem[] {
   const indexed = index.shards.reduce((sum, s) => sum + s.items, 0);
   if (indexed === items.count) return [];
@@ -168,14 +199,15 @@ function indexProblems({ index, items }: Manifest): Problem[] {
 }
 
 function fileProblems(manifest: Manifest): Problem[] {
-  const { files, graphs, items, index, model } = manifest;
+  const { files, graphs, precisions = {}, items, index, model } = manifest;
   const problems = repeated(
     'files',
     files.map((f) => f.path),
   );
   const listed = new Map(files.map((f) => [f.path, f]));
   const named: (readonly [string, string | null])[] = [
-    ...Object.entries(graphs).map(([graph, file]) => [`graphs.${graph}`, file] as const),
+    ...graphFiles('graphs', graphs),
+    ...Object.entries(precisions).flatMap(([name, { graphs }]) => graphFiles(`precisions.${name}.graphs`, graphs)),
     ['items.table', items.table],
     ['items.metadata', items.metadata],
     ['items.popular', items.popular],
@@ -193,6 +225,10 @@ function fileProblems(manifest: Manifest): Problem[] {
     ]);
   }
   return problems;
+}
+
+function graphFiles(field: string, graphs: Manifest['graphs']) {
+  return Object.entries(graphs).map(([graph, file]) => [`${field}.${graph}`, file] as const);
 }
 
 function repeated(field: string, names: readonly string[]): Problem[] {

@@ -56,6 +56,7 @@ const ITEMS = [
   { id: 'b', title: 'B', attributes: { topic: 'sport', tags: [] } },
   { id: 'c', title: 'C', attributes: {} },
 ];
+const thirtyTwo = () => Array.from({ length: 32 }, (_, i) => ({ name: `a${i}`, negative: i > 20, utilityWeight: i }));
 const gzipLines = (lines: readonly object[]) => gzipSync(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
 
 let root: string;
@@ -123,7 +124,7 @@ describe('a release', () => {
     expect(vocabulary.actions.index('hide')).toBe(1);
     expect(vocabulary.actions.index('any')).toBeUndefined();
     expect([...vocabulary.utilityWeights]).toEqual([1, -2]);
-    expect(vocabulary.budgets('related')).toEqual([{ outcome: 'click', share: 0.5 }]);
+    expect(vocabulary.budgets('related')).toEqual([{ outcome: 'click', share: 0.5, offsetMs: 0 }]);
     expect(vocabulary.budgets('toString')).toEqual([]);
     expect(() => vocabulary.surfaces.require('shop', 'surface')).toThrow(
       'surface: "shop" is not one of the release\'s surfaces: home, related',
@@ -138,6 +139,30 @@ describe('a release', () => {
     expect(await idOf(Object.fromEntries(Object.entries(DRAFT).reverse()))).toBe(id);
     expect(await idOf({ ...DRAFT, tokens: { ...DRAFT.tokens, deltaScale: 21 } })).not.toBe(id);
     expect(await idOf({ ...DRAFT, metrics: {} })).not.toBe(id);
+  });
+
+  test('says its precisions, its training and how far ahead it looks; other manifests need not', async () => {
+    const int8 = { ...DRAFT.graphs, rank: 'graphs/int8/rank.onnx' };
+    const draft = {
+      ...DRAFT,
+      model: { ...DRAFT.model, precision: 'int8' },
+      vocabulary: { actions: thirtyTwo(), surfaces: ['home'], requestFeatures: ['age', 'hour'] },
+      budgets: { home: [{ outcome: 'any', share: 1, offsetMs: 14_400_000 }] },
+      graphs: int8,
+      precisions: {
+        fp32: { graphs: DRAFT.graphs, cost: null, speed: { rankMs: 2 } },
+        int8: { graphs: int8, cost: { maxProbabilityDifference: 0.01 }, 'of a later version': 1 },
+      },
+      training: { seed: 1, dataset: { name: 'logs' } },
+    };
+    const files = { 'graphs/int8/rank.onnx': 'rank', 'items/popular.json': JSON.stringify({ home: ['a'] }) };
+    const directory = await writeDraft(files, draft);
+    await finishRelease(await loadDraft(directory), INDEX);
+    const { manifest, vocabulary } = await loadRelease(directory);
+    expect(manifest).toMatchObject({ precisions: draft.precisions, training: draft.training, graphs: int8 });
+    expect(vocabulary.budgets('home')).toEqual([{ outcome: 'any', share: 1, offsetMs: 14_400_000 }]);
+    expect(vocabulary.actions.size).toBe(32);
+    expect(vocabulary.requestFeatures.names).toEqual(['age', 'hour']);
   });
 
   test('ends the same when finishing is repeated after a crash before the draft was removed', async () => {
@@ -217,6 +242,28 @@ describe('a damaged release is refused by a sentence that names', () => {
         'vocabulary.surfaces: "home"',
       ],
     ];
+    const fp32 = { graphs: DRAFT.graphs, cost: null };
+    const precisionCases: [object, string][] = [
+      [{ int8: fp32 }, 'precisions.fp32: is missing: model.precision names it'],
+      [{ fp32, bf16: fp32 }, 'precisions: Unrecognized key: "bf16"'],
+      [{ fp32: { graphs: DRAFT.graphs } }, 'precisions.fp32.cost: '],
+      [
+        { fp32, int8: { cost: null, graphs: { ...DRAFT.graphs, rank: 'graphs/none.onnx' } } },
+        'precisions.int8.graphs.rank: "graphs/none.onnx" is not among files',
+      ],
+      [
+        { fp32: { cost: null, graphs: { ...DRAFT.graphs, rank: 'graphs/encode.onnx' } } },
+        'precisions.fp32.graphs.rank: is "graphs/encode.onnx", while graphs.rank, which serves, is "graphs/rank.onnx"',
+      ],
+    ];
+    for (const [precisions, sentence] of precisionCases) cases.push([(m) => ({ ...m, precisions }), sentence]);
+    const ahead = (offsetMs: number) => ({ ...DRAFT.budgets, home: [{ outcome: 'any', share: 1, offsetMs }] });
+    for (const offsetMs of [-1, 0.5, 367 * 86_400_000]) {
+      cases.push([(m) => ({ ...m, budgets: ahead(offsetMs) }), 'budgets.home[0].offsetMs: ']);
+    }
+    const many = { ...DRAFT.vocabulary, actions: [...thirtyTwo(), DRAFT.vocabulary.actions[1]] };
+    cases.push([(m) => ({ ...m, vocabulary: many }), 'vocabulary.actions: ']);
+    cases.push([(m) => ({ ...m, budgets: { home: Array(33).fill({ outcome: 'any', share: 1 }) } }), 'budgets.home: ']);
     for (const path of ['../secret', '/etc/passwd', 'items/../../x', 'a//b', './x', 'a/.', 'a\\..\\b', '']) {
       cases.push([(m) => ({ ...m, items: { ...DRAFT.items, table: path } }), 'items.table: must be a plain path']);
       const file = { path, bytes: 1, sha256: '0'.repeat(64) };

@@ -1,7 +1,11 @@
 /** What the rows need of a release's manifest (docs/release.md). */
 export interface TokenManifest {
   readonly model: { readonly itemDimension: number };
-  readonly vocabulary: { readonly actions: readonly { readonly name: string }[]; readonly surfaces: readonly string[] };
+  readonly vocabulary: {
+    readonly actions: readonly { readonly name: string }[];
+    readonly surfaces: readonly string[];
+    readonly requestFeatures: readonly string[];
+  };
   readonly tokens: { readonly dailyPeriodsMs: readonly number[]; readonly deltaScale: number };
 }
 
@@ -24,6 +28,10 @@ export interface RowLayout {
   readonly timeColumn: number;
   /** One-hot: past action, past query, context, candidate. */
   readonly kindColumn: number;
+  /** R features of requests, by name, in the order of their columns. */
+  readonly requestFeatures: readonly string[];
+  /** R values, then R flags that say which were given: zeros but in context rows. */
+  readonly requestFeatureColumn: number;
   /** F: length of a row. */
   readonly features: number;
 }
@@ -42,6 +50,8 @@ export function rowLayout(manifest: TokenManifest): RowLayout {
   const surfaceColumn = maskColumn + 1;
   const timeColumn = surfaceColumn + surfaces;
   const kindColumn = timeColumn + 2 * periodsMs.length + 2;
+  const requestFeatures = manifest.vocabulary.requestFeatures;
+  const requestFeatureColumn = kindColumn + KINDS;
   return {
     itemDimension,
     actions,
@@ -53,6 +63,8 @@ export function rowLayout(manifest: TokenManifest): RowLayout {
     surfaceColumn,
     timeColumn,
     kindColumn,
-    features: kindColumn + KINDS,
+    requestFeatures,
+    requestFeatureColumn,
+    features: requestFeatureColumn + 2 * requestFeatures.length,
   };
 }

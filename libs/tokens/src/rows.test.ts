@@ -15,7 +15,11 @@ import {
 const DAY = 86_400_000;
 const layout = rowLayout({
   model: { itemDimension: 2 },
-  vocabulary: { actions: [{ name: 'click' }, { name: 'save' }, { name: 'hide' }], surfaces: ['home', 'related'] },
+  vocabulary: {
+    actions: [{ name: 'click' }, { name: 'save' }, { name: 'hide' }],
+    surfaces: ['home', 'related'],
+    requestFeatures: [],
+  },
   tokens: { dailyPeriodsMs: [DAY, 7 * DAY, 7_889_400_000], deltaScale: 20 },
 });
 const NOW = Date.UTC(2026, 10, 21, 6);
@@ -150,6 +154,30 @@ test('without embeddings and without history there is one row, with a time of da
   expect(row).toHaveLength(layout.features);
   expect([...row.subarray(0, 8)]).toEqual([0, 0, 0, 0, 0, 0, 0, 1]);
   expect([...row.subarray(14)]).toEqual([0, 0, 0, 0, 1, 0]);
+});
+
+test('features of the request stand at the end of its own rows, and in no other', () => {
+  const featured = rowLayout({
+    model: { itemDimension: 2 },
+    vocabulary: { actions: [{ name: 'click' }], surfaces: ['home'], requestFeatures: ['age', 'hour', 'toString'] },
+    tokens: { dailyPeriodsMs: [DAY], deltaScale: 20 },
+  });
+  expect(featured.features).toBe(2 + (1 + 1) + 1 + 4 + 4 + 2 * 3);
+  const end = featured.kindColumn + 4;
+  expect(featured.requestFeatureColumn).toBe(end);
+  const request = { surface: 0, nowMs: NOW, embeddings: Float32Array.of(1, 2, 3, 4) };
+  // In the release's order, as float32; what was not given is told from a 0.
+  const rows = contextRows(featured, { ...request, features: { hour: 0.1, age: 0, nothing: 5 } });
+  const [first, second] = [rows.subarray(0, featured.features), rows.subarray(featured.features)];
+  expect([...first.subarray(end)]).toEqual([0, Math.fround(0.1), 0, 1, 1, 0]);
+  expect(second.subarray(end)).toEqual(first.subarray(end));
+  expect(first.subarray(0, end)).toEqual(contextRows(featured, request).subarray(0, end));
+  expect([...contextRows(featured, request).subarray(end, featured.features)]).toEqual([0, 0, 0, 0, 0, 0]);
+  expect([...candidateRow(featured, request).subarray(end - 2)]).toEqual([0, 0, 0, 0, 0, 0]);
+  const past = new Float32Array(featured.features).fill(9);
+  const embedding = Float32Array.of(1, 2);
+  writePastRow(featured, past, 0, { embedding, query: false, actions: [0], surface: 0, timeMs: NOW });
+  expect([...past.subarray(end)]).toEqual([0, 0, 0, 0, 0, 0]);
 });
 
 test('the candidate row is masked and has no embedding', () => {

@@ -24,6 +24,13 @@ export interface RequestRow {
   readonly previousMs?: number | undefined;
 }
 
+export interface ContextRequest extends RequestRow {
+  /** [c, E]: one row for each related item or query; undefined = one row without an embedding. */
+  readonly embeddings?: Float32Array | undefined;
+  /** The release's features of requests by name, as far as they were given; names it does not know are nothing. */
+  readonly features?: Readonly<Record<string, number>> | undefined;
+}
+
 /**
  * Writes a past action or query as row `rowIndex` of `out` [rows, F], over whatever was there. A function of this one and the
  * token before it only.
@@ -41,23 +48,21 @@ export function writePastRow(layout: RowLayout, out: Float32Array, rowIndex: num
 }
 
 /**
- * The request's own rows.
- * @param request `embeddings` [c, E]: one row for each related item or query; undefined = one row without an embedding
+ * The request's own rows; each carries all of its features.
  * @returns [c, F]
  */
-export function contextRows(
-  layout: RowLayout,
-  request: RequestRow & { readonly embeddings?: Float32Array | undefined },
-): Float32Array {
+export function contextRows(layout: RowLayout, request: ContextRequest): Float32Array {
   const { itemDimension, features } = layout;
-  const count = request.embeddings === undefined ? 1 : request.embeddings.length / itemDimension;
+  const { embeddings } = request;
+  const count = embeddings === undefined ? 1 : embeddings.length / itemDimension;
   const out = new Float32Array(count * features);
   for (let row = 0; row < count; row++) {
     const start = row * features;
-    if (request.embeddings !== undefined) {
-      out.set(request.embeddings.subarray(row * itemDimension, (row + 1) * itemDimension), start);
+    if (embeddings !== undefined) {
+      out.set(embeddings.subarray(row * itemDimension, (row + 1) * itemDimension), start);
     }
     writeTail(layout, out, start, { surface: request.surface, time: requestTime(request), kind: KIND.context });
+    writeFeatures(layout, out, start, request.features ?? {});
   }
   return out;
 }
@@ -103,6 +108,22 @@ function writeTail(layout: RowLayout, out: Float32Array, start: number, { surfac
     out[column + 1] = 1;
   }
   out[start + layout.kindColumn + kind] = 1;
+}
+
+/** As they are: training folds what makes them comparable into the weights. One that was not given is not one of 0. */
+function writeFeatures(
+  layout: RowLayout,
+  out: Float32Array,
+  start: number,
+  features: Readonly<Record<string, number>>,
+): void {
+  const { requestFeatures, requestFeatureColumn } = layout;
+  requestFeatures.forEach((name, i) => {
+    if (!Object.hasOwn(features, name)) return;
+    const column = start + requestFeatureColumn + i;
+    out[column] = features[name] as number;
+    out[column + requestFeatures.length] = 1;
+  });
 }
 
 function logSeconds(layout: RowLayout, ms: number): number {

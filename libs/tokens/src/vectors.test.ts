@@ -26,6 +26,8 @@ interface VectorRequest {
   readonly nowMs: number;
   readonly relatedItem: string | null;
   readonly queryText: string | null;
+  /** Absent, as in a release that declares none = none were given. */
+  readonly features?: Readonly<Record<string, number>>;
   /** Zeros = none. */
   readonly contextEmbedding: readonly number[];
   readonly contextRow: readonly number[];
@@ -97,11 +99,11 @@ test.each(vectors.histories)('the past rows of training’s history "$name"', (h
 
 test.each(vectors.histories)('the request rows of training’s history "$name"', (history) => {
   const previousMs = history.lastTimeMs ?? undefined;
-  for (const { surface, nowMs, relatedItem, contextEmbedding, ...expected } of history.requests) {
+  for (const { surface, nowMs, relatedItem, contextEmbedding, features, ...expected } of history.requests) {
     const request = { surface: release.vocabulary.surfaces.index(surface)!, nowMs, previousMs };
     const embeddings = contextEmbedding.some((x) => x !== 0) ? Float32Array.from(contextEmbedding) : undefined;
     if (relatedItem !== null) expect(items.embedding(items.rowOf(relatedItem)!)).toEqual(embeddings);
-    expectClose(contextRows(layout, { ...request, embeddings }), expected.contextRow);
+    expectClose(contextRows(layout, { ...request, embeddings, features }), expected.contextRow);
     expectClose(candidateRow(layout, request), expected.candidateRow);
   }
 });

@@ -2,8 +2,8 @@ import type { RankRequest, RequestContext } from '@onepass/contracts';
 import { decodeEmbeddings } from '@onepass/embeddings';
 import { releaseMismatch } from '@onepass/errors';
 import type { KvReference } from '@onepass/kv';
-import { resolveUtilityWeights, Violations } from '@onepass/pages';
-import { candidateRow, contextRows, type RequestRow } from '@onepass/tokens';
+import { checkFeatures, resolveUtilityWeights, Violations } from '@onepass/pages';
+import { type ContextRequest, candidateRow, contextRows } from '@onepass/tokens';
 import type { ServedModel } from './served-model.js';
 
 /** A request to rank, checked and in the graph's own terms. */
@@ -52,8 +52,7 @@ export function decodeRank(request: RankRequest, served: ServedModel): RankAsk {
   };
 }
 
-interface ContextRow extends RequestRow {
-  readonly embeddings: Float32Array | undefined;
+interface ContextRow extends ContextRequest {
   readonly rows: number;
 }
 
@@ -69,6 +68,7 @@ function decodeContext(
   if (pastLength > 0 && context.previousMs === undefined) {
     violations.add('context.previous_ms', 'is required with a past: the time of its last action');
   }
+  checkFeatures('context.features', context.features, vocabulary.requestFeatures.names, violations);
   const given = violations.attempt(() =>
     decodeEmbeddings(context.embeddings, 'context.embeddings', layout.itemDimension),
   );
@@ -80,6 +80,7 @@ function decodeContext(
     nowMs,
     previousMs: context.previousMs === undefined ? undefined : Number(context.previousMs),
     embeddings: given && given.rows > 0 ? given.values : undefined,
+    features: context.features,
     rows: Math.max(1, given?.rows ?? 0),
   };
 }

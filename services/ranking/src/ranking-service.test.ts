@@ -28,7 +28,7 @@ const manifest = {
       { name: 'hide', negative: true, utilityWeight: -2 },
     ],
     surfaces: ['home', 'related'],
-    requestFeatures: [],
+    requestFeatures: ['hour', 'age'],
   },
   tokens: { dailyPeriodsMs: [86_400_000], deltaScale: 20 },
   budgets: {},
@@ -152,6 +152,21 @@ test.each([EmbeddingType.F16, EmbeddingType.I8] as const)('takes candidates of t
   expect(numbers(probabilities)[1]).toBeCloseTo(0, 2);
 });
 
+test('every context row carries the features of the request', async () => {
+  const embeddings = batch([
+    [5, 5],
+    [6, 6],
+  ]);
+  const asked = { ...context, embeddings, features: { age: 40 } };
+  await run({ kv: empty, context: asked, candidates: batch([[1, 2]]) });
+  const rows = seen.context!.data;
+  const { requestFeatureColumn } = served.layout;
+  for (const row of [rows.subarray(0, features), rows.subarray(features)]) {
+    expect([...row.subarray(requestFeatureColumn)]).toEqual([0, 40, 0, 1]);
+  }
+  expect([...seen.candidate_row!.data.subarray(-4)]).toEqual([0, 0, 0, 0]);
+});
+
 test('no candidates, no run', async () => {
   const answer = await run({ kv: empty });
   expect([answer.probabilities.length, answer.utilities.length]).toEqual([0, 0]);
@@ -208,6 +223,16 @@ test.each<[string, Ask, string]>([
   ['no kv', {}, 'kv: is required'],
   ['no context', { kv: empty, context: undefined }, 'context: is required'],
   ['an unknown surface', { context: { ...context, surface: 'moon' } }, 'context.surface: "moon" is not one of'],
+  [
+    'a feature that the release does not declare',
+    { context: { ...context, features: { mood: 1 } } },
+    'context.features["mood"]: is not a request feature',
+  ],
+  [
+    'a feature that is NaN',
+    { context: { ...context, features: { age: Number.NaN } } },
+    'context.features["age"]: must be a finite number',
+  ],
   ['no time', { context: { ...context, nowMs: 0n } }, 'context.now_ms: must be'],
   [
     'a past without the time of its last action',

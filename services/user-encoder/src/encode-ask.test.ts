@@ -77,6 +77,8 @@ test.each([
   ['context', { context: undefined }],
   ['context.now_ms', context({ nowMs: 0n })],
   ['context.now_ms', context({ nowMs: 2n ** 60n })],
+  ['context.features["mood"]', context({ features: { mood: 1 } })],
+  ['context.features["hour"]', context({ features: { hour: Number.POSITIVE_INFINITY } })],
   ['context.embeddings.values', context({ embeddings: embeddings(1, Number.NaN) })],
   ['context.embeddings.dimension', context({ embeddings: { ...embeddings(1, 2), dimension: 3 } })],
   ['context.embeddings', context({ embeddings: embeddings(1, 2, 3, 4, 5, 6) })],

@@ -1,6 +1,7 @@
 import type { EncodeRequest, Query, RequestContext } from '@onepass/contracts';
 import { decodeEmbeddings } from '@onepass/embeddings';
 import { invalidArgument, releaseMismatch, unimplemented } from '@onepass/errors';
+import { checkFeatures, Violations } from '@onepass/pages';
 import { QUERY_TEXT_BYTES } from '@onepass/release';
 import { type PersonKey, personKey } from '@onepass/routing';
 import type { ServedModel } from './served-model.js';
@@ -40,6 +41,9 @@ export function parseEncodeRequest(request: EncodeRequest, model: ServedModel): 
   const person = personKey(request.person);
   const { context } = request;
   if (context === undefined) throw invalidArgument('context', 'is required');
+  const violations = new Violations();
+  checkFeatures('context.features', context.features, model.layout.requestFeatures, violations);
+  violations.throwIfAny();
   const embeddings = contextEmbeddings(request, context, model);
   return {
     person,

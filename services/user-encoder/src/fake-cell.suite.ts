@@ -35,7 +35,7 @@ const TOKENIZER: QueryTokenizer = { buckets: 50, seed: 1, ngrams: [3], maxTokens
 export function fakeModel(window: number): ServedModel {
   const layout = rowLayout({
     model: { itemDimension: E },
-    vocabulary: { actions: ACTIONS.map((name) => ({ name })), surfaces: SURFACES },
+    vocabulary: { actions: ACTIONS.map((name) => ({ name })), surfaces: SURFACES, requestFeatures: ['hour'] },
     tokens: { dailyPeriodsMs: [86_400_000], deltaScale: 20 },
   });
   const indexIn = (names: readonly string[]) => (name: string) => {

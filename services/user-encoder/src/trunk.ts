@@ -97,11 +97,9 @@ export class Trunk {
       itemEmbedding: (row) => this.#model.embedding(row),
       queryEmbedding: (text) => past.texts.get(text)!,
     });
-    const { surface, nowMs, embeddings } = ask;
-    buffers.rows.set(
-      contextRows(layout, { surface, nowMs, previousMs: past.lastMs, embeddings }),
-      fresh * layout.features,
-    );
+    const { surface, nowMs, embeddings, context } = ask;
+    const request = { surface, nowMs, previousMs: past.lastMs, embeddings, features: context.features };
+    buffers.rows.set(contextRows(layout, request), fresh * layout.features);
     for (let row = 0; row < rows; row++) buffers.positions[row] = past.length + row;
     const inputs: Record<string, Tensor> = {
       rows: { data: buffers.rows, shape: [rows, layout.features] },

@@ -94,6 +94,23 @@ test('appending gives the queries of a full pass', async () => {
   expect((await encode(one, who)).queries).toEqual((await encode(other, who)).queries);
 });
 
+test('features of the request change its queries and nothing of the history', async () => {
+  const cell = await newCell();
+  const who = person(1);
+  await cell.append(who, action('e1', 'i1'), action('e2', 'i2'));
+  const withFeatures = (features: Record<string, number>) => {
+    const { context } = ask(who);
+    return cell.encoder.encode(ask(who, { context: { ...context, features } }), call());
+  };
+  const plain = await encode(cell, who);
+  const [eight, zero] = [await withFeatures({ hour: 8 }), await withFeatures({ hour: 0 })];
+  expect(eight.queries).not.toEqual(plain.queries);
+  expect(zero.queries).not.toEqual(plain.queries);
+  expect(eight).toMatchObject({ source: KvSource.SLOT, encodedTokens: 0 });
+  expect(cell.readKv(eight.reference)).toEqual(await cell.expectedKv(who, 2));
+  expect((await encode(cell, who)).queries).toEqual(plain.queries);
+});
+
 test('queries of the history are tokens: all new texts go through the tower in one run', async () => {
   const cell = await newCell();
   const who = person(1);

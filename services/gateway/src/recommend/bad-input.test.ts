@@ -85,6 +85,20 @@ const cases: [name: string, request: object, message: string | RegExp][] = [
   ['long text', byText('é'.repeat(513)), 'search.text: is 1026 bytes long, the limit is 1024'],
   ['text on home', { ...byText('boats'), surface: 'home' }, /^search: does not belong to a page of the surface "home"/],
   ['unknown feature', { features: { mood: 1 } }, 'features["mood"]: is not a request feature of the release'],
+  [
+    'feature beyond a row',
+    { features: { hour: 1e39 } },
+    /^features\["hour"\]: must be a number from -1000000000000000 to/,
+  ],
+  [
+    'wrong feature on the score-only path',
+    {
+      mode: Mode.SCORE_ONLY,
+      externalCandidates: [{ itemId: itemId(1) }],
+      features: { hour: Number.POSITIVE_INFINITY },
+    },
+    'features["hour"]: must be a finite number',
+  ],
   ['NaN feature', { features: { hour: Number.NaN } }, 'features["hour"]: must be a finite number'],
   [
     'unknown attribute',

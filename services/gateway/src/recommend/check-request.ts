@@ -3,11 +3,11 @@ import { Mode, type RecommendRequest, type ServerCall, View } from '@onepass/con
 import { unimplemented } from '@onepass/errors';
 import {
   checkDiversity,
+  checkFeatures,
   NOTHING_RECENT,
   openPageToken,
   type PageProgress,
   type PageTokenScope,
-  quoted,
   resolveBudgets,
   resolveUtilityWeights,
   Violations,
@@ -44,7 +44,7 @@ export function checkRequest(request: RecommendRequest, { release, pageTokenKey,
   const key = violations.attempt(() => personKey(request.person));
   violations.word('surface', request.surface, release.vocabulary.surfaces.names);
   const context = checkContext(request, release, violations);
-  checkFeatures(request.features, release, violations);
+  checkFeatures('features', request.features, release.vocabulary.requestFeatures.names, violations);
   const { mode, view } = checkMode(request, violations);
   const { pageSize, candidates } = checkSizes(request, mode, release, violations);
   checkFilters(request.filters, release.attributes, violations);
@@ -94,19 +94,6 @@ export function checkRequest(request: RecommendRequest, { release, pageTokenKey,
   };
 }
 
-function checkFeatures(
-  features: Readonly<Record<string, number>>,
-  release: ServedRelease,
-  violations: Violations,
-): void {
-  for (const [name, value] of Object.entries(features)) {
-    const field = `features[${quoted(name)}]`;
-    if (release.vocabulary.requestFeatures.index(name) === undefined) {
-      violations.add(field, 'is not a request feature of the release');
-    } else if (!Number.isFinite(value)) violations.add(field, 'must be a finite number');
-  }
-}
-
 function checkMode(request: RecommendRequest, violations: Violations): { mode: Mode; view: View } {
   if (Mode[request.mode] === undefined) violations.add('mode', `${request.mode} is not a mode`);
   if (View[request.view] === undefined) violations.add('view', `${request.view} is not a view`);
@@ -151,7 +138,7 @@ function budgetsOf(request: RecommendRequest, release: ServedRelease, violations
     share: b.share,
     offsetMs: Number(b.offsetMs),
   }));
-  const defaults = release.vocabulary.budgets(request.surface).map((budget) => ({ ...budget, offsetMs: 0 }));
+  const defaults = release.vocabulary.budgets(request.surface);
   return resolveBudgets(requested.length > 0 ? requested : defaults, release.vocabulary.outcomes.names, violations);
 }
 

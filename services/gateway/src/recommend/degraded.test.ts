@@ -153,8 +153,10 @@ test('a KV miss: encode and rank once more, then retrieval order', async () => {
       throw kvMiss('the slot was reused');
     }
   };
-  const page = await home();
+  const page = await home({ features: { hour: 8 } });
   expect([idsOf(page), page.degraded]).toEqual([ids(99, 98, 97), []]);
+  const features = [mesh.encoder, mesh.ranking].map(({ requests }) => requests.map((r) => r.context?.features));
+  expect(features).toEqual(Array(2).fill([{ hour: 8 }, { hour: 8 }]));
   expect(page.stages.map((s) => s.stage)).toEqual(['encode', 'retrieve', 'rank', 'encode', 'rank', 'page']);
   mesh.ranking.fail(kvMiss('the slot was reused'));
   mesh.encoder.requests.length = 0;

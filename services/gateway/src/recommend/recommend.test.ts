@@ -47,13 +47,16 @@ test('a home page: one encode, one search, one rank, best utility first', async 
   expect(mesh.encoder.last).toMatchObject({
     releaseId: RELEASE_ID,
     context: { surface: 'home', features: { hour: 8 } },
-    queries: [{ outcome: 'click' }, { outcome: 'any' }],
+    queries: [
+      { outcome: 'click', offsetMs: 0n },
+      { outcome: 'any', offsetMs: 3_600_000n },
+    ],
   });
   expect(mesh.retrieval.last).toMatchObject({ limit: 200, popularSurface: '', excludedItemIds: ids(97) });
   expect([...excludedBy(mesh.retrieval.last as retrieval.SearchRequest)].sort()).toEqual(ids(97, 99));
   expect(mesh.ranking.last).toMatchObject({
     kv: { length: 1 },
-    context: { previousMs: 5n },
+    context: { previousMs: 5n, features: { hour: 8 } },
     kvSource: KvSource.APPEND,
   });
 });
@@ -152,6 +155,7 @@ test('score only: the external candidates, all of them, seen or not, nothing ret
   const page = await home({
     mode: Mode.SCORE_ONLY,
     pageSize: 1,
+    features: { hour: 8 },
     externalCandidates: [
       { itemId: itemId(5), source: 'ads' },
       { itemId: 'mine', embedding: embedding(0.5, 0, 0.25, 0) },
@@ -162,6 +166,7 @@ test('score only: the external candidates, all of them, seen or not, nothing ret
   });
   expect(idsOf(page)).toEqual([itemId(60), 'mine', itemId(5)]);
   expect(mesh.encoder.last.queries).toEqual([]);
+  expect(mesh.ranking.last.context?.features).toEqual({ hour: 8 });
   expect(page.items.map((item) => item.sources[0]?.name)).toEqual(['external', 'external', 'ads']);
   expect(page.items[1]?.probabilities).toEqual([0.5, 0.25]);
   expect(page.nextPageToken).toBe('');

@@ -43,8 +43,8 @@ const actions = [
 ];
 const vocabulary = { actions, surfaces: ['home', 'search', 'related'], requestFeatures: ['hour'] };
 const half = [
-  { outcome: 'click', share: 0.5 },
-  { outcome: 'any', share: 0.5 },
+  { outcome: 'click', share: 0.5, offsetMs: 0 },
+  { outcome: 'any', share: 0.5, offsetMs: 3_600_000 },
 ];
 
 /** Popular items of every surface: the last ones first. */

@@ -1,0 +1,30 @@
+"""Upstream embeddings for items that come without any: what they are, and what people did with them before validation."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .behaviour import BEHAVIOUR, Buckets, behaviour_embeddings
+from .content import CONTENT, content_embeddings
+from .dataset import FLOAT, Vocabulary
+
+EMBEDDINGS = "content+behaviour"
+"""What `embeddings` of a dataset.json says to ask for them."""
+UPSTREAM = CONTENT + BEHAVIOUR
+
+
+def item_embeddings(
+    titles: Sequence[str],
+    attributes: Sequence[dict[str, str | list[str] | float]],
+    buckets: Buckets,
+    vocabulary: Vocabulary,
+    validation_ms: int,
+) -> tuple[FLOAT, int]:
+    """[N, UPSTREAM] embeddings and their number of content columns, the leading ones.
+
+    `buckets` gives all buckets anew each time, one in memory at a time (`Dataset.each_bucket`); it is called six times. Nothing
+    at or after `validation_ms` changes anything.
+    """
+    content = content_embeddings(titles, attributes)
+    behaviour = behaviour_embeddings(buckets, len(titles), vocabulary, validation_ms)
+    return np.concatenate([content, behaviour], axis=1), CONTENT

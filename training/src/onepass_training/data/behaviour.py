@@ -84,7 +84,6 @@ def _directions(buckets: Buckets, vocabulary: Vocabulary, before_ms: int, liked:
     items, width = len(liked), min(wanted + SPARE, len(liked))
     item_weight = torch.from_numpy((liked + liked.mean() + 1e-12) ** -0.5).float()
     basis = torch.linalg.qr(torch.randn(items, width, generator=torch.Generator().manual_seed(SEED)))[0]
-    values = torch.ones(width)
     for _ in range(PASSES):
         image = torch.zeros(items, width)
         for bucket in buckets():
@@ -92,7 +91,8 @@ def _directions(buckets: Buckets, vocabulary: Vocabulary, before_ms: int, liked:
         basis, triangle = torch.linalg.qr(image)
     left, values, _ = torch.linalg.svd(triangle)
     # The first direction only says how popular an item is, which has a column of its own.
-    found = (basis @ left)[:, 1 : 1 + wanted] * values[1 : 1 + wanted].clamp(min=0).sqrt() * item_weight[:, None]
+    # Times the squares of A's singular values, near items are those whose whole neighbourhoods agree: noise counts little.
+    found = (basis @ left)[:, 1 : 1 + wanted] * values[1 : 1 + wanted] * item_weight[:, None]
     length = torch.linalg.vector_norm(found, dim=1, keepdim=True)
     known = torch.from_numpy(liked / (liked + TRUST)).float()[:, None]
     found = torch.where(length > 1e-12, found / length.clamp(min=1e-12) * known, 0)
@@ -112,5 +112,6 @@ def _square_times(pairs: tuple[INT, INT], item_weight: Tensor, basis: Tensor) ->
     count = np.bincount(people).astype(np.float32)
     weight = (count + np.float32(count[count > 0].mean())) ** -0.5
     entries = torch.from_numpy(weight[people]) * item_weight[torch.from_numpy(items)]
-    matrix = torch.sparse_coo_tensor(torch.from_numpy(np.stack(pairs)), entries, (len(count), len(item_weight)))
+    shape = (len(count), len(item_weight))
+    matrix = torch.sparse_coo_tensor(torch.from_numpy(np.stack(pairs)), entries, shape, check_invariants=False)
     return torch.sparse.mm(matrix.t(), torch.sparse.mm(matrix, basis))

@@ -28,10 +28,14 @@ const keyOf = (id: string) => personKey(user(id)) as string;
 let mesh: Mesh;
 let onepass: OnepassClient;
 let slates = 0;
+/** Of requests, as far as the release declares any. */
+let features: Record<string, number> = {};
 beforeAll(async () => {
   mesh = await Mesh.prepare({ releaseDir: SMOKE_RELEASE, port: undefined, dataDir, overrides });
   await mesh.start();
   onepass = connect(mesh.address('gateway'), { tls: mesh.tls });
+  const { requestFeatures } = await onepass.describe({});
+  features = Object.fromEntries(requestFeatures.map((name, i) => [name, i + 0.25]));
 });
 afterAll(async () => {
   onepass.close();
@@ -70,7 +74,7 @@ async function live(): Promise<void> {
   await log(ada, '', { eventId: 'e2', operation: Operation.RETRACT, actions: [] });
   sources.push((await page(ada)).kvSource);
   await log(ada, '', { queryText: QUERY });
-  const last = await page(ada, { utilityWeights: { save: 7 } });
+  const last = await page(ada, { utilityWeights: { save: 7 }, features });
   await onepass.logSlate({
     person: ada,
     slateId: last.slateId,
@@ -106,6 +110,7 @@ async function live(): Promise<void> {
     slateId: 'theirs',
     surface: 'home',
     foreign: true,
+    features: { mood: -0.1, hour: 8 },
     items: [{ itemId: ids[1]!, position: 3, visible: true, actions: ['hide'] }],
   });
   slates++;
@@ -164,6 +169,7 @@ test('an export holds every event and every slate as it was served, with what be
   const slateRows = await rowsOf<SlateRow>('slates.parquet');
   const adaSlates = await slateRows.of(keyOf(ADA));
   expect(adaSlates.map((slate) => Number(slate.history_sequence))).toEqual([0, 6, 6, 7, 8, 9]);
+  expect(adaSlates.map((slate) => slate.features ?? {})).toEqual([{}, {}, {}, {}, {}, features]);
   expect(adaSlates[3]).toMatchObject({ surface: 'related', release_id: releaseId, foreign: false, degraded: [] });
   expect(adaSlates[3]?.related_item_ids).toHaveLength(2);
   expect(adaSlates[5]?.items.map(({ visible, actions }) => [visible, actions])).toEqual([
@@ -173,6 +179,7 @@ test('an export holds every event and every slate as it was served, with what be
   ]);
   const [foreign] = (await slateRows.of(keyOf('cat'))).filter((slate) => slate.foreign);
   expect(foreign).toMatchObject({ slate_id: 'theirs', release_id: '', history_sequence: 2n, actions: [] });
+  expect(foreign?.features).toEqual({ mood: -0.1, hour: 8 });
   expect(foreign?.items).toMatchObject([{ position: 3n, visible: true, actions: ['hide'], probabilities: [] }]);
   const [search] = (await slateRows.of(keyOf('cat'))).filter((slate) => slate.surface === 'search');
   expect(search?.query_embedding).toHaveLength((await onepass.describe({})).limits!.itemDimension);

@@ -26,6 +26,7 @@ export async function askAgain(
     ...(person && { person }),
     surface: slate.surface,
     ...contextOf(slate),
+    features: { ...slate.features },
     mode: Mode.SCORE_ONLY,
     view: View.SCORES,
     externalCandidates: slate.items.map(({ item_id }) => ({ itemId: item_id })),

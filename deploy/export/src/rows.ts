@@ -36,6 +36,7 @@ export function slateRow(slate: LoggedSlate): SlateRow {
     related_item_ids: slate.relatedItemIds,
     query_text: slate.queryText,
     query_embedding: slate.queryEmbedding && Array.from(slate.queryEmbedding),
+    features: Object.keys(slate.features).length === 0 ? undefined : slate.features,
     actions: slate.actions,
     items: slate.items.map(({ itemId, position, utility, probabilities }) => {
       const outcome = outcomes.get(`${position}/${itemId}`);

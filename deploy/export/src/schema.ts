@@ -40,6 +40,8 @@ export interface SlateRow {
   readonly related_item_ids: readonly string[];
   readonly query_text: string | undefined;
   readonly query_embedding: readonly number[] | undefined;
+  /** Undefined: none were given, or the export is of a version that had no such column. */
+  readonly features: Readonly<Record<string, number>> | undefined;
   readonly actions: readonly string[];
   readonly items: readonly SlateItemRow[];
 }
@@ -66,6 +68,12 @@ const list = (name: string, element: SchemaElement[], presence: Presence = 'REQU
   { name, converted_type: 'LIST', repetition_type: presence, num_children: 1 },
   { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
   ...element,
+];
+const map = (name: string, value: SchemaElement[], presence: Presence = 'REQUIRED'): SchemaElement[] => [
+  { name, converted_type: 'MAP', repetition_type: presence, num_children: 1 },
+  { name: 'key_value', repetition_type: 'REPEATED', num_children: 2 },
+  ...text('key'),
+  ...value,
 ];
 const struct = (name: string, fields: SchemaElement[][]): SchemaElement[] => [
   { name, repetition_type: 'REQUIRED', num_children: fields.length },
@@ -113,6 +121,7 @@ export const SLATES: Table = table(2_000, [
   list('related_item_ids', text('element')),
   text('query_text', 'OPTIONAL'),
   list('query_embedding', leaf('element', 'FLOAT'), 'OPTIONAL'),
+  map('features', leaf('value', 'DOUBLE'), 'OPTIONAL'),
   list('actions', text('element')),
   list(
     'items',

@@ -69,6 +69,11 @@ export class Reader {
     return this.#bytes.readFloatBE(this.#at - 4);
   }
 
+  double(): number {
+    this.#at += 8;
+    return this.#bytes.readDoubleBE(this.#at - 8);
+  }
+
   hash(): bigint {
     this.#at += 8;
     return this.#bytes.readBigUInt64BE(this.#at - 8);

@@ -27,7 +27,7 @@ function search(eventId: string, queryText: string): NewEvent {
 }
 
 function slate(person: string, slateId: string, queryText: string): Slate {
-  const about = { relatedItemIds: [], queryText, queryEmbedding: undefined };
+  const about = { relatedItemIds: [], queryText, queryEmbedding: undefined, features: {} };
   const made = { historySequence: 1, historyHash: 1n, releaseId: 'r', foreign: false, actions: [], degraded: [] };
   // Too large for a page of LMDB's beside others.
   const items = Array.from({ length: 100 }, (_, i) => ({

@@ -2,7 +2,7 @@ import { byteBytes, checkedPerson, idHash, numberBytes, Reader, textBytes } from
 import type { LoggedSlate, Slate, SlateItem, SlateOutcome } from './slates.js';
 
 // A slate's value begins with its time. Whose it is and what became of it lie beside it: a slate's bytes never change.
-const HAS = { foreign: 1, query: 2, embedding: 4 } as const;
+const HAS = { foreign: 1, query: 2, embedding: 4, features: 8 } as const;
 
 /**
  * Whose slates lie together: a person's, or of nobody's in particular those whose ids' hashes share their first byte, so that
@@ -20,10 +20,12 @@ export function ownerPerson(owner: string): string | undefined {
 /** @throws TypeError when an item has not one probability per action */
 export function encodeSlate(slate: Slate): Buffer {
   const { foreign, queryText, queryEmbedding, actions } = slate;
+  const features = Object.entries(slate.features);
   const has =
     (foreign ? HAS.foreign : 0) |
     (queryText === undefined ? 0 : HAS.query) |
-    (queryEmbedding === undefined ? 0 : HAS.embedding);
+    (queryEmbedding === undefined ? 0 : HAS.embedding) |
+    (features.length === 0 ? 0 : HAS.features);
   return Buffer.concat([
     numberBytes(slate.timeMs),
     byteBytes(has),
@@ -39,6 +41,9 @@ export function encodeSlate(slate: Slate): Buffer {
     ...listBytes(slate.degraded),
     numberBytes(slate.items.length),
     ...slate.items.flatMap((item) => itemBytes(item, actions.length)),
+    // Last, where readers from before there were any do not look.
+    ...(features.length === 0 ? [] : [numberBytes(features.length)]),
+    ...features.flatMap(([name, value]) => [textBytes(name), doubleBytes(value)]),
   ]);
 }
 
@@ -76,6 +81,7 @@ export function decodeSlate(owner: string, bytes: Buffer, outcomes: Buffer | und
     utility: reader.float(),
     probabilities: actions.map(() => reader.float()),
   }));
+  const features = has & HAS.features ? readFeatures(reader) : {};
   return {
     slateId,
     person: ownerPerson(owner),
@@ -88,6 +94,7 @@ export function decodeSlate(owner: string, bytes: Buffer, outcomes: Buffer | und
     relatedItemIds,
     queryText,
     queryEmbedding,
+    features,
     actions,
     degraded,
     items,
@@ -136,6 +143,17 @@ function floatBytes(values: ArrayLike<number>): Buffer {
   const bytes = Buffer.allocUnsafe(4 * values.length);
   for (let i = 0; i < values.length; i++) bytes.writeFloatBE(values[i]!, 4 * i);
   return bytes;
+}
+
+function doubleBytes(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(8);
+  bytes.writeDoubleBE(value);
+  return bytes;
+}
+
+function readFeatures(reader: Reader): Record<string, number> {
+  const entries = Array.from({ length: reader.number() }, () => [reader.text(), reader.double()] as const);
+  return Object.fromEntries(entries);
 }
 
 function listBytes(texts: readonly string[]): Buffer[] {

@@ -23,6 +23,7 @@ function slate(person: string | undefined, slateId: string, more: Partial<Slate>
     relatedItemIds: [],
     queryText: undefined,
     queryEmbedding: undefined,
+    features: {},
     actions: ['click', 'save'],
     degraded: [],
     items: [{ itemId: 'a', position: 0, utility: 0.5, probabilities: [0.25, 0.125] }],
@@ -62,6 +63,7 @@ const anySlate = fc.array(text, { maxLength: 8 }).chain((actions) =>
       fc.array(float, { maxLength: 64 }).map((values) => Float32Array.from(values)),
       { nil: undefined },
     ),
+    features: fc.dictionary(text, fc.double({ noNaN: true }), { maxKeys: 4 }),
     actions: fc.constant(actions),
     degraded: fc.array(text, { maxLength: 3 }),
     items: fc.array(

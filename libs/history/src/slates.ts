@@ -18,6 +18,8 @@ export interface Slate {
   readonly queryText: string | undefined;
   /** float32, in the release's item space. */
   readonly queryEmbedding: Float32Array | undefined;
+  /** The request's, by name. */
+  readonly features: Readonly<Record<string, number>>;
   /** The actions that `probabilities` are in the order of; empty for a page without ranking. */
   readonly actions: readonly string[];
   /** Names of the contract's Degraded.Reason, such as ENCODER: what was skipped or replaced when the page was made. */

@@ -1,11 +1,12 @@
 import type { LogSlateRequest } from '@onepass/contracts';
 import { eventTime } from '@onepass/history';
-import { Violations } from '@onepass/pages';
+import { checkFeatures, Violations } from '@onepass/pages';
 import { type PersonKey, personKey } from '@onepass/routing';
 import type { ServedRelease } from '../served-release.js';
 
 const ITEMS = 1_000;
 const ACTIONS = 16;
+const FEATURES = 256;
 
 export interface CheckedSlate {
   /** Undefined for nobody in particular. */
@@ -27,8 +28,18 @@ export function checkSlate(request: LogSlateRequest, { vocabulary }: ServedRelea
   if ('refused' in time) violations.add('time_ms', time.refused.replace('time_ms ', ''));
   violations.count('items', request.items.length, { minimum: 1, maximum: ITEMS });
   if (request.items.length <= ITEMS) checkItems(request, violations);
+  checkSlateFeatures(request, violations);
   violations.throwIfAny();
   return { person, timeMs: 'timeMs' in time ? time.timeMs : nowMs };
+}
+
+/** As with actions: a later release may know names that this one does not. */
+function checkSlateFeatures({ features, foreign }: LogSlateRequest, violations: Violations): void {
+  const count = Object.keys(features).length;
+  if (count > 0 && !foreign)
+    violations.add('features', 'are known of what was served: only a foreign slate brings them');
+  violations.count('features', count, { minimum: 0, maximum: FEATURES });
+  if (count <= FEATURES) checkFeatures('features', features, undefined, violations);
 }
 
 function checkItems({ items, foreign }: LogSlateRequest, violations: Violations): void {

@@ -65,6 +65,7 @@ function foreignSlate(request: LogSlateRequest, { person, timeMs }: CheckedSlate
     relatedItemIds: [],
     queryText: undefined,
     queryEmbedding: undefined,
+    features: request.features,
     actions: [],
     degraded: [],
     items: request.items.map(({ itemId, position }) => ({ itemId, position, utility: 0, probabilities: [] })),

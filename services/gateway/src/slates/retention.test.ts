@@ -11,7 +11,8 @@ const DAY_MS = 86_400_000;
 const ADA = 'a'.repeat(32);
 
 function slate(slateId: string, timeMs: number): Slate {
-  const made = { releaseId: 'r', foreign: false, relatedItemIds: [], queryText: undefined, queryEmbedding: undefined };
+  const about = { relatedItemIds: [], queryText: undefined, queryEmbedding: undefined, features: {} };
+  const made = { releaseId: 'r', foreign: false, ...about };
   const history = { historySequence: 0, historyHash: 0n };
   return { slateId, person: ADA, surface: 'home', timeMs, ...history, ...made, actions: [], degraded: [], items: [] };
 }

@@ -25,6 +25,7 @@ export function servedSlate(run: Run, { slateId, items }: Page, results: StageRe
     relatedItemIds: plan.relatedItemIds,
     queryText: plan.queryText,
     queryEmbedding: rows === 0 ? undefined : values,
+    features: plan.features,
     actions: ranked?.actions ?? [],
     degraded: run.degraded.map(({ reason }) => Degraded_Reason[reason]),
     items: (items ?? []).map(({ itemId = '', position = 0, utility = 0 }) => {

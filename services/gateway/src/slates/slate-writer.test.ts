@@ -42,7 +42,8 @@ const outcome = (name: string) => measurements.snapshot()[`onepass.slates{onepas
 const pending = () => measurements.snapshot()['onepass.slates.pending'];
 
 function slate(slateId: string, person: string): Slate {
-  const made = { releaseId: 'r', foreign: false, relatedItemIds: [], queryText: undefined, queryEmbedding: undefined };
+  const about = { relatedItemIds: [], queryText: undefined, queryEmbedding: undefined, features: {} };
+  const made = { releaseId: 'r', foreign: false, ...about };
   const history = { historySequence: 0, historyHash: 0n };
   return { slateId, person, surface: 'home', timeMs: 1, ...history, ...made, actions: [], degraded: [], items: [] };
 }

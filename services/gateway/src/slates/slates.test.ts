@@ -33,7 +33,7 @@ async function recorded(): Promise<LoggedSlate[]> {
 }
 
 test('a served page is recorded with all its numbers, whatever the view shows', async () => {
-  const page = await home({ view: View.BASIC });
+  const page = await home({ view: View.BASIC, features: { hour: 8.1 } });
   const [slate] = await recorded();
   expect(slate).toMatchObject({
     slateId: page.slateId,
@@ -46,6 +46,7 @@ test('a served page is recorded with all its numbers, whatever the view shows', 
     degraded: [],
     actions: ['click', 'hide'],
     relatedItemIds: [],
+    features: { hour: 8.1 },
     outcomes: [],
   });
   expect(slate?.items.map((item) => item.itemId)).toEqual(idsOf(page));
@@ -135,7 +136,8 @@ test('a foreign slate is kept with the history as it is', async () => {
   const events = [{ eventId: 'e1', itemId: itemId(1), actions: ['click'], surface: 'home' }];
   await mesh.events.logActions({ person: user('ada'), events });
   const items = [seen('theirs-1', { position: 4 }), { itemId: itemId(2), position: 2, actions: ['hide'] }];
-  const foreign = { surface: 'home', timeMs: 1_700_000_000_000n, foreign: true };
+  const features = { mood: -0.5 };
+  const foreign = { surface: 'home', timeMs: 1_700_000_000_000n, foreign: true, features };
   expect(await log('f-1', items, foreign)).toMatchObject({ historySequence: 1n, unknownItemIds: [] });
   await mesh.events.logActions({ person: user('ada'), events: [{ ...events[0], eventId: 'e2' }] });
   // Told again: what was kept first stays, its outcomes are new.
@@ -146,6 +148,7 @@ test('a foreign slate is kept with the history as it is', async () => {
     releaseId: '',
     timeMs: 1_700_000_000_000,
     historySequence: 1,
+    features,
     items: [{ itemId: 'theirs-1' }, { itemId: itemId(2) }],
     outcomes: [
       { itemId: itemId(2), position: 2, visible: true, actions: [] },
@@ -157,6 +160,9 @@ test('a foreign slate is kept with the history as it is', async () => {
     'invalid_argument',
     'foreign: is set, but the slate was served here',
   ]);
+  expect((await errorOf(log(slateId, [seen('x')], { features })))[1]).toBe(
+    'features: are known of what was served: only a foreign slate brings them',
+  );
   expect((await errorOf(log('f-1', [seen('x')])))[1]).toBe('foreign: must be set: the slate was logged so before');
   expect((await errorOf(log(slateId, [seen('x')], { surface: 'search' })))[1]).toBe(
     'surface: is "search", the slate was on "home"',
@@ -171,7 +177,13 @@ test('everything wrong with a slate is said at once, and nothing is written', as
     { itemId: 'a', position: 2, actions: Array(17).fill('click') },
     { itemId: 'a', position: 3 },
   ];
-  const wrong = log(long, items, { person: user(''), surface: 'attic', timeMs: 9_000_000_000_000_000n, foreign: true });
+  const wrong = log(long, items, {
+    person: user(''),
+    surface: 'attic',
+    timeMs: 9_000_000_000_000_000n,
+    foreign: true,
+    features: { age: Number.NaN },
+  });
   const [kind, sentence] = await errorOf(wrong);
   expect(kind).toBe('invalid_argument');
   for (const field of [
@@ -185,6 +197,7 @@ test('everything wrong with a slate is said at once, and nothing is written', as
     'items[1].actions[0]: must not be empty',
     'items[2].actions: has 17 entries, must have 0 to 16',
     'items[3].item_id: is that of items[2] again',
+    'features["age"]: must be a finite number',
   ]) {
     expect(sentence).toContain(field);
   }

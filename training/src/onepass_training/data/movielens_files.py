@@ -148,7 +148,7 @@ def read_ratings(folder: Path, form: Form) -> Iterator[Ratings]:
     path = folder / form.ratings
     if form.header:
         with path.open(encoding=form.encoding, errors="replace") as stream:
-            _require_header(path, stream.readline().rstrip("\r\n").split(","), COLUMNS)
+            _require_header(path, _quoted(path, 1, stream.readline()), COLUMNS)
     before = 0
     try:
         for batch in _open(path, form):

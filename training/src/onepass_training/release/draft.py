@@ -1,83 +1,121 @@
-"""Writes the release draft of docs/release.md; the segment builder finishes it."""
+"""Writes the release draft of docs/release.md, whole or not at all; the segment builder finishes it."""
 
 import gzip
 import io
 import json
+import math
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..config import TrainConfig
-from ..evaluation.evaluate import item_table
-from ..learn.examples import ExampleReader
+from ..data.dataset import Dataset, Items
 from ..model.onepass_model import OnepassModel
 from ..model.rows import FLOAT
-from ..world import Catalogue, World
-from ..world.config import POSITIVE_ACTIONS, SURFACES
-from .export import GRAPHS, export_graphs
+from .budgets import default_budgets, outcome_counts
+from .card import Data, describe, model_card
+from .export import export_graphs
+from .reference import TorchRunner
+from .trial import FP32, Graphs, Outcome, Trial
 from .vectors import VectorWriter
 
 FORMAT = 1
 POPULAR = 500
-UTILITY_WEIGHTS = {"click": 1.0, "long_view": 1.5, "save": 4.0, "share": 4.0, "hide": -8.0}
-"""What one action is worth to a page. A hide undoes two saves."""
-BUDGETS = {
-    "home": [{"outcome": "save", "share": 0.5}, {"outcome": "any", "share": 0.5}],
-    "search": [{"outcome": "any", "share": 0.7}, {"outcome": "save", "share": 0.3}],
-    "related": [{"outcome": "any", "share": 0.6}, {"outcome": "save", "share": 0.4}],
-}
 MAX_CANDIDATES = 2_000
 CONTEXT_ROWS = 8
+ITEMS_AT_ONCE = 65_536
+DRAFT, FINISHED = "manifest.draft.json", "manifest.json"
 
 
-def manifest(model: OnepassModel, config: TrainConfig, metrics: dict) -> dict:
-    """manifest.draft.json: the manifest without id, index and files."""
-    shape, layout = config.model, model.layout
-    return {
-        "format": FORMAT,
-        "name": config.name,
-        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "model": {
-            "width": shape.width, "layers": shape.layers, "heads": shape.heads, "window": shape.window,
-            "contextRows": CONTEXT_ROWS, "maxCandidates": MAX_CANDIDATES, "itemDimension": shape.item_dimension,
-            "upstreamDimension": shape.upstream, "precision": "fp32",
-        },
-        "vocabulary": {
-            "actions": [
-                {"name": name, "negative": name == "hide", "utilityWeight": UTILITY_WEIGHTS[name]} for name in layout.actions
-            ],
-            "surfaces": list(layout.surfaces),
-            "requestFeatures": [],
-        },
-        "tokens": {"dailyPeriodsMs": list(layout.periods_ms), "deltaScale": layout.delta_scale},
-        "budgets": BUDGETS,
-        "graphs": {name: f"graphs/{file}" for name, file in GRAPHS.items()},
-        "queryTokenizer": model.tokenizer.as_json(),
-        "items": {
-            "count": config.world.items, "table": "items/table.f16",
-            "metadata": "items/items.jsonl.gz", "popular": "items/popular.json",
-        },
-        "metrics": metrics,
-    }  # fmt: skip
+def item_table(model: OnepassModel, upstream: FLOAT) -> NDArray[np.float16]:
+    """[N, E] the item tower's output for upstream [N, U], rounded as the release stores it."""
+    tower = TorchRunner(model)
+    parts = [tower.embed_items(upstream[at : at + ITEMS_AT_ONCE]) for at in range(0, len(upstream), ITEMS_AT_ONCE)]
+    return np.concatenate(parts).astype("<f2")
 
 
-def popular_items(reader: ExampleReader, ids: list[str]) -> dict[str, list[str]]:
-    """For each surface the items most often engaged before the split; ties by id."""
-    counts = reader.surface_counts(POSITIVE_ACTIONS)
+def write_draft(
+    model: OnepassModel, dataset: Dataset, config: TrainConfig, metrics: dict, directory: Path, serve: str = FP32
+) -> Outcome:
+    """Writes the draft into `directory`, in place of one that is there, and says what was found of its graphs.
+
+    `metrics`: nested plain values, as they go into the manifest. `serve`: fp32, int8 or auto (Trial.run). All is written under
+    another name and put in place at the end. LawBroken (a ValueError) if a graph breaks a law of docs/release.md.
+    """
+    if config.model.parts.not_servable:
+        parts = " and ".join(config.model.parts.not_servable)
+        raise ValueError(f"a model without {parts} is for comparison only: serving cannot do without, so it gets no release")
+    model.eval()
+    with _whole(directory) as draft:
+        graphs = _write_graphs(model, dataset, draft)
+        table = item_table(model, dataset.items.upstream)
+        _write_items(dataset, table, draft)
+        widened: FLOAT = table.astype(np.float32)
+        outcome = Trial(model, dataset, config, draft, graphs, widened).run(serve)
+        _write_vectors(model, dataset, widened, draft, texts=graphs["queryTower"] is not None)
+        data = describe(dataset)
+        (draft / "model-card.md").write_text(model_card(model, dataset, data, config, metrics, outcome))
+        _write_json(draft / DRAFT, manifest(model, dataset, data, config, metrics, outcome), indent=2)
+    return outcome
+
+
+@contextmanager
+def _whole(directory: Path) -> Iterator[Path]:
+    """A new directory beside `directory` that takes its place if nothing goes wrong, and is removed if something does."""
+    if directory.exists() and any(directory.iterdir()) and not any((directory / name).exists() for name in (DRAFT, FINISHED)):
+        raise FileExistsError(f"{directory} holds something that is not a release draft; name another directory")
+    writing = directory.with_name(f".{directory.name}.writing")
+    shutil.rmtree(writing, ignore_errors=True)
+    try:
+        for part in ("graphs", "items", "vectors"):
+            (writing / part).mkdir(parents=True)
+        yield writing
+        shutil.rmtree(directory, ignore_errors=True)
+        writing.rename(directory)
+    finally:
+        shutil.rmtree(writing, ignore_errors=True)
+
+
+def _write_graphs(model: OnepassModel, dataset: Dataset, directory: Path) -> Graphs:
+    """The fp32 graphs; without any text in the data no query tower has learnt anything, and there is none."""
+    texts = any(len(bucket.texts) for bucket in dataset.each_bucket())
+    files = export_graphs(model, directory / "graphs", texts)
+    return {name: None if file is None else f"graphs/{file}" for name, file in files.items()}
+
+
+def _write_items(dataset: Dataset, table: NDArray[np.float16], directory: Path) -> None:
+    (directory / "items" / "table.f16").write_bytes(table.tobytes())
+    (directory / "items" / "items.jsonl.gz").write_bytes(_items_jsonl(dataset.items))
+    _write_json(directory / "items" / "popular.json", popular_items(dataset))
+
+
+def _write_vectors(model: OnepassModel, dataset: Dataset, table: FLOAT, directory: Path, texts: bool) -> None:
+    writer = VectorWriter(model, dataset.items.ids, table, texts)
+    _write_json(directory / "vectors" / "tokens.json", writer.tokens(dataset.splits.end_ms, dataset.items.upstream[:1]))
+    if texts:
+        _write_json(directory / "vectors" / "tokenizer.json", writer.tokenizer())
+
+
+def popular_items(dataset: Dataset) -> dict[str, list[str]]:
+    """For each surface the items most often engaged with before validation, at most POPULAR; ties by row."""
+    counts, ids = dataset.training_counts(dataset.vocabulary.positive_bits), dataset.items.ids
     return {
         surface: [ids[row] for row in np.argsort(-counts[at], kind="stable")[:POPULAR] if counts[at, row] > 0]
-        for at, surface in enumerate(SURFACES)
+        for at, surface in enumerate(dataset.vocabulary.surfaces)
     }
 
 
-def _items_jsonl(catalogue: Catalogue) -> bytes:
+def _items_jsonl(items: Items) -> bytes:
     """The gzip-compressed metadata, the same bytes for the same items."""
     buffer = io.BytesIO()
     with gzip.GzipFile(filename="", fileobj=buffer, mode="wb", compresslevel=9, mtime=0) as stream:
-        for row, item in enumerate(catalogue.ids):
-            title, attributes = catalogue.describe(row)
+        for item, title, attributes in zip(items.ids, items.titles, items.attributes, strict=True):
             line = json.dumps({"id": item, "title": title, "attributes": attributes}, separators=(",", ":"))
             stream.write(line.encode() + b"\n")
     return buffer.getvalue()
@@ -88,31 +126,54 @@ def _write_json(path: Path, value: object, indent: int | None = None) -> None:
     path.write_text(json.dumps(value, indent=indent, separators=separators, allow_nan=False) + "\n")
 
 
-def flat_metrics(metrics: dict) -> dict:
-    """The headline numbers first, then all of them."""
+def plain(value: object) -> object:
+    """Nested values as JSON has them: numpy's numbers as Python's, what is not a finite number as null."""
+    if isinstance(value, dict):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def manifest(model: OnepassModel, dataset: Dataset, data: Data, config: TrainConfig, metrics: dict, outcome: Outcome) -> dict:
+    """manifest.draft.json: the manifest without id, index and files."""
+    shape, layout, vocabulary = config.model, model.layout, dataset.vocabulary
+    graphs = outcome.precisions[outcome.served].graphs
+    tokenizer = {"queryTokenizer": model.tokenizer.as_json()} if graphs["queryTower"] is not None else {}
     return {
-        "recallAt10": metrics["recallAt10"]["model"]["all"],
-        "hitAt3Save": metrics["hitAt3Save"]["model"]["all"],
-        "searchRecallAt10": metrics["searchRecallAt10"]["model"],
-        "detail": metrics,
-    }
-
-
-def write_draft(model: OnepassModel, world: World, config: TrainConfig, metrics: dict, directory: Path) -> None:
-    """Writes the whole draft. The manifest comes last: a directory that has one is complete."""
-    model.eval()
-    for part in ("graphs", "items", "vectors"):
-        shutil.rmtree(directory / part, ignore_errors=True)
-        (directory / part).mkdir(parents=True)
-    export_graphs(model, directory / "graphs")
-    catalogue = world.catalogue
-    table = item_table(model, catalogue.upstream)
-    (directory / "items" / "table.f16").write_bytes(table.astype("<f2").tobytes())
-    (directory / "items" / "items.jsonl.gz").write_bytes(_items_jsonl(catalogue))
-    reader = ExampleReader(world, model.layout, config.model, config)
-    _write_json(directory / "items" / "popular.json", popular_items(reader, catalogue.ids))
-    widened: FLOAT = table.astype(np.float32)
-    writer = VectorWriter(model, catalogue.ids, widened)
-    _write_json(directory / "vectors" / "tokens.json", writer.tokens(config.world.end_ms, catalogue.upstream[:1]))
-    _write_json(directory / "vectors" / "tokenizer.json", writer.tokenizer())
-    _write_json(directory / "manifest.draft.json", manifest(model, config, flat_metrics(metrics)), indent=2)
+        "format": FORMAT,
+        "name": config.name,
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "model": {
+            "width": shape.width, "layers": shape.layers, "heads": shape.heads, "window": shape.window,
+            "contextRows": CONTEXT_ROWS, "maxCandidates": MAX_CANDIDATES, "itemDimension": shape.item_dimension,
+            "upstreamDimension": shape.upstream, "precision": outcome.served,
+        },
+        "vocabulary": {
+            "actions": [
+                {"name": action.name, "negative": action.negative, "utilityWeight": action.utility_weight}
+                for action in vocabulary.actions
+            ],
+            "surfaces": list(vocabulary.surfaces),
+            "requestFeatures": list(vocabulary.features),
+        },
+        "tokens": {"dailyPeriodsMs": list(layout.periods_ms), "deltaScale": layout.delta_scale},
+        "budgets": default_budgets(vocabulary, outcome_counts(dataset), shape.parts),
+        "graphs": dict(graphs),
+        "precisions": {
+            name: {
+                "graphs": dict(precision.graphs), "cost": asdict(precision.cost) if precision.cost else None,
+                "speed": asdict(precision.speed),
+            }
+            for name, precision in outcome.precisions.items()
+        },
+        **tokenizer,
+        "items": {
+            "count": len(dataset.items), "table": "items/table.f16",
+            "metadata": "items/items.jsonl.gz", "popular": "items/popular.json",
+        },
+        "metrics": plain(metrics),
+        "training": {"seed": config.seed, "dataset": asdict(data), "config": plain(config.as_json())},
+    }  # fmt: skip

@@ -248,14 +248,17 @@ def build_query_tower(model: OnepassModel, weights: SharedWeights) -> GraphBuild
     return g
 
 
-def export_graphs(model: OnepassModel, directory: Path) -> None:
-    """Writes the five graphs and their one weights file."""
+def export_graphs(model: OnepassModel, directory: Path, texts: bool = True) -> dict[str, str | None]:
+    """Writes the graphs and their one weights file; no query tower unless `texts`. Gives each graph's file, or None."""
     directory.mkdir(parents=True, exist_ok=True)
     weights = SharedWeights()
     builders = {
         "encode": build_encode, "rank": build_rank, "retrieveHead": build_retrieve_head, "itemTower": build_item_tower,
         "queryTower": build_query_tower,
     }  # fmt: skip
+    files = {name: file if texts or name != "queryTower" else None for name, file in GRAPHS.items()}
     for name, build in builders.items():
-        build(model, weights).write(directory / GRAPHS[name])
+        if files[name] is not None:
+            build(model, weights).write(directory / files[name])
     weights.write(directory / WEIGHTS)
+    return files

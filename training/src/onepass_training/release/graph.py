@@ -33,6 +33,16 @@ class SharedWeights:
             self._data.extend(content)
         return self._offsets[digest]
 
+    def move_out(self, tensor: onnx.TensorProto, name: str) -> None:
+        """Moves a tensor's bytes into the file called `name`, unless they are few."""
+        content = tensor.raw_data
+        if len(content) <= INLINE_BYTES:
+            return
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        for entry, value in (("location", name), ("offset", self.place(content)), ("length", len(content))):
+            tensor.external_data.add(key=entry, value=str(value))
+
     def write(self, path: Path) -> None:
         """Writes the file."""
         path.write_bytes(self._data)
@@ -65,13 +75,8 @@ class GraphBuilder:
         key = repr((array.dtype.str, array.shape)).encode() + content
         if key not in self._constants:
             tensor = TensorProto(name=f"c{len(self._constants)}", data_type=NUMPY_TO_ONNX[array.dtype], dims=list(array.shape))
-            if len(content) <= INLINE_BYTES:
-                tensor.raw_data = content
-            else:
-                tensor.data_location = TensorProto.EXTERNAL
-                offset = self._weights.place(content)
-                for entry, value in (("location", self._weights_name), ("offset", offset), ("length", len(content))):
-                    tensor.external_data.add(key=entry, value=str(value))
+            tensor.raw_data = content
+            self._weights.move_out(tensor, self._weights_name)
             self._constants[key] = tensor
         return self._constants[key].name
 

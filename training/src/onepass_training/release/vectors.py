@@ -1,5 +1,8 @@
 """Test vectors: texts, their tokens, raw events, their rows, and what each graph makes of them: serving is held to training."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -41,41 +44,64 @@ def _numbers(array: Tensor | FLOAT) -> list:
     return [_numbers(row) for row in flat] if flat.ndim > 1 else [float(str(value)) for value in flat]
 
 
-def example_histories(ids: list[str], surfaces: tuple[str, ...], start_ms: int) -> dict[str, list[RawEvent]]:
-    """Histories with what goes wrong in life: nothing at all, unknown items and actions, equal times, months of absence."""
-    home, search, related = surfaces
-    n = len(ids)
-    item = [ids[(37 * k + 5) % n] for k in range(12)]
+def example_histories(ids: Sequence[str], layout: RowLayout, start_ms: int) -> dict[str, list[RawEvent]]:
+    """Histories with what goes wrong in life: nothing at all, unknown items and actions, equal times, months of absence.
+
+    With few items, actions or surfaces the same ones come again.
+    """
+
+    def item(k: int) -> str:
+        return ids[(37 * k + 5) % len(ids)]
+
+    def action(*at: int) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(layout.actions[k % len(layout.actions)] for k in at))
+
+    def surface(k: int) -> str:
+        return layout.surfaces[k % len(layout.surfaces)]
+
+    unknown_item, unknown_action = "no-such-item", "no-such-action"
+    hours = start_ms + HOUR_MS * np.array([0, 0, 1, 2, 30, 31, 31, 170, 171, 700, 2_500, 2_501])
     return {
         "empty": [],
-        "one": [RawEvent(item[0], ("save",), home, start_ms)],
+        "one": [RawEvent(item(0), action(2), surface(0), start_ms)],
         "unknowns": [
-            RawEvent("no-such-item", ("save",), home, start_ms),
-            RawEvent(item[1], ("click", "wave"), search, start_ms + 1_234),
-            RawEvent(item[2], ("wave",), home, start_ms + 5_000),
-            RawEvent(item[3], ("click", "long_view", "share"), related, start_ms + 7 * HOUR_MS),
-            RawEvent("no-such-item", ("hide",), home, start_ms + 8 * HOUR_MS),
-            RawEvent(item[4], ("hide",), home, start_ms + 8 * HOUR_MS + 1),
+            RawEvent(unknown_item, action(2), surface(0), start_ms),
+            RawEvent(item(1), (*action(0), unknown_action), surface(1), start_ms + 1_234),
+            RawEvent(item(2), (unknown_action,), surface(0), start_ms + 5_000),
+            RawEvent(item(3), action(0, 1, 3), surface(2), start_ms + 7 * HOUR_MS),
+            RawEvent(unknown_item, action(4), surface(0), start_ms + 8 * HOUR_MS),
+            RawEvent(item(4), action(4), surface(0), start_ms + 8 * HOUR_MS + 1),
         ],
         "queries": [
-            RawEvent(None, ("search",), search, start_ms, QUERY),
-            RawEvent(item[5], ("click", "save"), search, start_ms + 9_000),
-            RawEvent(None, ("search",), search, start_ms + HOUR_MS, "..."),
-            RawEvent(None, ("click",), search, start_ms + 2 * HOUR_MS, SLIPS),
-            RawEvent(None, ("search",), search, start_ms + 2 * HOUR_MS, QUERY),
+            RawEvent(None, ("search",), surface(1), start_ms, QUERY),
+            RawEvent(item(5), action(0, 2), surface(1), start_ms + 9_000),
+            RawEvent(None, ("search",), surface(1), start_ms + HOUR_MS, "..."),
+            RawEvent(None, action(0), surface(1), start_ms + 2 * HOUR_MS, SLIPS),
+            RawEvent(None, ("search",), surface(1), start_ms + 2 * HOUR_MS, QUERY),
         ],
         "long": [
-            RawEvent(item[k], (("click",), ("click", "long_view"), ("click", "save"), ("hide",))[k % 4], surfaces[k % 3], at)
-            for k, at in enumerate(start_ms + HOUR_MS * np.array([0, 0, 1, 2, 30, 31, 31, 170, 171, 700, 2_500, 2_501]))
+            RawEvent(item(k), (action(0), action(0, 1), action(0, 2), action(4))[k % 4], surface(k), int(at))
+            for k, at in enumerate(hours)
         ],
     }
+
+
+@dataclass(frozen=True)
+class _About:
+    """What a request says: an item, a text, some of the release's features; each or none."""
+
+    surface: str
+    item: str | None
+    text: str | None
+    features: dict[str, float]
 
 
 class VectorWriter:
     """Runs the PyTorch model over the example histories."""
 
-    def __init__(self, model: OnepassModel, ids: list[str], table: FLOAT) -> None:
-        self._model, self._layout, self._ids, self._table = model, model.layout, ids, table
+    def __init__(self, model: OnepassModel, ids: Sequence[str], table: FLOAT, texts: bool = True) -> None:
+        """`texts`: whether the release takes text; without, a logged query makes no row."""
+        self._model, self._layout, self._ids, self._table, self._texts = model, model.layout, ids, table, texts
         self._row_of = {item: row for row, item in enumerate(ids)}
 
     @torch.no_grad()
@@ -98,9 +124,8 @@ class VectorWriter:
     def tokens(self, start_ms: int, upstream: FLOAT) -> dict:
         """The whole of vectors/tokens.json. `upstream` [m, U] goes through the item tower."""
         histories = []
-        abouts = ((None, None), (None, QUERY), (self._ids[3], None))
-        for name, events in example_histories(self._ids, self._layout.surfaces, start_ms).items():
-            rows, last_ms = history_rows(self._layout, events, self._item_embedding, self._model.embed_text)
+        for name, events in example_histories(self._ids, self._layout, start_ms).items():
+            rows, last_ms = history_rows(self._layout, events, self._item_embedding, self._text_embedding)
             positions = torch.arange(len(rows), dtype=torch.float32)
             hidden, cache = self._model.encode(torch.from_numpy(rows), positions, self._model.trunk.empty_cache())
             now = (events[-1].time_ms if events else start_ms) + 3 * HOUR_MS
@@ -116,10 +141,7 @@ class VectorWriter:
                 "rows": _numbers(rows),
                 "lastTimeMs": None if last_ms == NO_TIME else int(last_ms),
                 "encode": {"hidden": _numbers(hidden), "lastKey": _numbers(cache[-1][0]), "lastValue": _numbers(cache[-1][1])},
-                "requests": [
-                    self._request(surface, int(now), last_ms, about, cache)
-                    for surface, about in zip(self._layout.surfaces, abouts, strict=True)
-                ],
+                "requests": [self._request(about, int(now), last_ms, cache) for about in self._abouts()],
             })  # fmt: skip
         tower = self._model.embed_items(torch.from_numpy(upstream))
         return {
@@ -131,17 +153,24 @@ class VectorWriter:
     def _item_embedding(self, item: str) -> FLOAT | None:
         return self._table[self._row_of[item]] if item in self._row_of else None
 
-    def _request(
-        self, surface: str, now: int, last_ms: int, about: tuple[str | None, str | None], cache: list[LayerCache]
-    ) -> dict:
-        """One request about an item, a text (`about`: either or neither)."""
+    def _text_embedding(self, text: str) -> FLOAT | None:
+        return self._model.embed_text(text) if self._texts else None
+
+    def _abouts(self) -> list[_About]:
+        """Every surface at least once; about nothing, a text, an item; with no feature, some, all."""
+        surfaces, names = self._layout.surfaces, self._layout.request_features
+        abouts = ((None, None), (None, QUERY if self._texts else None), (self._ids[3 % len(self._ids)], None))
+        given = ({}, {name: 0.5 + at for at, name in enumerate(names[:1])}, {name: 2.0 - at for at, name in enumerate(names)})
+        return [_About(surfaces[k % len(surfaces)], *abouts[k % 3], given[(k + 1) % 3]) for k in range(max(3, len(surfaces)))]
+
+    def _request(self, about: _About, now: int, last_ms: int, cache: list[LayerCache]) -> dict:
         layout, model, p = self._layout, self._model, len(cache[0][0])
-        features = {kind: self._features(layout, surface, now, last_ms, kind) for kind in (CONTEXT, CANDIDATE)}
-        item, text = about
-        embedding = self._item_embedding(item) if item else self._model.embed_text(text or "")
+        surface, item, text = about.surface, about.item, about.text
+        features = {kind: self._features(about, now, last_ms, kind) for kind in (CONTEXT, CANDIDATE)}
+        embedding = self._item_embedding(item) if item else self._text_embedding(text or "")
         embedding = np.zeros(layout.embedding, np.float32) if embedding is None else embedding
         context = torch.from_numpy(np.concatenate([embedding, features[CONTEXT]])[None])
-        candidates = self._ids[:: len(self._ids) // 6][:6]
+        candidates = list(self._ids[:: max(1, len(self._ids) // 6)][:6])
         embeddings = torch.from_numpy(self._table[[self._row_of[item] for item in candidates]])
         position, after = torch.tensor([float(p)]), torch.tensor([p + 1.0])
         candidate_row = torch.from_numpy(features[CANDIDATE][None])
@@ -150,9 +179,10 @@ class VectorWriter:
         offsets = torch.linspace(0, 0.5, len(outcomes))[:, None]
         surfaces = torch.eye(len(layout.surfaces))[[layout.surfaces.index(surface)] * len(outcomes)]
         probabilities = model.rank(context, position, embeddings, candidate_row, after, cache)
+        told = {"features": about.features} if layout.request_features else {}
         return {
             "surface": surface, "nowMs": now,
-            "relatedItem": item, "queryText": text,
+            "relatedItem": item, "queryText": text, **told,
             "contextEmbedding": _numbers(embedding), "contextRow": _numbers(context[0]), "contextPosition": p,
             "candidates": candidates, "candidateRow": _numbers(candidate_row[0]), "candidatePosition": p + 1,
             "hidden": _numbers(hidden[0]),
@@ -163,8 +193,11 @@ class VectorWriter:
             "probabilities": _numbers(probabilities),
         }  # fmt: skip
 
-    def _features(self, layout: RowLayout, surface: str, now: int, last_ms: int, kind: int) -> FLOAT:
+    def _features(self, about: _About, now: int, last_ms: int, kind: int) -> FLOAT:
         """[F - E] of the one context row or of all candidates."""
+        layout = self._layout
         nothing = np.zeros((1, len(layout.actions)), np.float32)
-        at = np.array([layout.surfaces.index(surface)])
-        return layout.feature_rows(nothing, [kind == CANDIDATE], at, np.array([now]), np.array([last_ms]), kind)[0]
+        at = np.array([layout.surfaces.index(about.surface)])
+        told = np.array([[about.features.get(name, np.nan) for name in layout.request_features]])
+        masked, times = [kind == CANDIDATE], (np.array([now]), np.array([last_ms]))
+        return layout.feature_rows(nothing, masked, at, *times, kind, told if kind == CONTEXT else None)[0]

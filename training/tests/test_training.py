@@ -1,4 +1,4 @@
-"""The loop: losses, resuming, repeating."""
+"""Losses, and what a run learns."""
 
 from dataclasses import replace
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from onepass_training.evaluation.evaluate import Evaluation, hit_at, ranks
 from onepass_training.learn.losses import action_loss, log_inclusion, retrieval_loss
 from onepass_training.learn.train import Trainer, learning_rate
+from onepass_training.learn.validation import Validation
 
 
 def test_log_q_is_the_chance_to_be_in_the_pool():
@@ -18,7 +18,7 @@ def test_log_q_is_the_chance_to_be_in_the_pool():
     for _ in range(20_000):
         drawn = random.choice(6, 2, p=counts / counts.sum())
         pools[np.unique(np.concatenate([drawn, random.integers(0, 6, 1)]))] += 1
-    expected = np.exp(log_inclusion(counts, 2, 1))
+    expected = np.exp(log_inclusion(counts / counts.sum(), 2, 1, 6))
     # The Poisson form is exact for rare items, which are all in a real catalogue, and errs low for an item in most pools.
     np.testing.assert_allclose(pools[2:] / 20_000, expected[2:], rtol=0.1)
     assert expected[0] < pools[0] / 20_000
@@ -33,42 +33,24 @@ def test_log_q_lets_a_common_negative_count_for_less():
     assert rare.item() == pytest.approx(np.log1p(np.exp(-4)), rel=1e-4)
 
 
-def test_action_loss_weighs_each_action():
+def test_action_loss_weighs_each_action_and_each_row():
     logits, labels = torch.zeros(4, 2), torch.ones(4, 2)
-    assert action_loss(logits, labels, torch.tensor([1.0, 3.0])).item() == pytest.approx(4 * np.log(2), rel=1e-5)
+    weights = torch.tensor([1.0, 3.0])
+    assert action_loss(logits, labels, weights, torch.ones(4)).item() == pytest.approx(4 * np.log(2), rel=1e-5)
+    logits[0] = 9.0  # all but certain, and right
+    one = action_loss(logits, labels, weights, torch.tensor([0.0, 1.0, 1.0, 0.0]))
+    assert one.item() == pytest.approx(4 * np.log(2), rel=1e-5)
 
 
-def test_a_resumed_run_is_the_uninterrupted_run(config, world, tmp_path):
-    short = replace(config, steps=12, checkpoint_every=5)
-    whole = Trainer(short, world, tmp_path)
-    whole.run()
-    (tmp_path / "cut").mkdir()
-    Trainer(short, world, tmp_path / "cut").run(until=7)
-    resumed = Trainer(short, world, tmp_path / "cut")
-    resumed.resume()
-    assert resumed.step == 7
-    resumed.run()
-    for name, tensor in whole.model.state_dict().items():
-        torch.testing.assert_close(resumed.model.state_dict()[name], tensor, rtol=0, atol=0)
-
-
-def test_resuming_refuses_other_settings_and_nothing(config, world, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        Trainer(config, world, tmp_path).resume()
-    Trainer(replace(config, steps=1), world, tmp_path).run()
-    with pytest.raises(ValueError, match="other settings"):
-        Trainer(replace(config, steps=1, learning_rate=0.1), world, tmp_path).resume()
-
-
-def test_a_seed_gives_one_result_and_the_model_learns(config, world, model, layout, tmp_path):
-    again = Trainer(config, world, tmp_path)
+def test_a_seed_gives_one_result_and_the_model_learns(config, dataset, model, tmp_path):
+    again = Trainer(config, dataset, tmp_path)
+    before = again._validation.losses()
     again.run()
-    evaluation = Evaluation(world, layout, config)
-    metrics = evaluation.run(again.model)
-    assert metrics == evaluation.run(model)
-    untrained = evaluation.run(Trainer(config, world, tmp_path).model)
-    assert metrics["recallAt10"]["model"]["all"] > untrained["recallAt10"]["model"]["all"]
-    assert metrics["recallAt10"]["oracle"]["all"] > metrics["recallAt10"]["model"]["all"]
+    for name, tensor in again.model.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name]), name
+    after = again._validation.losses()
+    assert after["action"] < 0.9 * before["action"]
+    assert after["item"] < 0.95 * before["item"]
 
 
 def test_learning_rate_warms_up_and_decays(config):
@@ -78,11 +60,24 @@ def test_learning_rate_warms_up_and_decays(config):
     assert rates[-1] < 0.1 * config.learning_rate
 
 
-def test_ranks_and_hits_break_ties_by_item():
-    scores = np.array([[0.5, 0.9, 0.5, 0.5]])
-    assert [int(ranks(scores, np.array([item]))[0]) for item in range(4)] == [1, 0, 2, 3]
-    items = np.array([[7, 3, 5, 1]])
-    labels = np.array([[False, False, True, False]])
-    equal = np.zeros((1, 4))
-    assert not hit_at(equal, items, labels, 2)[0]
-    assert hit_at(equal, items, labels, 3)[0]
+def test_validation_looks_at_labels_of_its_own_days_only(config, dataset, tmp_path):
+    trainer = Trainer(config, dataset, tmp_path)
+    validation, bucket = trainer._validation, dataset.bucket(0)
+    slates = np.concatenate([batch.slates[batch.slates >= 0] for batch in validation._batches])
+    assert len(slates) == len(np.unique(slates)) > 0
+    times = bucket.slate_time_ms[slates]
+    assert ((times >= dataset.splits.validation_ms) & (times < dataset.splits.test_ms)).all()
+    assert sum(len(batch.prefix) for batch in validation._batches) <= config.validation_histories
+    assert not any(batch.past_scored.any() for batch in validation._batches)
+    assert validation.losses() == validation.losses()
+
+
+def test_validation_never_falls_on_data_without_such_days(config, dataset, tmp_path):
+    splits = replace(dataset.splits, validation_ms=dataset.splits.test_ms)
+    without = replace(dataset, splits=splits)
+    trainer = Trainer(replace(config, steps=2), without, tmp_path)
+    trainer.run()
+    assert isinstance(trainer._validation, Validation)
+    assert not trainer._validation
+    with pytest.raises(ValueError, match="no slate on the validation days"):
+        Trainer(replace(config, patience=1), without, tmp_path)

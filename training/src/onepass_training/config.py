@@ -133,3 +133,11 @@ SMOKE = TrainConfig(
     model=ModelConfig(width=32, layers=2, heads=2, window=32, item_dimension=16, upstream=64, hidden=64,
                       query_buckets=1024, query_dimension=16),
 )  # fmt: skip
+
+LARGE = TrainConfig(
+    name="synthetic-d512", steps=20_000, batch=64, negatives=8192, warmup=1_000, learning_rate=1e-3, checkpoint_every=500,
+    validate_every=1_000, validation_histories=512, patience=5,
+    model=ModelConfig(width=512, layers=12, heads=8, window=1024, item_dimension=128, hidden=1024, query_buckets=65_536,
+                      query_dimension=64),
+)  # fmt: skip
+"""For a GPU; on a CPU it would take days."""

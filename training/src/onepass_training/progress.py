@@ -8,6 +8,15 @@ from tqdm import tqdm
 SECONDS_BETWEEN_LINES = 15.0
 
 
+def duration(seconds: float) -> str:
+    """A time span for people: 12 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 class Progress:
     """Counts steps from `start` to `total` under a label."""
 
@@ -27,7 +36,15 @@ class Progress:
         if now - self._said >= SECONDS_BETWEEN_LINES or self._done == self._total:
             self._said = now
             left = (now - self._began) / max(1, self._done - self._start) * (self._total - self._done)
-            print(f"{self._label} {self._done}/{self._total} {note} {left:.0f} s left".replace("  ", " "), flush=True)
+            parts = [f"{self._label} {self._done}/{self._total}", note, f"{duration(left)} left" if left else "done"]
+            print(", ".join(part for part in parts if part), flush=True)
+
+    def say(self, line: str) -> None:
+        """A line of its own, which does not break the bar."""
+        if self._bar is not None:
+            self._bar.write(line)
+        else:
+            print(line, flush=True)
 
     def close(self) -> None:
         """Ends the bar."""

@@ -10,6 +10,7 @@ from ..config import TrainConfig
 from ..data.dataset import Dataset
 from ..model.onepass_model import OnepassModel
 from .collate import Batch
+from .device import trunk_precision
 from .losses import action_loss, log_inclusion, own_target_loss, retrieval_loss, score_distance
 from .survey import Survey
 
@@ -64,8 +65,11 @@ class TrainStep:
         weights = [config.action_weights.get(name, 1.0) for name in dataset.vocabulary.names]
         self._weights = torch.tensor(weights, device=self._device)
 
-    def losses(self, batch: Batch, random: np.random.Generator) -> Losses:
-        """L_item at unmasked past positions and contexts, L_action at masked ones and all candidates, L_query at texts."""
+    def losses(self, batch: Batch, random: np.random.Generator, training: bool = True) -> Losses:
+        """L_item at unmasked past positions and contexts, L_action at masked ones and all candidates, L_query at texts.
+
+        The trunk runs in the run's precision, all else in fp32. Items are hidden and mixed up only when training.
+        """
         model, config = self._model, self._config
         uniform = random.integers(0, len(self._upstream), config.negatives)
         pool = np.unique(np.concatenate([batch.targets.items, uniform]) if config.in_batch else uniform)
@@ -73,13 +77,19 @@ class TrainStep:
         parts = [batch.past_items.ravel(), batch.candidates.ravel(), torch.from_numpy(pool), torch.from_numpy(own)]
         needed, where = torch.unique(torch.cat(parts), return_inverse=True)
         batch, where = batch.to(self._device), where.to(self._device)
-        table = model.embed_items(self._hidden_at_random(self._upstream[needed], random).to(self._device))
+        upstream = self._upstream[needed]
+        upstream = self._hidden_at_random(upstream, random) if training else upstream
+        table = model.embed_items(upstream.to(self._device))
         past_at, candidate_at, pool_at, own_at = where.split([len(part) for part in parts])
         queries = embed_batch_queries(model, batch)
         past = past_rows(batch, table[past_at].view(*batch.past_items.shape, -1), queries)
-        candidates, labels = self._mixed(table[candidate_at].view(*batch.candidates.shape, -1), batch, random)
+        candidates, labels = table[candidate_at].view(*batch.candidates.shape, -1), batch.labels
+        if training:
+            candidates, labels = self._mixed(candidates, batch, random)
         branches = branch_rows(model, batch, candidates, queries)
-        past_hidden, branch_hidden = model.train_pass(past, branches, batch.prefix)
+        with trunk_precision(config.precision, self._device):
+            past_hidden, branch_hidden = model.train_pass(past, branches, batch.prefix)
+        past_hidden, branch_hidden = past_hidden.float(), branch_hidden.float()
         contexts = branch_hidden[:, :, 0]
         item, query = self._item_losses(batch, past_hidden, contexts, queries, (table[pool_at], pool), (table[own_at], own))
         logits = model.score(contexts, branch_hidden[:, :, 1:], candidates)

@@ -1,0 +1,40 @@
+"""Where a run computes, and in which precision. Everything else asks for neither."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def device_named(name: str) -> torch.device:
+    """auto: a GPU where there is one. ValueError for a GPU that is not there."""
+    if name not in DEVICES:
+        raise ValueError(f"the device {name!r} is none of {', '.join(DEVICES)}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("the device cuda was asked for, and PyTorch finds no GPU here")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def trunk_precision(precision: str, device: torch.device) -> AbstractContextManager:
+    """What the trunk runs under: bf16 autocast for bf16, and for auto on a GPU. Weights, towers, heads and losses stay fp32."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"the precision {precision!r} is none of {', '.join(PRECISIONS)}")
+    if precision == "bf16" or (precision == "auto" and device.type == "cuda"):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def prepare(device: torch.device, threads: int) -> None:
+    """Sets PyTorch up for a run: `threads` of the CPU, and on it the same numbers every time.
+
+    On a GPU, where some operators have no deterministic form, products of fp32 matrices may use TF32 instead.
+    """
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(device.type == "cpu")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # all memory is written before it is read
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")

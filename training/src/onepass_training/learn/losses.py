@@ -41,7 +41,7 @@ def action_loss(logits: Tensor, labels: Tensor, weights: Tensor, rows: Tensor) -
     return ((each * weights).sum(dim=-1) * rows).sum() / rows.sum().clamp(min=1)
 
 
-def score_distance(logits: Tensor, fresh: Tensor, most: int = 256) -> Tensor:
+def score_distance(logits: Tensor, fresh: Tensor, most: int = 128) -> Tensor:
     """Cold start's score regularisation (arXiv 2512.17277): squared maximum mean discrepancy between the logits [R, A] of fresh
     items (`fresh` [R] bool) and of the others, summed over actions. Gaussian kernels of width .5, 1 and 2. Of each side the
     first `most` rows count, so that its cost is bounded; 0 where a side has fewer than two."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..world import World
-from ..world.config import ACTIONS, RELATED, SEARCH, SURFACES
+from ..world.config import ACTIONS, FEATURES, RELATED, SEARCH, SURFACES
 from .dataset import NONE, UNKNOWN, Action, Bucket, Items, MemoryDataset, Splits, Vocabulary
 
 UTILITY_WEIGHTS = {"click": 1.0, "long_view": 1.5, "save": 4.0, "share": 4.0, "hide": -8.0}
@@ -12,7 +12,8 @@ UTILITY_WEIGHTS = {"click": 1.0, "long_view": 1.5, "save": 4.0, "share": 4.0, "h
 
 def synthetic_dataset(world: World, name: str = "synthetic") -> MemoryDataset:
     """People are histories, in order; slate and event indices are the world's own."""
-    vocabulary = Vocabulary(tuple(Action(action, action == "hide", UTILITY_WEIGHTS[action]) for action in ACTIONS), SURFACES)
+    actions = tuple(Action(action, action == "hide", UTILITY_WEIGHTS[action]) for action in ACTIONS)
+    vocabulary = Vocabulary(actions, SURFACES, FEATURES)
     config = world.config
     return MemoryDataset(
         name,
@@ -27,7 +28,7 @@ def _items(world: World) -> Items:
     catalogue = world.catalogue
     described = [catalogue.describe(row) for row in range(world.config.items)]
     return Items(
-        ids=catalogue.ids, upstream=catalogue.upstream, content=catalogue.upstream.shape[1], born_ms=catalogue.born_ms,
+        ids=catalogue.ids, upstream=catalogue.upstream, content=world.config.content, born_ms=catalogue.born_ms,
         titles=[title for title, _ in described], attributes=[attributes for _, attributes in described],
     )  # fmt: skip
 
@@ -53,7 +54,7 @@ def _bucket(world: World) -> Bucket:
         slate_related=np.where(situation.surface == RELATED, situation.anchor, NONE),
         slate_query=world.slate_query,
         slate_given=given,
-        slate_features=np.zeros((slates, 0), np.float32),
+        slate_features=world.slate_features,
         shown_start=np.arange(slates + 1) * size,
         shown_item=world.slate_items.ravel().astype(np.int64),
         shown_actions=world.slate_actions.ravel().astype(np.uint32),

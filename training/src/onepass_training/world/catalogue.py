@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import WorldConfig
+from .embeddings import FLOAT, INT, content_columns
 from .words import CATEGORIES, COLORS, STYLES
 
 TOPIC_DIMENSION = 16
 FINE_DIMENSION = 4
 NEIGHBOURS = 6
-FLOAT = NDArray[np.float32]
-INT = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,8 @@ class Catalogue:
     quality: FLOAT
     bait: FLOAT
     """[N] a title that draws clicks and disappoints."""
+    talk: FLOAT
+    """[N] what people tell others about."""
     price_level: FLOAT
     """[N] standardised log price."""
     color: INT
@@ -36,12 +37,16 @@ class Catalogue:
     weight: FLOAT
     """[N] exposure weight within the topic."""
     upstream: FLOAT
-    """[N, U] all that a model may see of an item."""
+    """[N, U] all that a model may see of an item: config.content columns known from the first moment, then behaviour columns,
+    which are zero for an item that nobody had seen before the validation time (embeddings.py)."""
     topic_category: INT
+    topic_saved: FLOAT
+    """[T] how much a topic is one to keep (standardised); what is kept need not be what is shared."""
+    topic_shared: FLOAT
     topic_vectors: FLOAT
     """[T, 16]"""
     query_upstream: FLOAT
-    """[T * colors, U], in the space of the items'."""
+    """[T * colors, U], in the space of the items'; nobody's behaviour."""
     creator: INT
     making: INT
     second_color: INT
@@ -51,6 +56,11 @@ class Catalogue:
     def topics(self) -> int:
         """Number of topics."""
         return len(self.topic_category)
+
+    @property
+    def factors(self) -> FLOAT:
+        """[N, 24] all that is to be known of the items, in the order of embeddings.py."""
+        return _factors(self.topic_vectors[self.topic], self.fine, self.quality, self.bait, self.price_level, self.talk)
 
     @cached_property
     def ids(self) -> list[str]:
@@ -144,8 +154,19 @@ def _topic_vectors(random: np.random.Generator, config: WorldConfig) -> FLOAT:
     return parts.astype(np.float32)
 
 
+def _factors(topic: NDArray, fine: NDArray, *scalars: NDArray) -> FLOAT:
+    """[R, 24] one row an item or query."""
+    return np.column_stack([topic, fine, *scalars]).astype(np.float32)
+
+
+def _leaning(random: np.random.Generator, topic_vectors: FLOAT) -> FLOAT:
+    """[T] a property of topics that near topics share; mean 0, variance 1."""
+    leaning = topic_vectors @ random.standard_normal(TOPIC_DIMENSION)
+    return ((leaning - leaning.mean()) / leaning.std()).astype(np.float32)
+
+
 def make_catalogue(seed: int, config: WorldConfig) -> Catalogue:
-    """The catalogue of (seed, config): the same arrays on every machine with the same numpy."""
+    """The catalogue of (seed, config) before anybody has seen it: the same arrays on every machine with the same numpy."""
     random = np.random.default_rng([seed, 1])
     n = config.items
     topic_vectors = _topic_vectors(random, config)
@@ -157,21 +178,17 @@ def make_catalogue(seed: int, config: WorldConfig) -> Catalogue:
     making = random.integers(0, 4, n)
     color_vectors = _directions(random, len(COLORS), FINE_DIMENSION) * 1.6
     making_vectors = _directions(random, 4, FINE_DIMENSION) * 0.9
-    fine = color_vectors[color] + making_vectors[making] + 0.5 * random.standard_normal((n, FINE_DIMENSION))
-    quality, bait, price_level = random.standard_normal((3, n))
+    looks = color_vectors[color] + making_vectors[making]
+    fine = looks + 0.6 * random.standard_normal((n, FINE_DIMENSION))
+    quality, bait, price_level, talk = random.standard_normal((4, n))
     born_day = np.where(random.random(n) < 0.75, 0.0, random.random(n) * config.days)
     born_ms = (config.start_ms + born_day * 86_400_000).astype(np.int64)
-    mix = random.standard_normal((TOPIC_DIMENSION + FINE_DIMENSION + 3, config.upstream)) / 4.0
-
-    def seen_as(topics_: NDArray, fine_: NDArray, scalars: NDArray, noise: float) -> FLOAT:
-        """Latent factors to upstream embeddings: mixed, bent, noised, unit length."""
-        latent = np.concatenate([topic_vectors[topics_] * 1.5, 0.7 * fine_, 0.7 * scalars], axis=1) @ mix
-        bent = np.tanh(latent) + noise * random.standard_normal(latent.shape)
-        return (bent / np.linalg.norm(bent, axis=1, keepdims=True)).astype(np.float32)
-
-    upstream = seen_as(topic, fine, np.stack([quality, bait, price_level], axis=1), 0.1)
     query_topic, query_color = np.divmod(np.arange(topics * len(COLORS)), len(COLORS))
-    query_upstream = seen_as(query_topic, color_vectors[query_color], np.zeros((len(query_topic), 3)), 0.15)
+    neutral = np.zeros(len(query_topic))
+    asked = _factors(topic_vectors[query_topic], color_vectors[query_color], neutral, neutral, neutral, neutral)
+    content = _factors(topic_vectors[topic], looks, quality, bait, price_level, talk)
+    mix = random.standard_normal((content.shape[1], config.content)) / 4.0
+    no_behaviour = (0, 0), (0, config.upstream - config.content)
     return Catalogue(
         config=config,
         topic=topic,
@@ -181,11 +198,14 @@ def make_catalogue(seed: int, config: WorldConfig) -> Catalogue:
         price_level=price_level.astype(np.float32),
         color=color,
         born_ms=born_ms,
+        talk=talk.astype(np.float32),
         weight=np.exp(0.9 * quality + 0.3 * bait).astype(np.float32),
-        upstream=upstream,
+        upstream=np.pad(content_columns(random, content, mix, 0.1), no_behaviour),
+        topic_saved=_leaning(random, topic_vectors),
+        topic_shared=_leaning(random, topic_vectors),
         topic_category=np.arange(topics) // (config.nouns * config.styles),
         topic_vectors=topic_vectors,
-        query_upstream=query_upstream,
+        query_upstream=np.pad(content_columns(random, asked, mix, 0.15), no_behaviour),
         creator=random.integers(0, config.creators, n),
         making=making,
         second_color=np.where(random.random(n) < 0.3, (color + random.integers(1, len(COLORS), n)) % len(COLORS), -1),

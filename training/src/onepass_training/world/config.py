@@ -8,6 +8,9 @@ ACTIONS = ("click", "long_view", "save", "share", "hide")
 POSITIVE_ACTIONS = 0b01111
 SURFACES = ("home", "search", "related")
 HOME, SEARCH, RELATED = range(3)
+FEATURES = ("mobile", "price_preference")
+"""What requests say of themselves and their person: 0 or 1, the same within a session; a standardised log price."""
+SECONDS_PER_POSITION = 5
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,11 @@ class WorldConfig:
     styles: int = 3
     creators: int = 600
     days: int = 120
-    sessions: float = 44.0
+    sessions: float = 52.0
     slate_size: int = 12
     upstream: int = 64
+    content: int = 44
+    """Leading columns of an item's upstream embedding that are known from its first moment."""
     start_ms: int = 1_767_571_200_000
     """2026-01-05T00:00:00Z, a Monday."""
     train_share: float = 0.85
@@ -48,5 +53,5 @@ class WorldConfig:
 
 
 SMOKE_WORLD = WorldConfig(items=400, people=200, categories=6, nouns=2, styles=2, creators=20, days=40, sessions=9.0)
-REPORT_WORLD = WorldConfig(items=5_000, people=1_500, sessions=30.0)
+REPORT_WORLD = WorldConfig(items=5_000, people=1_500, sessions=36.0)
 """For comparisons: large enough to tell models apart, small enough that a run takes minutes."""

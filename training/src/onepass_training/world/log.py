@@ -21,6 +21,8 @@ class World:
     """[S, K] item rows in the order they were shown."""
     slate_actions: NDArray[np.uint8]
     """[S, K] bit a set = action a was done."""
+    slate_features: FLOAT
+    """[S, 2] the FEATURES of the request; NaN where it did not say."""
     situation: Situation
     """Of all S slates. Surface, anchor and time are what was logged; the rest is for the oracle alone."""
     queries: tuple[str, ...]

@@ -1,15 +1,18 @@
 """Runs a world: every person's n-th slate is made at once, for all people, in numpy."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from .catalogue import FINE_DIMENSION, FLOAT, INT, Catalogue, make_catalogue
-from .config import DAY_MS, HOME, RELATED, SEARCH, WorldConfig
+from .catalogue import FLOAT, INT, Catalogue, make_catalogue
+from .config import DAY_MS, FEATURES, HOME, RELATED, SEARCH, SECONDS_PER_POSITION, WorldConfig
+from .embeddings import behaviour_columns
 from .log import World
+from .people import People, schedule
 from .queries import query_texts
 from .truth import (
     FRESH_SHARE,
-    INTERESTS,
     OFF_COLOR,
     Situation,
     action_probabilities,
@@ -20,77 +23,7 @@ from .truth import (
 )  # fmt: skip
 from .words import COLORS
 
-SECONDS_PER_POSITION = 5
 BOOL = NDArray[np.bool_]
-
-
-class People:
-    """The moving state of all people. Drift: interests wander to near topics or are replaced, taste turns slowly."""
-
-    def __init__(self, random: np.random.Generator, catalogue: Catalogue) -> None:
-        people = catalogue.config.people
-        self._random, self._catalogue = random, catalogue
-        self.interests = random.integers(0, catalogue.topics, (people, INTERESTS))
-        self.strength = random.standard_normal((people, INTERESTS))
-        self.focused = random.integers(0, INTERESTS, people)
-        self.taste = (random.standard_normal((people, FINE_DIMENSION)) / np.sqrt(FINE_DIMENSION)).astype(np.float32)
-        self.inclination = (random.standard_normal((people, 4)) * [0.7, 0.8, 0.6, 1.0]).astype(np.float32)
-
-    def begin_session(self, who: INT) -> None:
-        """Drift between sessions, and a new thing on the person's mind."""
-        random, n = self._random, len(who)
-        wander, replace = random.random((2, n, INTERESTS)) < np.array([0.05, 0.015])[:, None, None]
-        interests = self.interests[who]
-        near = self._catalogue.neighbours[interests, random.integers(0, self._catalogue.neighbours.shape[1], (n, INTERESTS))]
-        anew = random.integers(0, self._catalogue.topics, (n, INTERESTS))
-        self.interests[who] = np.where(replace, anew, np.where(wander, near, interests))
-        self.strength[who] = 0.95 * self.strength[who] + 0.3 * random.standard_normal((n, INTERESTS))
-        turned = 0.99 * self.taste[who] + 0.05 * random.standard_normal((n, FINE_DIMENSION))
-        self.taste[who] = turned.astype(np.float32)
-        change = random.random(n) < 0.6
-        self.focused[who] = np.where(change, self._pick_focus(who), self.focused[who])
-
-    def _pick_focus(self, who: INT) -> INT:
-        """[n] an interest drawn by strength (Gumbel trick)."""
-        return (self.strength[who] + self._random.gumbel(size=(len(who), INTERESTS))).argmax(axis=1)
-
-    def focus(self, who: INT, time_ms: INT) -> FLOAT:
-        """[n, 4] attention shares: most on the one focused, the rest by strength and by the hour and weekday."""
-        category = self._catalogue.topic_category[self.interests[who]]
-        hour = (time_ms % DAY_MS / 3_600_000)[:, None]
-        weekend = ((time_ms // DAY_MS + 3) % 7 >= 5)[:, None]
-        rhythm = 0.7 * np.cos(2 * np.pi * (hour - category * 5 % 24) / 24) + np.where(weekend & (category % 3 == 0), 0.8, 0.0)
-        weight = np.exp(self.strength[who] + rhythm)
-        weight /= weight.sum(axis=1, keepdims=True)
-        on_mind = np.arange(INTERESTS) == self.focused[who][:, None]
-        return (0.55 * on_mind + 0.45 * weight).astype(np.float32)
-
-
-def _schedule(random: np.random.Generator, config: WorldConfig) -> tuple[INT, INT, BOOL]:
-    """Person, time and "first of its session" of every slate, sorted by (person, time)."""
-    people = config.people
-    activity = np.clip(np.exp(0.5 * random.standard_normal(people) - 0.125), 0.25, 2.5)
-    sessions = np.maximum(2, random.poisson(config.sessions * activity))
-    person = np.repeat(np.arange(people), sessions)
-    day = random.integers(0, config.days, len(person))
-    day = np.where((day % 7 < 5) & (random.random(len(person)) < 0.15), day - day % 7 + 5, day)
-    usual_hour = random.uniform(7, 22, people)[person]
-    hour = (usual_hour + 2.5 * random.standard_normal(len(person))) % 24
-    start = config.start_ms + day * DAY_MS + (hour * 3_600_000).astype(np.int64)
-    order = np.lexsort((start, person))
-    person, start = person[order], start[order]
-    length = np.minimum(random.geometric(0.3, len(person)), 12)
-    index = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-    gap = (SECONDS_PER_POSITION * (config.slate_size + 2) * 1000 + random.exponential(60_000, len(index))).astype(np.int64)
-    running = np.cumsum(gap)
-    first = index == 0
-    time = np.repeat(start, length) + running - np.repeat(running[first], length)
-    person = np.repeat(person, length)
-    same_person = person[1:] == person[:-1]
-    shortest = SECONDS_PER_POSITION * (config.slate_size + 2) * 1000
-    while (late := same_person & (time[1:] < time[:-1] + shortest)).any():
-        time[1:][late] = time[:-1][late] + gap[1:][late]  # begin right after the session that is still running
-    return person, time, first
 
 
 class _Slates:
@@ -185,34 +118,45 @@ def _choose_surface(
     return surface, np.where(related, last_engaged, np.where(search, topic * len(COLORS) + color, -1))
 
 
+def _with_behaviour(seed: int, catalogue: Catalogue, items: NDArray[np.int32], time_ms: INT) -> Catalogue:
+    """The catalogue with the behaviour columns that come of items [S, K] shown at `time_ms` [S] before the validation time."""
+    config = catalogue.config
+    exposures = np.bincount(items[time_ms < config.validation_ms].ravel(), minlength=config.items)
+    random = np.random.default_rng([seed, 4])
+    learned = behaviour_columns(random, catalogue.factors, exposures, config.upstream - config.content)
+    return replace(catalogue, upstream=np.concatenate([catalogue.upstream[:, : config.content], learned], axis=1))
+
+
 def simulate(seed: int, config: WorldConfig) -> World:
     """The world of (seed, config). Takes about 20 s at the default size."""
     catalogue = make_catalogue(seed, config)
     random = np.random.default_rng([seed, 2])
     people = People(random, catalogue)
     slates = _Slates(random, catalogue)
-    person, time, first = _schedule(random, config)
+    person, time, first = schedule(random, config)
     total = len(person)
     starts = np.searchsorted(person, np.arange(config.people))
     counts = np.bincount(person, minlength=config.people)
     items = np.zeros((total, config.slate_size), np.int32)
     actions = np.zeros((total, config.slate_size), np.uint8)
+    features = np.zeros((total, len(FEATURES)), np.float32)
     states: list[tuple[INT, Situation]] = []
     last_engaged = np.full(config.people, -1)
     for step in range(counts.max()):
         who = np.flatnonzero(counts > step)
         rows = starts[who] + step
         begins = first[rows]
-        people.begin_session(who[begins])
+        people.begin_session(who[begins], time[rows[begins]])
         last_engaged[who[begins]] = -1
         surface, anchor = _choose_surface(random, catalogue, people, who, last_engaged[who])
         situation = Situation(
             interests=people.interests[who], focus=people.focus(who, time[rows]), taste=people.taste[who],
             inclination=people.inclination[who], surface=surface, anchor=anchor, time_ms=time[rows],
+            mobile=people.mobile[who],
         )  # fmt: skip
         shown = slates.make(who, situation)
         done = _act(random, action_probabilities(catalogue, situation, affinity(catalogue, situation), shown))
-        items[rows], actions[rows] = shown, done
+        items[rows], actions[rows], features[rows] = shown, done, people.features(who)
         states.append((rows, situation))
         touched = done > 0
         slates.seen[who[np.nonzero(touched)[0]], shown[touched]] = True
@@ -230,7 +174,8 @@ def simulate(seed: int, config: WorldConfig) -> World:
     event_position -= 1
     event_time = time[event_slate] + (event_position + 1) * SECONDS_PER_POSITION * 1000
     return World(
-        config=config, catalogue=catalogue, slate_person=person, slate_items=items, slate_actions=actions,
+        config=config, catalogue=_with_behaviour(seed, catalogue, items, time), slate_person=person, slate_items=items,
+        slate_actions=actions, slate_features=features,
         situation=Situation(**joined), slate_query=slate_query,
         queries=tuple(query_texts(np.random.default_rng([seed, 3]), catalogue, joined["anchor"][searches])),
         event_slate=event_slate, event_position=event_position, event_time_ms=event_time,

@@ -10,6 +10,8 @@ from .config import DAY_MS, RELATED, SEARCH
 from .words import COLORS
 
 INTERESTS = 4
+PRICE = 3
+"""Column of `Situation.inclination`."""
 FRESH_SHARE = 0.06
 OFF_COLOR = 0.35
 """Exposure of an item whose color is not the query's, relative to one whose is."""
@@ -31,6 +33,8 @@ class Situation:
     anchor: INT
     """[R] related: item row; search: query; home: -1."""
     time_ms: INT
+    mobile: FLOAT
+    """[R] 1 on a mobile, else 0."""
 
     def take(self, rows: NDArray) -> "Situation":
         """The situations at `rows`."""
@@ -85,14 +89,18 @@ def action_probabilities(catalogue: Catalogue, situation: Situation, wanted: FLO
     fine = catalogue.fine[items]
     taste = situation.taste @ fine.T if shared else np.einsum("rd,rkd->rk", situation.taste, fine)
     want = wanted[:, catalogue.topic[items]] if shared else np.take_along_axis(wanted, catalogue.topic[items], axis=1)
+    topic, mobile = catalogue.topic[items], situation.mobile[:, None]
     quality, bait = catalogue.quality[items], catalogue.bait[items]
     save, share, hide, price = (situation.inclination[:, column, None] for column in range(4))
     price_off = np.abs(catalogue.price_level[items] - price)
     matches = (catalogue.color[items] == (situation.anchor % len(COLORS))[:, None]) & (situation.surface == SEARCH)[:, None]
-    click = _sigmoid(-3.9 + 2.6 * want + 0.9 * taste + 0.3 * quality + 0.5 * bait + 0.6 * matches)
-    long_view = click * _sigmoid(-0.9 + 1.2 * want + 0.7 * taste + 0.5 * quality - 0.8 * bait)
-    saved = _sigmoid(-5.4 + save + 2.9 * want + 1.3 * taste + 0.6 * quality - 0.5 * price_off)
-    shared_ = _sigmoid(-5.9 + share + 1.4 * want + 0.9 * quality + 0.5 * taste)
+    click = -4.2 + 2.4 * want + 0.8 * taste + 0.2 * quality + 0.8 * bait - 0.2 * price_off
+    click = _sigmoid(click + 0.6 * matches + 0.8 * mobile)
+    long_view = click * _sigmoid(0.2 + 1.0 * want + 0.6 * taste + 0.7 * quality - 1.1 * bait - 1.8 * mobile)
+    saved = -4.9 + save + 2.6 * want + 1.2 * taste + 0.5 * quality - 0.3 * bait - 0.9 * price_off
+    saved = _sigmoid(saved + catalogue.topic_saved[topic])
+    shared_ = -6.0 + share + 1.6 * want + 0.5 * taste + 0.4 * quality + 1.1 * catalogue.talk[items]
+    shared_ = _sigmoid(shared_ + catalogue.topic_shared[topic])
     hidden = _sigmoid(-3.3 + hide - 2.2 * want + 0.8 * bait - 0.8 * taste)
     hidden = hidden * (1 - click) * (1 - saved) * (1 - shared_)
     return np.stack([click, long_view, saved, shared_, hidden], axis=-1).astype(np.float32)

@@ -1,6 +1,6 @@
 // `npm run train`: from nothing to a release directory.
-import { access, cp, mkdir, readFile, rename, rm } from 'node:fs/promises';
-import { dirname, join, relative, resolve } from 'node:path';
+import { access, cp, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ensureBuilt } from './lib/build.mjs';
 import { ensureInstalled } from './lib/install.mjs';
@@ -13,10 +13,13 @@ requirePlatform();
 
 const HELP = `npm run train [-- options]
 
-Makes the synthetic world, trains the model on it, exports it and builds the release that the mesh serves. Checkpoints
-lie in .onepass/training/<size>-seed<N>.
+Makes the synthetic world (or takes your own logs), trains the model on it, exports it and builds the release that the mesh
+serves. The run, with its checkpoints, lies in .onepass/training/<full, smoke or data-FOLDER>-seed<N>.
 
-  --smoke         a tiny world and model, done in under a minute
+  --data FOLDER   learn from these logs: a folder in the schema of docs/data.md, a mesh's export, or a MovieLens data set
+  --items FILE    the items, where FOLDER has none (.parquet, .csv or .jsonl)
+  --vocabulary P  a release or a dataset.json that names actions and surfaces, where FOLDER has no dataset.json
+  --smoke         a tiny world (or your logs) and a tiny model, done in under a minute
   --seed N        seed of the world, the weights and all draws (default 1)
   --threads N     CPU threads; one seed gives the same metrics for one number of threads (default 2)
   --steps N       optimiser steps (default: enough for the release)
@@ -26,16 +29,22 @@ lie in .onepass/training/<size>-seed<N>.
 
 /** @param {string[]} args */
 function parse(args) {
-  const number = /** @type {const} */ ({ type: 'string' });
+  const text = /** @type {const} */ ({ type: 'string' });
   const flag = /** @type {const} */ ({ type: 'boolean' });
   try {
     const { values } = parseArgs({
       args,
-      options: { smoke: flag, seed: number, threads: number, steps: number, resume: flag, out: number, help: flag },
+      options: {
+        ...{ data: text, items: text, vocabulary: text },
+        ...{ smoke: flag, seed: text, threads: text, steps: text, resume: flag, out: text, help: flag },
+      },
     });
     requireNumber('seed', values.seed, 0);
     requireNumber('threads', values.threads, 1);
     requireNumber('steps', values.steps, 1);
+    for (const name of /** @type {const} */ (['items', 'vocabulary'])) {
+      if (values[name] !== undefined && values.data === undefined) throw new Error(`--${name} needs --data`);
+    }
     return values;
   } catch (error) {
     throw new Stop(`${/** @type {Error} */ (error).message}\n\n${HELP}`);
@@ -58,6 +67,7 @@ async function run(args) {
   const options = parse(args);
   if (options.help) return console.log(HELP);
   const since = Date.now();
+  await requireData(options);
   await requireReplaceable(options.out);
   await ensureInstalled();
   await ensureBuilt();
@@ -79,8 +89,8 @@ async function run(args) {
  * @returns {Promise<string>} the directory of the release draft
  */
 async function train(options) {
-  const directory = join(root, '.onepass', 'training', `${options.smoke ? 'smoke' : 'full'}-seed${options.seed ?? 1}`);
-  if (!options.resume) await rm(directory, { recursive: true, force: true });
+  const directory = join(root, '.onepass', 'training', `${nameOf(options)}-seed${options.seed ?? 1}`);
+  if (!options.resume) await clear(directory);
   const draft = join(directory, 'draft');
   await rm(draft, { recursive: true, force: true });
   const passedOn = [
@@ -89,11 +99,46 @@ async function train(options) {
       const value = Reflect.get(options, name);
       return value === undefined ? [] : [`--${name}`, value];
     }),
+    ...['data', 'items', 'vocabulary'].flatMap((name) => {
+      const value = Reflect.get(options, name);
+      return value === undefined ? [] : [`--${name}`, resolve(value)];
+    }),
   ];
   await step(python, ['-m', 'onepass_training', 'train', '--out', directory, ...passedOn], 'Training', {
     PYTHONPATH: join(root, 'training', 'src'),
   });
   return draft;
+}
+
+/**
+ * All but the logs as they were prepared, which are used again where they still are the same.
+ * @param {string} directory
+ */
+async function clear(directory) {
+  for (const name of await readdir(directory).catch(() => [])) {
+    if (name !== 'dataset') await rm(join(directory, name), { recursive: true });
+  }
+}
+
+/**
+ * A run of its own for each folder of data and size, so that none goes on from another's checkpoint.
+ * @param {ReturnType<typeof parse>} options
+ */
+function nameOf({ data, smoke }) {
+  if (data === undefined) return smoke ? 'smoke' : 'full';
+  const name = basename(resolve(data)).replaceAll(/[^\w.-]/g, '_');
+  return `data-${name}${smoke ? '-smoke' : ''}`;
+}
+
+/**
+ * Told here, before anything is installed.
+ * @param {ReturnType<typeof parse>} options
+ */
+async function requireData(options) {
+  for (const name of /** @type {const} */ (['data', 'items', 'vocabulary'])) {
+    const path = options[name];
+    if (path !== undefined && !(await exists(path))) throw new Stop(`--${name}: ${path} does not exist.`);
+  }
 }
 
 /**

@@ -1,200 +1,177 @@
-"""Recall@10 and Hit@3(save) of a model, of popularity, and of the best ranking that the world itself allows.
+"""All metrics of a model, or of anything else that scores, on the later slates of a sample of people: docs/training.md.
 
-Protocol: docs/training.md. Everything is taken on slates after the split, none left out,
-with the f16 item table that serving has.
+One code for the model, the baselines and a world's own best.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from ..config import TrainConfig
-from ..learn.examples import Batch, ExampleReader
-from ..learn.step import branch_rows, embed_batch_queries, past_rows
+from ..data.dataset import NONE, Dataset
 from ..model.onepass_model import OnepassModel
-from ..model.rows import FLOAT, INT, RowLayout
-from ..progress import Progress
-from ..world import World
-from ..world.config import HOME, POSITIVE_ACTIONS, SEARCH, SURFACES
-from ..world.truth import action_probabilities, affinity, oracle_retrieval
+from .metrics import FLOAT, INT, auc, calibration_error, hit_at, log_loss, ndcg_at
+from .predict import predict
+from .result import Result
+from .retrieval import Retrieved, retrieve
+from .scorers import Contender, Oracle, Truth
+from .slates import slate_set
+from .slices import by_freshness, mean_by, sizes_of, slices_of
 
-BATCH = 16
-SLATES = 24
-RECALL_AT, HIT_AT = 10, 3
-SAVE = 2
-RANKERS = ("model", "popularity", "oracle")
-SEARCH_RANKERS = (*RANKERS, "homeWithoutQuery", "queryTowerAlone")
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What the model says about R evaluation slates."""
-
-    slates: INT
-    queries: FLOAT
-    """[R, E] outcome "any", offset 0, the slate's surface; a search by its text."""
-    home: FLOAT
-    """[R, E] the same as if the slate were on home, without what it is about."""
-    text: FLOAT
-    """[R, E] of a search, what the query tower alone makes of its text; zeros on other surfaces."""
-    save: FLOAT
-    """[R, K] probability of a save."""
+HIT_AT, NDCG_AT = 3, 10
+RANK_ROWS = 2_000
+"""Slates ranked at a time."""
+DIGITS = 6
 
 
-def item_table(model: OnepassModel, upstream: FLOAT) -> NDArray[np.float16]:
-    """[N, E] the item tower's output, rounded as the release stores it."""
-    with torch.no_grad():
-        return model.embed_items(torch.from_numpy(upstream)).numpy().astype(np.float16)
-
-
-def ranks(scores: FLOAT, target: INT) -> INT:
-    """[R] place of `target` [R] in each row of scores [R, N] from 0; ties go to the lower row, which is the lower id."""
-    own = np.take_along_axis(scores, target[:, None], axis=1)
-    ahead = (scores > own) | ((scores == own) & (np.arange(scores.shape[1]) < target[:, None]))
-    return ahead.sum(axis=1)
-
-
-def hit_at(scores: FLOAT, items: INT, labels: NDArray[np.bool_], top: int) -> NDArray[np.bool_]:
-    """[R] whether one of the `top` best of scores [R, K] is labelled; ties by item id."""
-    order = np.lexsort((items, -scores), axis=1)[:, :top]
-    return np.take_along_axis(labels, order, axis=1).any(axis=1)
+def number(value: float) -> float | None:
+    """A plain number for JSON."""
+    return None if np.isnan(value) else round(float(value), DIGITS)
 
 
 class Evaluation:
-    """The later slates of a sample of people, with the two baselines' scores for them."""
+    """The test days' slates of a sample of people, drawn by a hash of who they are: the same ones for every model and seed."""
 
-    def __init__(self, world: World, layout: RowLayout, config: TrainConfig) -> None:
-        self._world, self._layout, self._config = world, layout, config
-        self._reader = ExampleReader(world, layout, config.model, config)
-        random = np.random.default_rng([config.seed, 31])
-        people = random.permutation(world.config.people)[: config.evaluation_people]
-        self._examples = list(self._reader.evaluation_examples(np.sort(people), SLATES))
-        slates = np.concatenate([example.slates for example in self._examples])
-        engaged = slates[world.slate_engaged[slates].any(axis=1)]
-        self.recall_slates = np.sort(random.permutation(engaged)[: config.evaluation_slates])
-        self.hit_slates = slates[((world.slate_actions[slates] >> SAVE) & 1).any(axis=1)]
+    def __init__(self, dataset: Dataset, config: TrainConfig, oracle: Truth | None = None) -> None:
+        """`oracle`: a world's truth about `dataset`, if it is a world's. The test days are those of `dataset.splits`."""
+        self.dataset, self.config = dataset, config
+        splits = dataset.splits
+        self.slates = slate_set(dataset, splits.test_ms, splits.end_ms, config.evaluation_people, config.slate_items)
+        wanting = np.flatnonzero(self.slates.target != NONE)
+        by_key = np.argsort(self.slates.key[wanting], kind="stable")
+        self.recall_rows = np.sort(wanting[by_key[: config.evaluation_slates]])
+        """[Q] slates that retrieval is judged by: those with something new engaged with, a capped number of them by hash."""
+        self.groups = slices_of(self.slates, dataset)
+        self._truth = oracle
 
-    def run(self, model: OnepassModel) -> dict:
-        """recallAt10 and hitAt3Save: ranker -> surface or "all" -> value; searchRecallAt10: ranker -> value."""
-        table = item_table(model, self._world.catalogue.upstream).astype(np.float32)
-        predictions = self._predict(model, table)
-        recall = self._recall(predictions, table)
-        return {
-            "recallAt10": {name: recall[name] for name in (*RANKERS, "slates")},
-            "hitAt3Save": self._hit(predictions),
-            "searchRecallAt10": {name: recall[name][SURFACES[SEARCH]] for name in (*SEARCH_RANKERS, "slates")},
+    @property
+    def asked_for(self) -> int:
+        """The action that recall of an asked-for outcome is taken of: the positive one that is worth most."""
+        actions = self.dataset.vocabulary.actions
+        worth = [NONE if action.negative else action.utility_weight for action in actions]
+        return int(np.argmax(worth))
+
+    def run(self, model: OnepassModel, name: str = "model", config: TrainConfig | None = None) -> Result:
+        """All metrics of a model that was trained with `config` (default: the evaluation's). With a truth to hold it against,
+        its summary has `shareOfOracle`: how much of the best possible Recall@10 and Hit@3 it reaches."""
+        used = replace(config or self.config, slate_items=self.config.slate_items)
+        result = self.of(name, predict(model, self.dataset, used, self.slates).contender())
+        if self.oracle is None:
+            return result
+        return replace(result, summary=result.summary | {"shareOfOracle": share_of(result.summary, self.oracle.summary)})
+
+    @cached_property
+    def oracle(self) -> Result | None:
+        """The world's own best, if the data is a world's."""
+        if self._truth is None:
+            return None
+        best = Oracle(self._truth, self.dataset.vocabulary.names)
+        return self.of("oracle", Contender(best, best, outcomes=True))
+
+    def of(self, name: str, contender: Contender) -> Result:
+        """All metrics that the contender's retriever and ranker allow."""
+        slates, values, slices, summary = self.slates, {}, dict(self.groups), {}
+        if contender.retriever is not None:
+            found = retrieve(slates, self.recall_rows, contender, self.dataset, self.asked_for)
+            values |= found.values
+            summary |= self._retrieval_summary(found)
+            slices |= by_freshness(slates.target, self.dataset)
+        if contender.ranker is not None:
+            ranked, targets, pooled = self._rank(contender)
+            values |= ranked
+            for action, target in targets.items():
+                slices |= {f"{kind}:{action}": rows for kind, rows in by_freshness(target, self.dataset).items()}
+            summary |= pooled
+            summary |= self._ranking_summary(ranked, targets)
+        summary["slates"] = {
+            "all": len(slates), "people": len(np.unique(slates.person)), "recall": len(self.recall_rows),
+            **{metric: sizes_of(values[metric], self._groups(metric, slices)) for metric in values if _is_sliced(metric)},
+            **{metric: int((~np.isnan(values[metric])).sum()) for metric in values if metric.startswith("askedFor/")},
+        }  # fmt: skip
+        return Result(name, summary, slates.key, slates.person, values, slices)
+
+    def _groups(self, metric: str, slices: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The slices of one metric under their plain names."""
+        suffix = f":{metric.split('/')[1]}" if metric.startswith("hitAt3/") else ""
+        fresh = {kind: slices[kind + suffix] for kind in by_freshness(self.slates.target[:0], self.dataset)}
+        return self.groups | fresh
+
+    def _retrieval_summary(self, found: Retrieved) -> dict:
+        groups = self.groups | by_freshness(self.slates.target, self.dataset)
+        nested: dict = {}
+        for metric, values in found.values.items():
+            place, *parts = metric.split("/")
+            told = mean_by(values, groups) if _is_sliced(metric) else number(_mean(values))
+            table = nested
+            for part in (place, *parts)[:-1]:
+                table = table.setdefault(part, {})
+            table[(place, *parts)[-1]] = told
+        return nested | {"coverageAt10": number(found.coverage)}
+
+    def _rank(self, contender: Contender) -> tuple[dict[str, FLOAT], dict[str, INT], dict]:
+        """Metrics by slate, by action the item that freshness goes by, and metrics pooled over all shown items."""
+        slates, vocabulary = self.slates, self.dataset.vocabulary
+        chunks = [np.arange(at, min(at + RANK_ROWS, len(slates))) for at in range(0, len(slates), RANK_ROWS)]
+        empty = [np.zeros((0, slates.items.shape[1], len(vocabulary.actions)), np.float32)]
+        chances = np.concatenate([contender.ranker.probabilities(slates, rows) for rows in chunks] or empty)
+        values: dict[str, FLOAT] = {}
+        targets: dict[str, INT] = {}
+        pooled: dict = {"auc": {}, "ece": {}, "logLoss": {}, "shownItems": int(slates.judged.sum())}
+        judged = slates.judged
+        losses = np.zeros(judged.shape)
+        for at, name in enumerate(vocabulary.names):
+            labels = slates.labels(1 << at)
+            scores = np.where(judged, chances[..., at], -np.inf)
+            hit = hit_at(scores, slates.items, labels, HIT_AT)
+            values[f"hitAt3/{name}"] = np.where(labels.any(axis=1), hit, np.nan)
+            targets[name] = np.where(labels.any(axis=1), slates.items[np.arange(len(slates)), labels.argmax(axis=1)], NONE)
+            predicted, done = chances[..., at][judged], labels[judged]
+            pooled["auc"][name] = number(auc(predicted, done))
+            pooled["ece"][name] = number(calibration_error(predicted, done))
+            pooled["logLoss"][name] = number(_mean(log_loss(predicted, done)))
+            losses += np.where(judged, log_loss(chances[..., at], labels), 0)
+        worth = np.array([action.utility_weight for action in vocabulary.actions])
+        utility = np.where(judged, chances @ worth, -np.inf)
+        done = np.stack([slates.labels(1 << at) for at in range(len(worth))], axis=-1)
+        engaged = slates.labels(vocabulary.positive_bits).astype(np.float64)
+        values["ndcgAt10"] = ndcg_at(utility, slates.items, engaged, NDCG_AT)
+        values["utilityNdcgAt10"] = ndcg_at(utility, slates.items, np.maximum(done @ worth, 0) * judged, NDCG_AT)
+        counted = judged.sum(axis=1)
+        values["slateLogLoss"] = np.divide(
+            losses.sum(axis=1), counted, out=np.full(len(slates), np.nan), where=counted > 0
+        )  # fmt: skip
+        return values, targets, pooled
+
+    def _ranking_summary(self, values: Mapping[str, FLOAT], targets: Mapping[str, INT]) -> dict:
+        hits = {
+            name: mean_by(values[f"hitAt3/{name}"], self.groups | by_freshness(target, self.dataset))
+            for name, target in targets.items()
         }
-
-    def _predict(self, model: OnepassModel, table: FLOAT) -> Predictions:
-        parts: list[Predictions] = []
-        progress = Progress("evaluate", -(-len(self._examples) // BATCH))
-        embeddings = torch.from_numpy(table)
-        for start in range(0, len(self._examples), BATCH):
-            examples = self._examples[start : start + BATCH]
-            batch = self._reader.collate(examples, np.random.default_rng(0), training=False)
-            parts.append(self._predict_batch(model, embeddings, batch))
-            progress.step()
-        progress.close()
-        return Predictions(
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in Predictions.__dataclass_fields__)
-        )
-
-    @torch.no_grad()
-    def _predict_batch(self, model: OnepassModel, table: torch.Tensor, batch: Batch) -> Predictions:
-        texts = embed_batch_queries(model, batch)
-        past = past_rows(batch, table[batch.past_items], texts)
-        valid = batch.slate_valid
-        rows = branch_rows(model, batch, table[batch.candidates], texts)
-        _, hidden = model.train_pass(past, rows, batch.prefix)
-        _, at_home = model.train_pass(past, self._as_home(rows[:, :, :1]), batch.prefix)
-        hidden, candidates = hidden[valid], table[batch.candidates[valid]]
-        slates = batch.slates[valid.numpy()]
-        surfaces = torch.eye(len(SURFACES))[torch.from_numpy(self._world.situation.surface[slates])]
-        outcomes = torch.zeros(len(slates), len(self._layout.actions) + 1)
-        outcomes[:, -1] = 1
-        offsets = torch.zeros(len(slates), 1)
-        queries = model.retrieve(hidden[:, 0], outcomes, offsets, surfaces)
-        home = model.retrieve(at_home[valid][:, 0], outcomes, offsets, torch.eye(len(SURFACES))[[HOME] * len(slates)])
-        typed = batch.context_queries[valid]
-        text = texts[typed.clamp(min=0)] * (typed >= 0)[:, None]
-        save = model.score(hidden[:, 0], hidden[:, 1:], candidates)[..., SAVE].sigmoid()
-        return Predictions(slates, queries.numpy(), home.numpy(), text.numpy(), save.numpy())
-
-    def _as_home(self, contexts: torch.Tensor) -> torch.Tensor:
-        """Context rows [.., F] without embedding and with the surface home."""
-        layout, rows = self._layout, contexts.clone()
-        surface = layout.embedding + layout.mask + 1
-        rows[..., : layout.embedding] = 0
-        rows[..., surface : surface + len(layout.surfaces)] = torch.eye(len(layout.surfaces))[HOME]
-        return rows
-
-    def _chunks(self, slates: INT) -> Iterator[INT]:
-        for start in range(0, len(slates), 250):
-            yield slates[start : start + 250]
-
-    def _exclude_seen(self, scores: FLOAT, slates: INT) -> None:
-        """Takes what each slate's person had acted on before it out of scores [R, N]."""
-        for row, slate in enumerate(slates):
-            scores[row, self._reader.seen_before(slate)] = -np.inf
-
-    def _recall(self, predictions: Predictions, table: FLOAT) -> dict:
-        world, slates = self._world, self.recall_slates
-        where = {int(slate): row for row, slate in enumerate(predictions.slates)}
-        counts = self._reader.surface_counts(POSITIVE_ACTIONS).astype(np.float32)
-        hits: dict[str, list] = {ranker: [] for ranker in SEARCH_RANKERS}
-        for chunk in self._chunks(slates):
-            situation = world.situation.take(chunk)
-            target = world.slate_items[chunk, world.slate_engaged[chunk].argmax(axis=1)].astype(np.int64)
-            at = [where[int(slate)] for slate in chunk]
-            scores = {
-                "model": predictions.queries[at] @ table.T,
-                "homeWithoutQuery": predictions.home[at] @ table.T,
-                "queryTowerAlone": predictions.text[at] @ table.T,
-                "popularity": counts[situation.surface],
-                "oracle": oracle_retrieval(world.catalogue, situation, world.config.slate_size),
-            }
-            for ranker, score in scores.items():
-                self._exclude_seen(score, chunk)
-                hits[ranker].append(ranks(score, target) < RECALL_AT)
-        return self._by_surface(slates, {ranker: np.concatenate(parts) for ranker, parts in hits.items()})
-
-    def _hit(self, predictions: Predictions) -> dict:
-        world, slates = self._world, self.hit_slates
-        where = {int(slate): row for row, slate in enumerate(predictions.slates)}
-        situation, items = world.situation.take(slates), world.slate_items[slates]
-        labels = ((world.slate_actions[slates] >> SAVE) & 1).astype(bool)
-        counts = self._reader.surface_counts(1 << SAVE)
-        truth = action_probabilities(world.catalogue, situation, affinity(world.catalogue, situation), items)
-        scores = {
-            "model": predictions.save[[where[int(slate)] for slate in slates]],
-            "popularity": counts[situation.surface[:, None], items],
-            "oracle": truth[..., SAVE],
-        }
-        return self._by_surface(slates, {name: hit_at(score, items, labels, HIT_AT) for name, score in scores.items()})
-
-    def _by_surface(self, slates: INT, hits: dict[str, NDArray[np.bool_]]) -> dict:
-        surface = self._world.situation.surface[slates]
-        groups = {"all": np.ones(len(slates), bool)} | {name: surface == at for at, name in enumerate(SURFACES)}
-        table = {
-            ranker: {name: round(float(hit[rows].mean()), 4) if rows.any() else None for name, rows in groups.items()}
-            for ranker, hit in hits.items()
-        }
-        return table | {"slates": {name: int(rows.sum()) for name, rows in groups.items()}}
+        plain = ("ndcgAt10", "utilityNdcgAt10", "slateLogLoss")
+        return {"hitAt3": hits} | {name: number(_mean(values[name])) for name in plain}
 
 
-def format_table(metrics: dict) -> str:
-    """The metrics as a table for people."""
-    lines = []
-    for metric, title in (("recallAt10", "Recall@10"), ("hitAt3Save", "Hit@3(save)")):
-        groups = metrics[metric]["slates"]
-        lines.append(f"{title:<14}" + "".join(f"{name:>10}" for name in groups))
-        for ranker in RANKERS:
-            values = (metrics[metric][ranker][name] for name in groups)
-            lines.append(f"  {ranker:<12}" + "".join(f"{'-' if value is None else f'{value:.4f}':>10}" for value in values))
-        lines.append(f"  {'slates':<12}" + "".join(f"{count:>10}" for count in groups.values()))
-    search = metrics["searchRecallAt10"]
-    lines.append("Recall@10 of searches by text: " + ", ".join(f"{name} {value}" for name, value in search.items()))
-    return "\n".join(lines)
+def _mean(values: FLOAT) -> float:
+    """Mean of what is not NaN; NaN without any."""
+    use = values[~np.isnan(values)]
+    return float(use.mean()) if len(use) else float("nan")
+
+
+def _is_sliced(metric: str) -> bool:
+    return metric in ("recallAt10", "recallAt100") or metric.startswith("hitAt3/")
+
+
+def share_of(summary: Mapping, best: Mapping) -> dict:
+    """How much of the best possible Recall@10 and, by action, Hit@3 a summary reaches, slice by slice."""
+
+    def shares(mine: Mapping, most: Mapping) -> dict[str, float | None]:
+        return {name: round(mine[name] / most[name], 4) if mine[name] is not None and most.get(name) else None for name in mine}
+
+    share: dict = {}
+    if "recallAt10" in summary:
+        share["recallAt10"] = shares(summary["recallAt10"], best["recallAt10"])
+    if "hitAt3" in summary:
+        share["hitAt3"] = {action: shares(mine, best["hitAt3"][action]) for action, mine in summary["hitAt3"].items()}
+    return share

@@ -59,18 +59,17 @@ def shares(budgets: Sequence[float], total: int) -> list[int]:
     return whole.tolist()
 
 
-def merge_by_budget(scores: Sequence[FLOAT], budgets: Sequence[float], total: int) -> INT:
-    """[R, total] the union of several retrievals: each of `scores` (each [R, N]) brings its share of the places, in turn,
-    of items that none before it brought. Scores of different queries are never compared (PinRec, arXiv 2504.10507)."""
-    lists: list[INT] = []
-    for score, share in zip(scores, shares(budgets, total), strict=True):
-        if share == 0:
-            continue
-        for taken in lists:
-            rows, places = np.nonzero(taken != NONE)
-            score[rows, taken[rows, places]] = -np.inf
-        lists.append(top_items(score, share))
-    return np.concatenate(lists, axis=1)
+def merge_by_budget(lists: Sequence[INT], budgets: Sequence[float], total: int) -> INT:
+    """[R, total] the union of several retrievals, as serving makes it: each of `lists` (each [R, T], best first, T >= total)
+    brings its share of the places, in turn, of items that none before it brought. Scores of different queries are never
+    compared (PinRec, arXiv 2504.10507). NONE where a list is too short."""
+    merged = np.zeros((len(lists[0]), 0), np.int64)
+    for items, share in zip(lists, shares(budgets, total), strict=True):
+        brought = (items[:, :, None] == merged[:, None, :]).any(axis=2) | (items == NONE)
+        order = np.argsort(brought, axis=1, kind="stable")[:, :share]
+        taken = np.take_along_axis(np.where(brought, NONE, items), order, axis=1)
+        merged = np.concatenate([merged, taken], axis=1)
+    return merged
 
 
 def found_share(retrieved: INT, rows: INT, items: INT, universe: int) -> FLOAT:
@@ -92,8 +91,8 @@ def hit_at(scores: FLOAT, items: INT, labels: BOOL, top: int) -> BOOL:
 
 
 def ndcg_at(scores: FLOAT, items: INT, gains: FLOAT, top: int) -> FLOAT:
-    """[R] NDCG (Jarvelin and Kekalainen, 2002) with gain `gains` [R, K] >= 0 and discount 1 / log2(place + 2), place from 0, over
-    the `top` best of scores [R, K]. NaN where nothing has a gain."""
+    """[R] NDCG (Jarvelin and Kekalainen, 2002) with gain `gains` [R, K] >= 0 and discount 1 / log2(place + 2), place from 0,
+    over the `top` best of scores [R, K]. NaN where nothing has a gain."""
     discount = 1 / np.log2(np.arange(min(top, scores.shape[1])) + 2)
     order = np.lexsort((items, -scores), axis=1)[:, :top]
     got = (np.take_along_axis(gains, order, axis=1) * discount).sum(axis=1)

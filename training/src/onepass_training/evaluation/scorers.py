@@ -49,13 +49,17 @@ class Contender:
     ranker: Ranker | None = None
     table: NDArray[np.float32] | None = None
     """[N, E] unit-length item embeddings of its own, if it has any."""
+    outcomes: bool = False
+    """The retriever's answer depends on the wanted outcome."""
+    offsets: bool = False
+    """And on how far ahead."""
 
 
 class Truth(Protocol):
     """A world's own best answers, which know what no model can (docs/training.md)."""
 
-    def retrieval(self, slates: INT, action: int | None = None) -> FLOAT:
-        """[R, N] by index of slates of the world's only bucket."""
+    def retrieval(self, slates: INT, action: str | None = None) -> FLOAT:
+        """[R, N] by index of slates of the world's only bucket; for one outcome where it is named."""
 
     def probabilities(self, slates: INT) -> FLOAT:
         """[R, K, A]"""
@@ -66,10 +70,11 @@ class Oracle:
     """A world's truth as a retriever and a ranker."""
 
     truth: Truth
+    actions: tuple[str, ...]
 
     def scores(self, slates: SlateSet, rows: INT, ask: Ask) -> FLOAT:
         """[r, N]"""
-        return self.truth.retrieval(slates.slate[rows], None if ask.action == NONE else ask.action)
+        return self.truth.retrieval(slates.slate[rows], None if ask.action == NONE else self.actions[ask.action])
 
     def probabilities(self, slates: SlateSet, rows: INT) -> FLOAT:
         """[r, K, A]"""

@@ -49,8 +49,8 @@ class SlateSet:
     event_engaged: BOOL
     """[V] an action that counts as engagement."""
     wanted_row: INT
-    """[W] with `wanted_item`: what a row's person engaged with within HORIZON_MS, unless they had acted on it before. No pair is
-    there twice."""
+    """[W] with `wanted_item`: what a row's person engaged with within HORIZON_MS, unless they had acted on it before. No pair
+    is there twice."""
     wanted_item: INT
 
     def __len__(self) -> int:
@@ -123,7 +123,8 @@ def slate_keys(person: NDArray[np.uint64], time_ms: INT) -> NDArray[np.uint64]:
 
 
 def _in_period(bucket: Bucket, since_ms: int, until_ms: int) -> BOOL:
-    return (bucket.slate_time_ms >= since_ms) & (bucket.slate_time_ms < until_ms)
+    """[S] slates of the period that hold an item."""
+    return (bucket.slate_time_ms >= since_ms) & (bucket.slate_time_ms < until_ms) & (np.diff(bucket.shown_start) > 0)
 
 
 def _last_hash(dataset: Dataset, since_ms: int, until_ms: int, people: int) -> int:
@@ -196,7 +197,7 @@ def _of_bucket(
 
 
 def _first_event_at(history: INT, time_ms: INT, wanted_history: INT, wanted_ms: INT) -> INT:
-    """[n] index of the first event of `wanted_history` whose time is not before `wanted_ms`; events [V] lie by history and time."""
+    """[n] first event of `wanted_history` whose time is not before `wanted_ms`; events [V] lie by history and time."""
     if not len(time_ms):
         return np.zeros(len(wanted_ms), np.int64)
     origin = min(time_ms.min(), wanted_ms.min(initial=time_ms.min()))

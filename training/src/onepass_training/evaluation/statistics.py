@@ -113,7 +113,7 @@ def combine(differences: Sequence[tuple[FLOAT, NDArray]], seed: int = 1) -> Comb
 
 
 def bootstrap_pooled(seeds: Sequence[tuple[FLOAT, NDArray]], seed: int) -> FLOAT:
-    """[RESAMPLES] means over all seeds' slates, each seed weighing the same; a person is drawn with their slates of all seeds."""
+    """[RESAMPLES] means over all seeds' slates, each seed weighing the same; a person comes with their slates of all seeds."""
     people = np.concatenate([people for _, people in seeds])
     # A seed's mean is the same whatever its number of slates if its slates are scaled to the average number.
     average = len(people) / len(seeds)

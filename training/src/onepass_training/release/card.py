@@ -1,7 +1,7 @@
 """model-card.md of a draft: for people, short, from what the run knows."""
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -55,14 +55,20 @@ def _date(moment_ms: int) -> str:
 
 
 def model_card(
-    model: OnepassModel, dataset: Dataset, data: Data, config: TrainConfig, metrics: Mapping, outcome: Outcome
+    model: OnepassModel,
+    dataset: Dataset,
+    data: Data,
+    config: TrainConfig,
+    metrics: Mapping,
+    outcome: Outcome,
+    notes: Sequence[str] = (),
 ) -> str:
-    """The whole text."""
+    """The whole text. `notes`: sentences about the training."""
     sections = (
         ("", _what(model, config, outcome)),
         ("Data", _data(dataset, data)),
         ("Model", _model(model, config)),
-        ("Training", _training(config)),
+        ("Training", _training(config, notes)),
         ("Metrics", _metrics(metrics)),
         ("Precision", _precision(outcome)),
         ("Limits", _limits(dataset)),
@@ -101,12 +107,13 @@ def _model(model: OnepassModel, config: TrainConfig) -> list[str]:
     return [f"- Parts that are on: {', '.join(names[0]) or 'none'}.", f"- Parts that are off: {', '.join(names[1]) or 'none'}."]
 
 
-def _training(config: TrainConfig) -> list[str]:
+def _training(config: TrainConfig, notes: Sequence[str]) -> list[str]:
     return [
         f"- {config.steps:,} steps at most of {config.batch} histories with up to {config.slates} slates each; seed "
         f"{config.seed}.",
         f"- Learning rate {config.learning_rate}, weight decay {config.weight_decay}, p_mask {config.mask_probability}, "
         f"{config.negatives} random negatives, logQ from {config.log_q}. All settings: `training.config` in the manifest.",
+        *(f"- {note}" for note in notes),
     ]
 
 

@@ -5,7 +5,7 @@ import io
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from ..config import TrainConfig
 from ..data.dataset import Dataset, Items
+from ..evaluation.predict import item_table
 from ..model.onepass_model import OnepassModel
 from ..model.rows import FLOAT
 from .budgets import default_budgets, outcome_counts
 from .card import Data, describe, model_card
 from .export import export_graphs
-from .reference import TorchRunner
 from .trial import FP32, Graphs, Outcome, Trial
 from .vectors import VectorWriter
 
@@ -29,24 +29,23 @@ FORMAT = 1
 POPULAR = 500
 MAX_CANDIDATES = 2_000
 CONTEXT_ROWS = 8
-ITEMS_AT_ONCE = 65_536
 DRAFT, FINISHED = "manifest.draft.json", "manifest.json"
 
 
-def item_table(model: OnepassModel, upstream: FLOAT) -> NDArray[np.float16]:
-    """[N, E] the item tower's output for upstream [N, U], rounded as the release stores it."""
-    tower = TorchRunner(model)
-    parts = [tower.embed_items(upstream[at : at + ITEMS_AT_ONCE]) for at in range(0, len(upstream), ITEMS_AT_ONCE)]
-    return np.concatenate(parts).astype("<f2")
-
-
 def write_draft(
-    model: OnepassModel, dataset: Dataset, config: TrainConfig, metrics: dict, directory: Path, serve: str = FP32
+    model: OnepassModel,
+    dataset: Dataset,
+    config: TrainConfig,
+    metrics: dict,
+    directory: Path,
+    serve: str = FP32,
+    notes: Sequence[str] = (),
 ) -> Outcome:
     """Writes the draft into `directory`, in place of one that is there, and says what was found of its graphs.
 
-    `metrics`: nested plain values, as they go into the manifest. `serve`: fp32, int8 or auto (Trial.run). All is written under
-    another name and put in place at the end. LawBroken (a ValueError) if a graph breaks a law of docs/release.md.
+    `metrics`: nested plain values, as they go into the manifest. `serve`: fp32, int8 or auto (Trial.run). `notes`: sentences about
+    the training for the model card, such as the calibration's. All is written under another name and put in place at the end.
+    LawBroken (a ValueError) if a graph breaks a law of docs/release.md.
     """
     if config.model.parts.not_servable:
         parts = " and ".join(config.model.parts.not_servable)
@@ -60,7 +59,7 @@ def write_draft(
         outcome = Trial(model, dataset, config, draft, graphs, widened).run(serve)
         _write_vectors(model, dataset, widened, draft, texts=graphs["queryTower"] is not None)
         data = describe(dataset)
-        (draft / "model-card.md").write_text(model_card(model, dataset, data, config, metrics, outcome))
+        (draft / "model-card.md").write_text(model_card(model, dataset, data, config, metrics, outcome, notes))
         _write_json(draft / DRAFT, manifest(model, dataset, data, config, metrics, outcome), indent=2)
     return outcome
 
@@ -90,7 +89,7 @@ def _write_graphs(model: OnepassModel, dataset: Dataset, directory: Path) -> Gra
 
 
 def _write_items(dataset: Dataset, table: NDArray[np.float16], directory: Path) -> None:
-    (directory / "items" / "table.f16").write_bytes(table.tobytes())
+    (directory / "items" / "table.f16").write_bytes(table.astype("<f2").tobytes())
     (directory / "items" / "items.jsonl.gz").write_bytes(_items_jsonl(dataset.items))
     _write_json(directory / "items" / "popular.json", popular_items(dataset))
 

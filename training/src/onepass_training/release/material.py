@@ -10,7 +10,7 @@ from ..model.tokenizer import Tokenizer
 from .laws import TEXTS, Material
 from .replay import Replay
 
-PEOPLE, SLATES = 60, 300
+PEOPLE, SLATES = 120, 600
 """Whose slates, and how many of them at most, precisions are compared on."""
 HISTORIES, ROWS = 3, 40
 """Real histories that the laws are tried on, and how many of their last rows."""

@@ -19,7 +19,7 @@ def synthetic_dataset(world: World, name: str = "synthetic") -> MemoryDataset:
         name,
         vocabulary,
         _items(world),
-        Splits(config.validation_ms, config.split_ms, int(world.event_time_ms.max()) + 1),
+        Splits(config.validation_ms, config.split_ms, config.end_ms),
         (_bucket(world),),
     )
 

@@ -6,7 +6,7 @@ import { connectTo, RankingService, RecommendationService, retrieval, UserEncode
 import { startupError } from '@onepass/errors';
 import { type Mesh, repositoryRoot } from '@onepass/local';
 import type { Release } from '@onepass/release';
-import { PAGE } from './page.js';
+import type { MeasuredPage } from './page.js';
 import { personId } from './people.js';
 
 const STAGES = ['user-encoder', 'retrieval', 'ranking'] as const;
@@ -36,8 +36,8 @@ export class BareChain {
   readonly address: string;
   readonly #children: ReadonlyMap<Role, ChildProcess>;
 
-  static async open(mesh: Mesh, release: Release): Promise<BareChain> {
-    const messages = await record(mesh, release);
+  static async open(mesh: Mesh, release: Release, page: MeasuredPage): Promise<BareChain> {
+    const messages = await record(mesh, release, page);
     const children = new Map<Role, ChildProcess>();
     const addresses: Record<string, string> = {};
     for (const role of [...STAGES, 'gateway'] as const) {
@@ -78,20 +78,20 @@ async function addressOf(child: ChildProcess): Promise<string> {
 }
 
 /** A page's messages, asked of the stages one by one as the gateway does. */
-async function record(mesh: Mesh, release: Release): Promise<RecordedMessages> {
+async function record(mesh: Mesh, release: Release, measured: MeasuredPage): Promise<RecordedMessages> {
   const connections = new Map([...STAGES, 'gateway'].map((role) => [role, connectTo(mesh.address(role))]));
   const to = (role: Role) => connections.get(role) as ReturnType<typeof connectTo>;
   const person = { id: { case: 'userId', value: personId(0) } } as const;
   try {
-    const recommend = { person, ...PAGE };
+    const recommend = { person, ...measured };
     const page = await to('gateway').client(RecommendationService).recommend(recommend);
     const budgets = release.vocabulary
-      .budgets(PAGE.surface)
+      .budgets(measured.surface)
       .map(({ outcome, share, offsetMs }) => ({ outcome, share, offsetMs: BigInt(offsetMs) }));
     const encode = {
       releaseId: release.id,
       person,
-      context: { surface: PAGE.surface, nowMs: BigInt(Date.now()) },
+      context: { surface: measured.surface, nowMs: BigInt(Date.now()) },
       queries: budgets.map(({ outcome, offsetMs }) => ({ outcome, offsetMs })),
     };
     const encoded = await to('user-encoder').client(UserEncoderService).encode(encode);
@@ -99,7 +99,7 @@ async function record(mesh: Mesh, release: Release): Promise<RecordedMessages> {
       releaseId: release.id,
       ...(encoded.queries && { queries: encoded.queries }),
       budgets,
-      limit: PAGE.candidates,
+      limit: measured.candidates,
       excludedRows: encoded.seenRows,
     };
     const found = await to('retrieval').client(retrieval.RetrievalService).search(search);

@@ -9,6 +9,7 @@ import { findGhz } from './ghz.js';
 import { describeMachine, residentMiB } from './machine.js';
 import { Bench, warmUp } from './measure.js';
 import { type BenchOptions, HELP, parseOptions } from './options.js';
+import { habitsOf, pageOf } from './page.js';
 import { writeHistories } from './people.js';
 import { PureCompute } from './pure-compute.js';
 import { errorsOf, type Findings, formatReport, type Round, summarise } from './report.js';
@@ -79,15 +80,17 @@ interface Stage {
 async function measure(options: BenchOptions, { mesh, release, ghz, folder, progress }: Stage): Promise<Findings> {
   const { people, seconds, rounds: roundCount } = options;
   const { model } = release.manifest;
+  const page = pageOf(release);
   const items = await openItems(release);
   const gateway = mesh.address('gateway');
   progress(`writing ${people} histories of ${model.window} actions`);
-  await writeHistories(gateway, items.ids, { count: people, length: model.window, nowMs: Date.now() });
+  const many = { count: people, length: model.window, nowMs: Date.now() };
+  await writeHistories(gateway, items.ids, habitsOf(release, page), many);
   progress('warming');
-  const warm = await warmUp(gateway, people, options.smoke ? 1 : 8);
-  const load = await Bench.open(mesh, { ghz, people, seconds, folder });
+  const warm = await warmUp(gateway, page, { people, repeats: options.smoke ? 1 : 8 });
+  const load = await Bench.open(mesh, { ghz, page, people, seconds, folder });
   const pure = await PureCompute.open(release, warm);
-  const bare = await BareChain.open(mesh, release);
+  const bare = await BareChain.open(mesh, release, page);
   try {
     const search = await findSaturation(load, options, progress);
     const concurrency = mostCalls(search);

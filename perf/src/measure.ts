@@ -7,7 +7,7 @@ import { type Mesh, repositoryRoot } from '@onepass/local';
 import type { BareChain } from './bare-chain.js';
 import { type LoadResult, runGhz, writeProtoset } from './ghz.js';
 import { cpuMs } from './machine.js';
-import { PAGE } from './page.js';
+import type { MeasuredPage } from './page.js';
 import { personId } from './people.js';
 import { median } from './statistics.js';
 
@@ -39,13 +39,14 @@ export class Bench {
   /** @param folder where files for ghz may be written */
   static async open(
     mesh: Mesh,
-    options: { ghz: string; people: number; seconds: number; folder: string },
+    options: { ghz: string; page: MeasuredPage; people: number; seconds: number; folder: string },
   ): Promise<Bench> {
+    const { surface, pageSize, candidates } = options.page;
     const body = Array.from({ length: options.people }, (_, person) => ({
       person: { user_id: personId(person) },
-      surface: PAGE.surface,
-      page_size: PAGE.pageSize,
-      candidates: PAGE.candidates,
+      surface,
+      page_size: pageSize,
+      candidates,
     }));
     const bench = new Bench(mesh, options);
     await writeFile(bench.#requests, JSON.stringify(body));
@@ -144,9 +145,13 @@ const WARMING_TRIES = 20;
  * consists of.
  * @throws OnepassError `startup` when a page does not become so, or does not stay so
  */
-export async function warmUp(address: string, people: number, repeats: number): Promise<WarmPages> {
+export async function warmUp(
+  address: string,
+  page: MeasuredPage,
+  { people, repeats }: { people: number; repeats: number },
+): Promise<WarmPages> {
   const onepass = connect(address);
-  const ask = (person: number) => onepass.recommend({ person: user(personId(person)), ...PAGE, view: View.EXPLAIN });
+  const ask = (person: number) => onepass.recommend({ person: user(personId(person)), ...page, view: View.EXPLAIN });
   const stages = new Map<string, number[]>();
   let last: RecommendResponse | undefined;
   try {

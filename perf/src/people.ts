@@ -1,5 +1,6 @@
 import { connect, user } from '@onepass/client';
 import { seededRandom } from '@onepass/contracts';
+import type { Habits } from './page.js';
 
 const MINUTE_MS = 60_000;
 
@@ -8,12 +9,13 @@ export const personId = (person: number) => `bench-${person}`;
 
 /**
  * Gives `count` people a history of `length` actions each, the same for the same items: two to three minutes apart, ending an
- * hour ago, a save for every eighth click.
+ * hour ago, every eighth a seldom one.
  * @param itemIds of the release
  */
 export async function writeHistories(
   address: string,
   itemIds: readonly string[],
+  habits: Habits,
   { count, length, nowMs }: { count: number; length: number; nowMs: number },
 ): Promise<void> {
   const onepass = connect(address);
@@ -24,8 +26,8 @@ export async function writeHistories(
       const events = Array.from({ length }, (_, i) => ({
         eventId: `${personId(person)}-${i}`,
         itemId: itemIds[Math.floor(random() * itemIds.length)] ?? '',
-        actions: i % 8 === 7 ? ['click', 'save'] : ['click'],
-        surface: 'home',
+        actions: [...(i % 8 === 7 ? habits.seldom : habits.usual)],
+        surface: habits.surface,
         timeMs: BigInt(Math.round(begin + (i * 3 - random()) * MINUTE_MS)),
       }));
       await onepass.logActions({ person: user(personId(person)), events });

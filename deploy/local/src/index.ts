@@ -1,3 +1,4 @@
 export * from './local.js';
 export * from './mesh.js';
 export { freePorts } from './ports.js';
+export * from './vocabulary.js';

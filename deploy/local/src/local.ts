@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import { connect, OnepassError } from '@onepass/client';
-import { callItLines } from './demo/call-it.js';
+import { callItLines, exampleOf } from './demo/call-it.js';
 import { runDemo } from './demo/demo.js';
 import type { Screen } from './demo/screen.js';
 import { Mesh, repositoryRoot } from './mesh.js';
@@ -55,11 +55,14 @@ async function show(mesh: Mesh, options: LocalOptions): Promise<void> {
   }
   const onepass = connect(gateway, { tls: mesh.tls });
   try {
-    const itemId = options.demo
-      ? (await runDemo(onepass, screen)).homeAfter.items[0]?.itemId
-      : (await onepass.recommend({ surface: 'home', pageSize: 1 })).items[0]?.itemId;
+    if (options.demo) await runDemo(onepass, screen);
+    const example = await exampleOf(onepass);
+    if (example === undefined) {
+      screen.heading('Every page of this release is about a query or an item: none is shown here.');
+      return;
+    }
     screen.heading('Call it: these lines work as they stand');
-    for (const line of callItLines(gateway, itemId ?? '', mesh.tls)) screen.line(`  ${line}`);
+    for (const line of callItLines(gateway, example, mesh.tls)) screen.line(`  ${line}`);
   } finally {
     onepass.close();
   }

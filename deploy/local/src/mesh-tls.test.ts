@@ -53,7 +53,8 @@ test('under mutual TLS and the example policy, pages are whole, and only who may
     const plaintext = connect(mesh.address('gateway'));
     await expect(plaintext.recommend({ surface: 'home' })).rejects.toThrow('it may want TLS');
     plaintext.close();
-    expect(callItLines(mesh.address('gateway'), 'i', mesh.tls)[0]).toContain(
+    const example = { surface: 'home', itemId: 'i', action: 'save', searchText: undefined };
+    expect(callItLines(mesh.address('gateway'), example, mesh.tls)[0]).toContain(
       `grpcurl -cacert ${ca} -cert ${directory}`,
     );
   } finally {

@@ -38,7 +38,7 @@ const home = (person: string, minimumHistorySequence = 0n) =>
 const itemIds = (page: { items: { itemId: string }[] }) => page.items.map((item) => item.itemId);
 
 test('an action changes the next page, and only the new action is encoded', async () => {
-  const demo = await runDemo(onepass, silent);
+  const demo = (await runDemo(onepass, silent))!;
   expect(demo.home.degraded).toEqual([]);
   expect(demo.home.items.length).toBeGreaterThanOrEqual(8);
   expect(demo.home.items.every((item) => item.probabilities.length === demo.home.actions.length)).toBe(true);

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type OnepassClient, OnepassError, user } from '@onepass/client';
 import { startupError } from '@onepass/errors';
 import { Mesh, repositoryRoot } from '@onepass/local';
+import { HABITS } from '../page.js';
 import { personId, writeHistories } from '../people.js';
 import { median } from '../statistics.js';
 import type { Drill } from './drill.js';
@@ -46,7 +47,8 @@ async function killEach(
 ): Promise<Record<string, number>> {
   const page = await onepass.recommend({ surface: 'home', pageSize: 50 });
   const itemIds = page.items.map((item) => item.itemId);
-  await writeHistories(mesh.address('gateway'), itemIds, { count: PEOPLE, length: HISTORY, nowMs: Date.now() });
+  const many = { count: PEOPLE, length: HISTORY, nowMs: Date.now() };
+  await writeHistories(mesh.address('gateway'), itemIds, HABITS, many);
   const medians: Record<string, number> = {};
   for (const role of ROLES) {
     const seconds: number[] = [];

@@ -5,7 +5,7 @@ import { Mesh, repositoryRoot } from '@onepass/local';
 import { loadRelease, openItems } from '@onepass/release';
 import { writeProtoset } from '../ghz.js';
 import { warmUp } from '../measure.js';
-import { PAGE } from '../page.js';
+import { HABITS, PAGE } from '../page.js';
 import { personId, writeHistories } from '../people.js';
 
 export const DEFAULT_RELEASE = join(repositoryRoot, 'releases', 'default');
@@ -37,8 +37,9 @@ export async function startWarmMesh(
     await mesh.start();
     const gateway = mesh.address('gateway');
     const { window } = release.manifest.model;
-    await writeHistories(gateway, items.ids, { count: people, length: window, nowMs: Date.now() });
-    await warmUp(gateway, people, 0);
+    const many = { count: people, length: window, nowMs: Date.now() };
+    await writeHistories(gateway, items.ids, HABITS, many);
+    await warmUp(gateway, PAGE, { people, repeats: 0 });
     const requests = join(folder, 'requests.json');
     const protoset = join(folder, 'contract.binpb');
     const pages = Array.from({ length: people }, (_, person) => ({

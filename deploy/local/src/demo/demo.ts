@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type OnepassClient, OnepassError, type RecommendResponse, user } from '@onepass/client';
-import { type PageRow, pageFacts, pageRows, pageTable } from './page-view.js';
+import { likedAction, plainSurface } from '../vocabulary.js';
+import { categoryAttribute, type PageRow, pageFacts, pageRows, pageTable } from './page-view.js';
 import type { Screen } from './screen.js';
 
 /** What the demo showed, for those who want to check it. */
@@ -19,20 +20,25 @@ const SHOWN = 8;
 const SAVES = 3;
 const TRIES = 10;
 
-/** The main job: pages for a person, then actions of that person and the page that they change. */
-export async function runDemo(onepass: OnepassClient, screen: Screen): Promise<DemoResult> {
-  const visit = new Visit(onepass, screen, await vocabularyOf(onepass));
+/**
+ * The main job: pages for a person, then actions of that person and the page that they change.
+ * @returns undefined where every page of the release is about a query or an item
+ */
+export async function runDemo(onepass: OnepassClient, screen: Screen): Promise<DemoResult | undefined> {
+  const vocabulary = await vocabularyOf(onepass);
+  if (vocabulary === undefined) return undefined;
+  const visit = new Visit(onepass, screen, vocabulary);
   const firstLook = await visit.wholePage({ surface: visit.home });
   if (firstLook.page.historySequence === 0n) await visit.becomeSomebody(firstLook);
 
   const home = await visit.wholePage({ surface: visit.home });
-  visit.show(`Home page of "${PERSON}"`, home);
+  visit.show(visit.pageName, home);
   const related = await visit.showRelated(home);
   const search = await visit.showSearch(home);
   const saved = await visit.saveSomethingElse(home);
   const homeAfter = await visit.page({ surface: visit.home });
   visit.showChange(home, homeAfter, saved);
-  const savedIds = saved.map((row) => row.itemId);
+  const savedIds = saved.rows.map((row) => row.itemId);
   return {
     person: PERSON,
     home: home.page,
@@ -47,17 +53,19 @@ interface Vocabulary {
   readonly surfaces: readonly string[];
   /** What stands for liking an item. */
   readonly action: string;
-  readonly categoryAttribute: string | undefined;
+  /** Whose pages are about nothing but the person. */
+  readonly home: string;
   readonly pageSize: number;
 }
 
-async function vocabularyOf(onepass: OnepassClient): Promise<Vocabulary> {
+async function vocabularyOf(onepass: OnepassClient): Promise<Vocabulary | undefined> {
   const described = await onepass.describe({});
-  const best = described.actions.filter((a) => !a.negative).sort((a, b) => b.utilityWeight - a.utilityWeight);
+  const home = plainSurface(described.surfaces);
+  if (home === undefined) return undefined;
   return {
     surfaces: described.surfaces,
-    action: best.find((a) => a.name === 'save')?.name ?? best[0]?.name ?? '',
-    categoryAttribute: described.attributes.find((name) => name === 'category') ?? described.attributes[0],
+    action: likedAction(described.actions),
+    home,
     pageSize: Math.min(50, described.limits?.pageSize || 20),
   };
 }
@@ -69,7 +77,7 @@ interface PageRequest {
   /** What a search is for. */
   readonly text?: string;
   /** Only items of this category. */
-  readonly category?: string;
+  readonly category?: string | undefined;
 }
 
 interface Seen {
@@ -78,20 +86,30 @@ interface Seen {
   readonly tookMs: number;
 }
 
+/** What somebody chose, and of which category. */
+interface Saved {
+  readonly category: string | undefined;
+  readonly rows: readonly PageRow[];
+}
+
 /** The demo person's visit. */
 class Visit {
   readonly home: string;
+  readonly pageName: string;
   readonly #onepass: OnepassClient;
   readonly #screen: Screen;
   readonly #vocabulary: Vocabulary;
   /** Every page must have seen what was logged before it. */
   #sequence = 0n;
+  /** What the items' categories are called. */
+  #attribute: string | undefined;
 
   constructor(onepass: OnepassClient, screen: Screen, vocabulary: Vocabulary) {
     this.#onepass = onepass;
     this.#screen = screen;
     this.#vocabulary = vocabulary;
-    this.home = vocabulary.surfaces.find((s) => s === 'home') ?? vocabulary.surfaces[0] ?? '';
+    this.home = vocabulary.home;
+    this.pageName = `${this.home === 'home' ? 'Home page' : `Page "${this.home}"`} of "${PERSON}"`;
   }
 
   /** A page without degraded stages, if one is to be had: the first pages after a start may be late. */
@@ -102,7 +120,7 @@ class Visit {
   }
 
   async page({ surface, itemIds, text, category }: PageRequest): Promise<Seen> {
-    const attribute = this.#vocabulary.categoryAttribute;
+    const attribute = this.#attribute;
     const since = performance.now();
     const page = await this.#onepass.recommend({
       person: user(PERSON),
@@ -118,28 +136,29 @@ class Visit {
     const tookMs = performance.now() - since;
     const { items } = await this.#onepass.getItems({ itemIds: page.items.map((item) => item.itemId) });
     const byId = new Map(items.map((item) => [item.id, item]));
-    return { page, rows: pageRows(page, byId, this.#vocabulary.categoryAttribute), tookMs };
+    this.#attribute ??= categoryAttribute(items);
+    return { page, rows: pageRows(page, byId, this.#attribute), tookMs };
   }
 
   /** Gives a person without history a little of it. */
   async becomeSomebody(look: Seen): Promise<void> {
-    const liked = sameCategory(look.rows, look.rows[0]?.category ?? '');
+    const category = look.rows[0]?.categories[0];
+    const liked = ofCategory(look.rows, category).slice(0, SAVES);
     await this.#log(look, liked);
-    this.#screen.line(
-      `"${PERSON}" is new here and begins with ${this.#inWords(liked)} of ${liked[0]?.category || 'items'}.`,
-    );
+    this.#screen.line(`"${PERSON}" is new here and begins with ${this.#inWords(liked)} of ${category ?? 'items'}.`);
   }
 
   /** Saves a few items of a category that does not lead the page. */
-  async saveSomethingElse(home: Seen): Promise<readonly PageRow[]> {
-    const leading = home.rows[0]?.category ?? '';
-    const other = home.rows.find((row) => row.category !== leading)?.category ?? leading;
-    const offered = await this.wholePage({ surface: this.home, ...(other === '' ? {} : { category: other }) });
-    const saved = offered.rows.slice(0, SAVES);
-    await this.#log(offered, saved);
-    this.#screen.heading(`"${PERSON}" asks for ${other || 'more'} and leaves ${this.#inWords(saved)}:`);
-    for (const row of saved) this.#screen.line(`   ${row.title}`);
-    return saved;
+  async saveSomethingElse(home: Seen): Promise<Saved> {
+    const leading = home.rows[0]?.categories ?? [];
+    const categories = home.rows.flatMap((row) => row.categories);
+    const category = categories.find((other) => !leading.includes(other)) ?? leading[0];
+    const offered = await this.wholePage({ surface: this.home, category });
+    const rows = offered.rows.slice(0, SAVES);
+    await this.#log(offered, rows);
+    this.#screen.heading(`"${PERSON}" asks for ${category ?? 'more'} and leaves ${this.#inWords(rows)}:`);
+    for (const row of rows) this.#screen.line(`   ${row.title}`);
+    return { category, rows };
   }
 
   async showRelated(home: Seen): Promise<Seen | undefined> {
@@ -170,17 +189,15 @@ class Visit {
     this.#screen.detail(pageFacts(seen.page, seen.tookMs));
   }
 
-  showChange(before: Seen, after: Seen, saved: readonly PageRow[]): void {
+  showChange(before: Seen, after: Seen, { category, rows: saved }: Saved): void {
     const positions = new Map(before.rows.map((row) => [row.itemId, row.position]));
-    this.show(`Home page of "${PERSON}" after that`, after, positions);
-    const category = saved[0]?.category ?? '';
+    this.show(`${this.pageName} after that`, after, positions);
     const savedIds = new Set(saved.map((row) => row.itemId));
-    const count = ({ rows }: Seen) =>
-      rows.filter((row) => row.category === category && !savedIds.has(row.itemId)).length;
+    const count = ({ rows }: Seen) => ofCategory(rows, category).filter((row) => !savedIds.has(row.itemId)).length;
     const fresh = after.rows.slice(0, SHOWN).filter((row) => !positions.has(row.itemId)).length;
     const among = `among the first ${after.rows.length}`;
-    const more = `more ${category} than those saved ${among}: ${count(before)} before, ${count(after)} now`;
-    this.#screen.line(`New among the first ${SHOWN}: ${fresh}; ${more}.`);
+    const more = `; more ${category} than those saved ${among}: ${count(before)} before, ${count(after)} now`;
+    this.#screen.line(`New among the first ${SHOWN}: ${fresh}${category === undefined ? '' : more}.`);
   }
 
   async #log(seen: Seen, rows: readonly PageRow[]): Promise<void> {
@@ -204,6 +221,7 @@ class Visit {
   }
 }
 
-function sameCategory(rows: readonly PageRow[], category: string): readonly PageRow[] {
-  return rows.filter((row) => row.category === category).slice(0, SAVES);
+/** All of them where items have no categories. */
+function ofCategory(rows: readonly PageRow[], category: string | undefined): readonly PageRow[] {
+  return rows.filter((row) => category === undefined || row.categories.includes(category));
 }

@@ -6,7 +6,8 @@ export interface PageRow {
   readonly itemId: string;
   readonly position: number;
   readonly title: string;
-  readonly category: string;
+  /** None where the item has none, or its release no such attribute. */
+  readonly categories: readonly string[];
   readonly utility: number;
   readonly probabilities: readonly number[];
   /** Who brought it and at which rank, as "save 3, any 10". */
@@ -15,11 +16,11 @@ export interface PageRow {
 
 type Item = gatewayCatalog.GetItemsResponse['items'][number];
 
-/** Rows of a page, with titles and the attribute `categoryAttribute` from the catalogue. */
+/** Rows of a page, with titles and, as categories, the words of `attribute` from the catalogue. */
 export function pageRows(
   page: RecommendResponse,
   items: ReadonlyMap<string, Item>,
-  categoryAttribute: string | undefined,
+  attribute: string | undefined,
 ): PageRow[] {
   return page.items.map((item) => {
     const known = items.get(item.itemId);
@@ -27,7 +28,7 @@ export function pageRows(
       itemId: item.itemId,
       position: item.position,
       title: known?.title || item.itemId,
-      category: known === undefined ? '' : attributeText(known, categoryAttribute),
+      categories: known === undefined ? [] : attributeTexts(known, attribute),
       utility: item.utility,
       probabilities: item.probabilities,
       sources: item.sources.map((source) => `${source.outcome || source.name} ${source.rank + 1}`).join(', '),
@@ -35,15 +36,23 @@ export function pageRows(
   });
 }
 
-/** An attribute's value as text; empty when the item has none. */
-export function attributeText(item: Item, attribute: string | undefined): string {
+/** The attribute that sorts items in words: `category`, else the first by name that is text; undefined = none is. */
+export function categoryAttribute(items: readonly Item[]): string | undefined {
+  const names = new Set(items.flatMap((item) => Object.keys(item.attributes)));
+  const inWords = [...names].filter((name) => items.some((item) => attributeTexts(item, name).length > 0)).sort();
+  return inWords.find((name) => name === 'category') ?? inWords[0];
+}
+
+/** An attribute's words; none where the item has none, or a number. */
+function attributeTexts(item: Item, attribute: string | undefined): readonly string[] {
   const kind = attribute === undefined ? undefined : item.attributes[attribute]?.kind;
-  if (kind?.case === 'text') return kind.value;
-  if (kind?.case === 'texts') return kind.value.values.join(', ');
-  return kind?.case === 'number' ? String(kind.value) : '';
+  if (kind?.case === 'text') return [kind.value];
+  return kind?.case === 'texts' ? kind.value.values : [];
 }
 
 const WIDTH = 110;
+/** Actions that have a column; more leave the titles no room. */
+const ACTIONS = 6;
 const CHANGE: Column = { title: 'before', align: 'right' };
 
 /**
@@ -55,22 +64,23 @@ export function pageTable(
   actions: readonly string[],
   previous?: ReadonlyMap<string, number>,
 ): string[] {
+  const shown = actions.slice(0, ACTIONS);
   const columns: Column[] = [
     { title: '#', align: 'right' },
     ...(previous ? [CHANGE] : []),
     { title: 'title', align: 'left', flexible: true },
     { title: 'category', align: 'left', longest: 12 },
     { title: 'utility', align: 'right' },
-    ...actions.map((action): Column => ({ title: action, align: 'right' })),
+    ...shown.map((action): Column => ({ title: action, align: 'right', longest: 10 })),
     { title: 'sources', align: 'left', longest: 18 },
   ];
   const lines = rows.map((row) => [
     String(row.position + 1),
     ...(previous ? [change(row, previous)] : []),
     row.title,
-    row.category,
+    row.categories.join(', '),
     row.utility.toFixed(3),
-    ...actions.map((_, i) => (row.probabilities[i] ?? Number.NaN).toFixed(3)),
+    ...shown.map((_, i) => (row.probabilities[i] ?? Number.NaN).toFixed(3)),
     row.sources,
   ]);
   return formatTable(columns, lines, WIDTH);

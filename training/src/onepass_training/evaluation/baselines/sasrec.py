@@ -11,17 +11,17 @@ from torch.nn import functional
 from ...config import ModelConfig, TrainConfig
 from ...data.dataset import INT, NONE, Bucket, Dataset
 from ...learn.losses import log_inclusion
-from ...learn.train import learning_rate
+from ...learn.train import learning_rate, optimizers
 from ...model.trunk import Trunk
 from ...progress import Progress
-from ..metrics import FLOAT, expand
+from ..metrics import FLOAT
 from ..scorers import Ask, Contender
 from ..slates import SlateSet
 
 DROPOUT = 0.2
 """On the input, as in the paper."""
 BATCH = 64
-"""Histories at a time in evaluation."""
+"""Windows at a time in evaluation."""
 
 
 class SasRec(nn.Module):
@@ -52,37 +52,60 @@ class SasRec(nn.Module):
 
 
 @dataclass(frozen=True)
-class SasRecScorer:
-    """A trained one as a retriever. It knows what was engaged with, in order: no surface, time, query or action."""
+class SasRecPredictions:
+    """Its answers for the slates of a set. It knows what was engaged with, in order: no surface, time, query or action."""
 
-    model: SasRec
+    table: FLOAT
+    """[N, W]"""
+    hidden: FLOAT
+    """[R, W] after the last engaged item before each slate; zeros where there is none."""
 
-    @torch.no_grad()
     def scores(self, slates: SlateSet, rows: INT, ask: Ask) -> FLOAT:
         """[r, N]; all alike for nobody's history."""
-        model, window = self.model.eval(), self.model.config.window
-        at, event = expand(slates.first[rows], slates.prefix[rows])
-        at, items = at[slates.event_engaged[event]], slates.event_item[event[slates.event_engaged[event]]]
-        ends = np.cumsum(np.bincount(at, minlength=len(rows)))
-        starts = np.maximum(np.concatenate([[0], ends[:-1]]), ends - window)
-        scores = np.zeros((len(rows), model.items.num_embeddings), np.float32)
-        for some in _by_length(starts, ends):
-            history, lengths = padded(items, starts[some], ends[some])
-            hidden = model(torch.from_numpy(history))[torch.arange(len(some)), torch.from_numpy(lengths - 1)]
-            scores[some] = (hidden @ model.items.weight.T).numpy()
-        return scores
+        return self.hidden[rows] @ self.table.T
 
     def contender(self) -> Contender:
         """For the evaluation."""
-        table = functional.normalize(self.model.items.weight.detach(), dim=-1).numpy()
-        return Contender(self, table=table)
+        return Contender(self, table=self.table / np.linalg.norm(self.table, axis=1, keepdims=True))
 
 
-def _by_length(starts: INT, ends: INT) -> list[INT]:
-    """Rows with a history, those of like length together, BATCH at a time."""
-    order = np.argsort(ends - starts, kind="stable")
-    order = order[(ends - starts)[order] > 0]
-    return [order[at : at + BATCH] for at in range(0, len(order), BATCH)]
+@torch.no_grad()
+def predict_sasrec(model: SasRec, slates: SlateSet) -> SasRecPredictions:
+    """Slates that share a window are at most a quarter of it apart, as in the model's own evaluation."""
+    before = np.concatenate([[0], np.cumsum(slates.event_engaged)])
+    items = slates.event_item[slates.event_engaged]
+    windows = _windows(before[slates.first], before[slates.prefix], model.config.window)
+    hidden = np.zeros((len(slates), model.config.width), np.float32)
+    for at in range(0, len(windows), BATCH):
+        some = windows[at : at + BATCH]
+        history, _ = padded(items, *np.array([(window.start, window.end) for window in some]).T)
+        out = model(torch.from_numpy(history)).numpy()
+        for row, window in zip(out, some, strict=True):
+            hidden[window.rows] = row[before[slates.prefix[window.rows]] - window.start - 1]
+    return SasRecPredictions(model.items.weight.numpy(), hidden)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Engaged items start .. end, and the slates that are answered from them."""
+
+    start: int
+    end: int
+    rows: INT
+
+
+def _windows(first: INT, prefix: INT, window: int) -> list[_Window]:
+    """Of slates [R] made from engaged items first .. prefix, those made from any; windows of like length side by side."""
+    order = np.lexsort((prefix, first))
+    order = order[prefix[order] > first[order]]
+    found = []
+    for group in np.split(order, np.flatnonzero(np.diff(first[order])) + 1):
+        while len(group):
+            count = int(np.searchsorted(prefix[group], prefix[group[0]] + window // 4, side="right"))
+            end = int(prefix[group[count - 1]])
+            found.append(_Window(max(int(first[group[0]]), end - window), end, group[:count]))
+            group = group[count:]
+    return sorted(found, key=lambda one: one.end - one.start)
 
 
 def padded(items: INT, starts: INT, ends: INT) -> tuple[INT, INT]:
@@ -111,18 +134,7 @@ def _histories(bucket: Bucket, dataset: Dataset) -> _Histories:
     return _Histories(bucket.event_item[engaged], start[able], end[able])
 
 
-def optimizers(model: SasRec, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the blocks, AdamW for the rest: what the model itself is trained with."""
-    inside = [parameter for parameter in model.trunk.parameters() if parameter.ndim == 2]
-    taken = {id(parameter) for parameter in inside}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in taken]
-    return [
-        torch.optim.Muon(inside, lr=config.learning_rate, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)),
-    ]
-
-
-def train_sasrec(dataset: Dataset, config: TrainConfig) -> SasRecScorer:
+def train_sasrec(dataset: Dataset, config: TrainConfig) -> SasRec:
     """As many steps of as many histories, with the same optimisers and negatives, as a run of `config`. ValueError if nobody
     engaged with two items before the validation days."""
     torch.manual_seed(config.seed)
@@ -147,7 +159,7 @@ def train_sasrec(dataset: Dataset, config: TrainConfig) -> SasRecScorer:
             optimizer.step()
         progress.step(f"loss {float(loss.detach()):.3f}")
     progress.close()
-    return SasRecScorer(model.eval())
+    return model.eval()
 
 
 def _bucket_of(step: int, buckets: int, config: TrainConfig) -> int:

@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .commands import train
+from .commands import convert, train
 
-COMMANDS = (train,)
+COMMANDS = (train, convert)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -77,8 +77,8 @@ def fitting(dataset: Dataset, seed: int = 1, smoke: bool = False) -> tuple[Train
     config = replace(
         base, name=dataset.name, seed=seed, world=None, model=model, steps=steps, action_weights={},
         slate_items=max(2, min(amount.shown, TrainConfig().slate_items)), negatives=min(base.negatives, amount.items),
-        warmup=min(base.warmup, max(1, steps // 10)),
-        validate_every=max(1, steps // VALIDATIONS), patience=PATIENCE if amount.validation_slates and not smoke else 0,
+        warmup=min(base.warmup, max(1, steps // 10)), validate_every=max(1, steps // (2 if smoke else VALIDATIONS)),
+        patience=PATIENCE if amount.validation_slates and not smoke else 0,
     )  # fmt: skip
     return config, amount
 

@@ -118,7 +118,7 @@ def _choose_surface(
     return surface, np.where(related, last_engaged, np.where(search, topic * len(COLORS) + color, -1))
 
 
-def _with_behaviour(seed: int, catalogue: Catalogue, items: NDArray[np.int32], time_ms: INT) -> Catalogue:
+def with_behaviour(seed: int, catalogue: Catalogue, items: NDArray[np.int32], time_ms: INT) -> Catalogue:
     """The catalogue with the behaviour columns that come of items [S, K] shown at `time_ms` [S] before the validation time."""
     config = catalogue.config
     exposures = np.bincount(items[time_ms < config.validation_ms].ravel(), minlength=config.items)
@@ -174,7 +174,7 @@ def simulate(seed: int, config: WorldConfig) -> World:
     event_position -= 1
     event_time = time[event_slate] + (event_position + 1) * SECONDS_PER_POSITION * 1000
     return World(
-        config=config, catalogue=_with_behaviour(seed, catalogue, items, time), slate_person=person, slate_items=items,
+        config=config, catalogue=with_behaviour(seed, catalogue, items, time), slate_person=person, slate_items=items,
         slate_actions=actions, slate_features=features,
         situation=Situation(**joined), slate_query=slate_query,
         queries=tuple(query_texts(np.random.default_rng([seed, 3]), catalogue, joined["anchor"][searches])),

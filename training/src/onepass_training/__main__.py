@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .commands import convert, train
+from .commands import compare, convert, train
 
-COMMANDS = (train, convert)
+COMMANDS = (train, convert, compare)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,6 +1,7 @@
 """After training: a scale and a bias per action, so that what it predicts is as frequent as it says.
 
-Platt (1999), as in arXiv 1706.04599. Fitted on the validation days' slates and folded into the action head, so that no graph changes and no action's order either.
+Platt (1999), as in arXiv 1706.04599. Fitted on the validation days' slates and folded into the action head, so that no graph
+changes and no action's order either.
 """
 
 from dataclasses import dataclass

@@ -43,9 +43,9 @@ def write_draft(
 ) -> Outcome:
     """Writes the draft into `directory`, in place of one that is there, and says what was found of its graphs.
 
-    `metrics`: nested plain values, as they go into the manifest. `serve`: fp32, int8 or auto (Trial.run). `notes`: sentences about
-    the training for the model card, such as the calibration's. All is written under another name and put in place at the end.
-    LawBroken (a ValueError) if a graph breaks a law of docs/release.md.
+    `metrics`: nested plain values, as they go into the manifest. `serve`: fp32, int8 or auto (Trial.run). `notes`: sentences
+    about the training for the model card, such as the calibration's. All is written under another name and put in place at the
+    end. LawBroken (a ValueError) if a graph breaks a law of docs/release.md.
     """
     if config.model.parts.not_servable:
         parts = " and ".join(config.model.parts.not_servable)

@@ -1,6 +1,7 @@
 """What int8 graphs cost and gain beside fp32 ones, and the rule that says which of them serve."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,29 +108,40 @@ def _short(value: float) -> float:
     return float(f"{float(value):.4g}")
 
 
-def speeds(runners: dict[str, Runner], material: Material, window: int) -> dict[str, Speed]:
-    """The runners take turns, so that other work on the machine slows all of them alike."""
-    random = np.random.default_rng(3)
-    rows = np.concatenate([history for history in material.histories if len(history)])
-    rows = rows[random.integers(0, len(rows), window)]
-    candidates = material.candidates[random.integers(0, len(material.candidates), CANDIDATES)]
-    caches = {name: material.encode(run, rows, material.empty())[1] for name, run in runners.items()}
-    taken: dict[str, list[list[float]]] = {name: [] for name in runners}
+class _Timed:
+    """One contender's inputs for the three timings."""
+
+    def __init__(self, run: Runner, material: Material, window: int) -> None:
+        random = np.random.default_rng(3)
+        rows = np.concatenate([history for history in material.histories if len(history)])
+        self._run, self._material, self._window = run, material, window
+        self._rows = rows[random.integers(0, len(rows), window)]
+        self._candidates = material.candidates[random.integers(0, len(material.candidates), CANDIDATES)]
+        _, self._cache = material.encode(run, self._rows, material.empty())
+
+    def milliseconds(self) -> list[float]:
+        """rank, encode, append."""
+        marks = [time.perf_counter()]
+        self._material.rank(self._run, self._cache, self._candidates)
+        marks.append(time.perf_counter())
+        self._material.encode(self._run, self._rows, self._material.empty())
+        marks.append(time.perf_counter())
+        self._run.encode(self._rows[:1], positions(1, self._window), self._cache)
+        marks.append(time.perf_counter())
+        return (np.diff(marks) * 1_000).tolist()
+
+
+def speeds(contenders: Mapping[str, tuple[Runner, Material, int]]) -> dict[str, Speed]:
+    """Medians of each (runner, what it is timed on, window). They take turns: other work on the machine slows all alike."""
+    timed = {name: _Timed(*parts) for name, parts in contenders.items()}
+    taken: dict[str, list[list[float]]] = {name: [] for name in timed}
     began = time.monotonic()
     for done in range(ROUNDS):
         if done > 2 and time.monotonic() - began > SECONDS:
             break
-        for name, run in runners.items():
-            marks = [time.perf_counter()]
-            material.rank(run, caches[name], candidates)
-            marks.append(time.perf_counter())
-            material.encode(run, rows, material.empty())
-            marks.append(time.perf_counter())
-            run.encode(rows[:1], positions(1, window), caches[name])
-            marks.append(time.perf_counter())
-            taken[name].append(np.diff(marks).tolist())
-    medians = {name: np.median(times, axis=0) * 1_000 for name, times in taken.items()}
-    return {name: Speed(*(_short(value) for value in values)) for name, values in medians.items()}
+        for name, one in timed.items():
+            taken[name].append(one.milliseconds())
+    return {name: Speed(*(_short(value) for value in np.median(times, axis=0))) for name, times in taken.items()}
 
 
 def reasons_against(cost: Cost, bounds: Bounds) -> list[str]:

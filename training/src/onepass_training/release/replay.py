@@ -1,7 +1,7 @@
 """Logged slates put to a release's graphs as serving would: history encoded once, each slate on its prefix of the KV."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -53,8 +53,15 @@ class Window:
 class Replay:
     """Cuts windows from a dataset. Embeddings come from a release's own table and towers."""
 
-    def __init__(self, dataset: Dataset, config: TrainConfig, layout: RowLayout, runner: Runner, table: FLOAT) -> None:
-        """`table` [N, E]: the f16-rounded item table, widened."""
+    def __init__(
+        self, dataset: Dataset, config: TrainConfig, layout: RowLayout, runner: Runner, table: FLOAT, texts: bool
+    ) -> None:
+        """`table` [N, E]: the f16-rounded item table, widened. `texts`: whether the release has a query tower; without one a
+        logged query makes no row."""
+        if not texts:
+            parts = replace(config.model.parts, query_tokens=False)
+            config = replace(config, model=replace(config.model, parts=parts))
+        self._texts_known = texts
         self._source, self._collator = ExampleSource(dataset, config), Collator(dataset, layout, config)
         self._runner, self._table = runner, table
 
@@ -87,8 +94,8 @@ class Replay:
         ))  # fmt: skip
 
     def _texts(self, batch: Batch) -> FLOAT:
-        """[Q, E]; without any text nothing is asked of a query tower."""
-        if not bool(batch.query_weights.any()):
+        """[Q, E]; zeros without a query tower, or without a text to ask it about."""
+        if not self._texts_known or not bool(batch.query_weights.any()):
             return np.zeros((len(batch.query_ids), self._table.shape[1]), np.float32)
         return self._runner.embed_queries(batch.query_ids.numpy(), batch.query_weights.numpy())
 

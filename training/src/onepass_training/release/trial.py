@@ -57,7 +57,7 @@ class Trial:
         self._directory, self._graphs, self._table = directory, graphs, table
         self._fp32 = GraphRunner(directory, config.model.layers, graphs)
         self._slates = sample_slates(dataset, config)
-        self._replay = Replay(dataset, config, model.layout, self._fp32, table)
+        self._replay = Replay(dataset, config, model.layout, self._fp32, table, graphs["queryTower"] is not None)
         tokenizer = model.tokenizer if graphs["queryTower"] is not None else None
         self._material = sample_material(dataset, config, model.layout, table, self._replay, tokenizer)
 
@@ -75,9 +75,10 @@ class Trial:
             self._remove_int8()
             if wanted == INT8:
                 raise ValueError(f"int8 graphs cannot serve: {problem}")
-            speed = speeds({FP32: self._fp32}, self._material, self._config.model.window)[FP32]
+            speed = speeds({FP32: (self._fp32, self._material, self._config.model.window)})[FP32]
             return Outcome({FP32: Precision(self._graphs, None, speed)}, FP32, f"There are no int8 graphs: {problem}.", laws)
-        taken = speeds({FP32: self._fp32, INT8: int8}, self._material, self._config.model.window)
+        runners = {FP32: self._fp32, INT8: int8}
+        taken = speeds({name: (run, self._material, self._config.model.window) for name, run in runners.items()})
         cost = self._cost(int8)
         served, why = _choose(wanted, cost, taken, bounds)
         precisions = {

@@ -5,62 +5,113 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
+import numpy as np
 
-from ..config import SMOKE, TrainConfig
-from ..evaluation.evaluate import Evaluation, format_table, item_table
+from ..config import LARGE, SMOKE, TrainConfig
+from ..data.dataset import Dataset
+from ..data.synthetic import synthetic_dataset
+from ..evaluation.evaluate import Evaluation
+from ..evaluation.predict import calibration_set, item_table
 from ..evaluation.probe import Probe
-from ..learn.train import Trainer, layout_of, require_checkpoint
+from ..learn.calibration import apply, fit
+from ..learn.checkpoint import require_checkpoint
+from ..learn.device import DEVICES, PRECISIONS, device_named, prepare
+from ..learn.train import Trainer
+from ..model.onepass_model import OnepassModel
 from ..release.draft import write_draft
-from ..world import simulate
+from ..world import World, simulate
+from ..world.oracle import Oracle
 from .arguments import natural, positive
+from .own_data import add_data_options, check_data_options, own_data
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
     """Declares the command."""
     train = commands.add_parser(
-        "train", help="make the synthetic world, train on it, evaluate, and write a release draft",
-        description="Makes the synthetic world, trains on it, prints the metrics and writes a release draft to DIR/draft. "
-        "The checkpoint stays in DIR.",
+        "train", help="train on the synthetic world or on your own logs, evaluate, and write a release draft",
+        description="Trains on the synthetic world or on your own logs, prints the metrics and writes a release draft to "
+        "DIR/draft. The checkpoint stays in DIR, logs that TensorBoard reads in DIR/tensorboard.",
     )  # fmt: skip
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory of the run")
     train.add_argument("--seed", type=natural, default=1, help="seed of the world, the weights and all draws (default 1)")
-    train.add_argument("--smoke", action="store_true", help="a tiny world and model, done in under a minute")
+    size = train.add_mutually_exclusive_group()
+    size.add_argument("--smoke", action="store_true", help="a tiny world and model, done in under a minute")
+    size.add_argument("--large", action="store_true", help="a larger model, for a GPU (synthetic world only)")
     train.add_argument("--threads", type=positive, default=2, help="CPU threads; results repeat for one number (default 2)")
+    train.add_argument("--device", choices=DEVICES, default="auto", help="auto: a GPU where there is one (default)")
+    train.add_argument("--precision", choices=PRECISIONS, help="of the trunk; auto is bf16 on a GPU, else fp32 (default auto)")
     train.add_argument("--steps", type=positive, help="optimiser steps (default: enough for the release)")
+    train.add_argument("--patience", type=natural, help="stop after so many validations without a better loss; 0 never does")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR")
+    train.add_argument(
+        "--serve", choices=("fp32", "int8", "auto"), default="fp32", help="precision that the release serves in (default fp32)"
+    )
+    add_data_options(train)
     return train
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Trains, evaluates, exports."""
+    """Trains, calibrates, evaluates, exports."""
     began = time.monotonic()
-    torch.set_num_threads(arguments.threads)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # all memory is written before it is read
-    base = SMOKE if arguments.smoke else TrainConfig()
-    config = replace(base, seed=arguments.seed, steps=arguments.steps or base.steps)
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    check_data_options(arguments)
+    if arguments.large and arguments.data is not None:
+        raise ValueError("--large is for the synthetic world; own data chooses its settings by how much of it there is")
+    device = device_named(arguments.device)
+    prepare(device, arguments.threads)
     if arguments.resume:
         require_checkpoint(arguments.out)
-    world = simulate(config.seed, config.world)
-    print(
-        f"world: {len(world.slate_person)} slates, {len(world.event_slate)} events, {time.monotonic() - began:.0f} s",
-        flush=True,
-    )
-    trainer = Trainer(config, world, arguments.out)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    world, dataset, config = _data(arguments)
+    print(f"data: {dataset.name}, {len(dataset.items)} items, ready after {time.monotonic() - began:.0f} s", flush=True)
+    trainer = Trainer(config, dataset, arguments.out, device)
     if arguments.resume:
         trainer.resume()
-    started = time.monotonic()
     trainer.run()
-    if trainer.tokens:
-        seconds = time.monotonic() - started
-        print(f"trained: {trainer.tokens} tokens in {seconds:.0f} s, {trainer.tokens / seconds:.0f} tokens/s", flush=True)
-    metrics = Evaluation(world, layout_of(config), config).run(trainer.model)
-    print(format_table(metrics), flush=True)
-    table = item_table(trainer.model, world.catalogue.upstream).astype("float32")
-    metrics["categoryShareAfterSaves"] = Probe(trainer.model, world, table, config.seed).run()
-    shares = ", ".join(f"{count}: {share:.1%}" for count, share in metrics["categoryShareAfterSaves"].items())
-    print(f"share of a category in the top 50, by saves just added in it: {shares}", flush=True)
-    write_draft(trainer.model, world, config, metrics, arguments.out / "draft")
+    print(trainer.summary(), flush=True)
+    model, notes = trainer.model.cpu().eval(), [trainer.summary()]
+    if config.model.parts.calibration:
+        found = fit(*calibration_set(model, dataset, config))
+        apply(model, found)
+        notes.append(found.sentence(dataset.vocabulary.names))
+        print(notes[-1], flush=True)
+    metrics = _metrics(model, world, dataset, config)
+    write_draft(model, dataset, config, metrics, arguments.out / "draft", arguments.serve, notes)
     print(f"release draft: {arguments.out / 'draft'} ({time.monotonic() - began:.0f} s in all)")
+
+
+def _data(arguments: argparse.Namespace) -> tuple[World | None, Dataset, TrainConfig]:
+    """What is learnt from, with the world if it is one, and the run's settings."""
+    changed = {"precision": arguments.precision, "patience": arguments.patience, "steps": arguments.steps}
+    changed = {name: value for name, value in changed.items() if value is not None}
+    if arguments.data is not None:
+        dataset, config = own_data(arguments)
+        return None, dataset, replace(config, **changed)
+    base = SMOKE if arguments.smoke else LARGE if arguments.large else TrainConfig()
+    config = replace(base, seed=arguments.seed, **changed)
+    world = simulate(config.seed, config.world)
+    return world, synthetic_dataset(world), config
+
+
+def _metrics(model: OnepassModel, world: World | None, dataset: Dataset, config: TrainConfig) -> dict:
+    """The evaluation's, which it prints; for a world also what its own truth allows."""
+    metrics = Evaluation(dataset, config, Oracle(world) if world else None).run(model).summary
+    if world is not None:
+        table = item_table(model, dataset.items.upstream).astype(np.float32)
+        metrics = metrics | {"categoryShareAfterSaves": Probe(model, world, table, config.seed).run()}
+    for line in _lines(metrics):
+        print(line, flush=True)
+    return metrics
+
+
+def _lines(metrics: dict, path: str = "") -> list[str]:
+    """One line for each table of plain numbers: its path, then its entries."""
+    plain = {name: value for name, value in metrics.items() if not isinstance(value, dict)}
+    lines = [f"{path or 'all'}: " + ", ".join(f"{name} {_short(value)}" for name, value in plain.items())] if plain else []
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            lines += _lines(value, f"{path}.{name}" if path else name)
+    return lines
+
+
+def _short(value: object) -> str:
+    return "-" if value is None else f"{value:.4f}".lstrip("0") if isinstance(value, float) and 0 < value < 1 else f"{value}"

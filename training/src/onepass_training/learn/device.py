@@ -1,11 +1,15 @@
 """Where a run computes, and in which precision. Everything else asks for neither."""
 
+import ctypes
+import sys
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+"""Of glibc's malloc.h."""
 
 
 def device_named(name: str) -> torch.device:
@@ -33,8 +37,17 @@ def prepare(device: torch.device, threads: int) -> None:
 
     On a GPU, where some operators have no deterministic form, products of fp32 matrices may use TF32 instead.
     """
+    _keep_freed_memory()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(device.type == "cpu")
     torch.utils.deterministic.fill_uninitialized_memory = False  # all memory is written before it is read
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
+
+
+def _keep_freed_memory() -> None:
+    """Lets freed tensors' memory be used again, in place of giving it back and taking it page by page every step: at width 64
+    that was 4,100 page faults a step, a twelfth of its time. Does nothing where the C library is not glibc."""
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "gnu_get_libc_version"):
+        for option, size in ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 << 20)):
+            library.mallopt(option, size)

@@ -110,13 +110,15 @@ async function train(options) {
   return draft;
 }
 
+const KEPT = new Set(['dataset', 'logs', 'logs.source']);
+
 /**
- * All but the logs as they were prepared, which are used again where they still are the same.
+ * All but the logs as they were converted and prepared, which are used again where they still are the same.
  * @param {string} directory
  */
 async function clear(directory) {
   for (const name of await readdir(directory).catch(() => [])) {
-    if (name !== 'dataset') await rm(join(directory, name), { recursive: true });
+    if (!KEPT.has(name)) await rm(join(directory, name), { recursive: true });
   }
 }
 

@@ -12,9 +12,11 @@ from onepass_training.evaluation.baselines.popularity import popularity
 from onepass_training.evaluation.evaluate import Evaluation
 from onepass_training.evaluation.held_out import LeaveOneOut
 from onepass_training.evaluation.leave_one_out import LeaveOneOutEvaluation, places_among
-from onepass_training.evaluation.predict import calibration_set, predict
+from onepass_training.evaluation.predict import calibration_set, item_table, predict
+from onepass_training.evaluation.probe import Probe
 from onepass_training.evaluation.result import Result, compare, compare_seeds
 from onepass_training.evaluation.scorers import ANY, Ask, Contender
+from onepass_training.evaluation.search import search_by_text
 from onepass_training.evaluation.table import format_leave_one_out, format_table
 from onepass_training.learn.train import new_model
 from onepass_training.world.oracle import Oracle
@@ -178,3 +180,20 @@ def test_data_without_slates_has_no_slate_metrics(config, model, dataset):
     assert found.summary["recallAt10"]["all"] is None
     assert found.summary["auc"]["click"] is None
     assert found.summary["slates"]["all"] == 0
+
+
+def test_searches_by_text(evaluation, model, config, dataset, result):
+    found = search_by_text(evaluation, model, predict(model, dataset, config, evaluation.slates))
+    assert found["slates"] == result.summary["slates"]["recallAt10"]["search"] > 0
+    in_search = result.of("recallAt10", "search")
+    assert found["model"] == pytest.approx(np.nanmean(in_search), abs=1e-6)
+    assert 0 <= found["withoutQuery"] <= 1
+    assert 0 <= found["queryTowerAlone"] <= 1
+
+
+def test_the_probe_follows_what_was_just_done(model, dataset):
+    found = Probe(model, dataset, item_table(model, dataset.items.upstream).astype(np.float32), 1).run()
+    assert list(found) == ["0", "1", "3"]
+    assert all(0 <= share <= 1 for share in found.values())
+    with pytest.raises(ValueError, match="nothing"):
+        Probe(model, dataset, np.zeros((1, 1), np.float32), 1, "nothing")

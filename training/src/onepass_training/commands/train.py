@@ -97,7 +97,7 @@ def _metrics(model: OnepassModel, world: World | None, dataset: Dataset, config:
     metrics = Evaluation(dataset, config, Oracle(world) if world else None).run(model).summary
     if world is not None:
         table = item_table(model, dataset.items.upstream).astype(np.float32)
-        metrics = metrics | {"categoryShareAfterSaves": Probe(model, world, table, config.seed).run()}
+        metrics = metrics | {"categoryShareAfterSaves": Probe(model, dataset, table, config.seed).run()}
     for line in _lines(metrics):
         print(line, flush=True)
     return metrics

@@ -102,7 +102,7 @@ class Trainer:
         """None until the first validation, and without early stopping."""
         self._worse = 0
         self._directory, self._settings = directory, settings_of(config, dataset)
-        source = ExampleSource(dataset, config)
+        self._source = source = ExampleSource(dataset, config)
         found = survey(source, config)
         self.model = new_model(config, dataset)
         self.model.standardise(found.feature_mean, found.feature_std)

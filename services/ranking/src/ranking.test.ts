@@ -15,6 +15,7 @@ import { rankingSettings } from './settings.js';
 interface VectorRequest {
   readonly surface: string;
   readonly nowMs: number;
+  readonly features?: Readonly<Record<string, number>>;
   readonly contextEmbedding: readonly number[];
   readonly candidates: readonly string[];
   readonly probabilities: readonly (readonly number[])[];
@@ -126,6 +127,7 @@ function ask(history: VectorHistory, request: VectorRequest, kv: Partial<KvRefer
     context: {
       surface: request.surface,
       nowMs: BigInt(request.nowMs),
+      features: { ...request.features },
       ...(request.contextEmbedding.some(Boolean) && { embeddings: batch(Float32Array.from(request.contextEmbedding)) }),
       ...(history.lastTimeMs !== null && { previousMs: BigInt(history.lastTimeMs) }),
     },

@@ -119,6 +119,51 @@ function expectSame(one: EncodeResponse, other: EncodeResponse): void {
   });
 }
 
+interface VectorHistory {
+  readonly name: string;
+  readonly events: readonly {
+    readonly item: string | null;
+    readonly query: string | null;
+    readonly actions: readonly string[];
+    readonly surface: string;
+    readonly timeMs: number;
+  }[];
+  readonly requests: readonly {
+    readonly surface: string;
+    readonly nowMs: number;
+    readonly relatedItem: string | null;
+    readonly queryText: string | null;
+    readonly features?: Readonly<Record<string, number>>;
+    readonly head: { readonly queries: readonly (readonly number[])[] };
+  }[];
+}
+
+test("a history's queries are those of training's vectors: its context, text and features in them", async () => {
+  const { histories }: { histories: readonly VectorHistory[] } = JSON.parse(
+    readFileSync(release.path('vectors/tokens.json'), 'utf8'),
+  );
+  const tolerance = release.manifest.model.precision === 'fp32' ? 1e-4 : 0.1;
+  for (const { name, events, requests } of histories) {
+    const person = `vectors-${name}`;
+    const logged = events.map(({ item, query, actions, surface, timeMs }, i): NewEvent => {
+      const what = item === null ? { queryText: query! } : { itemId: item };
+      return { eventId: `v${i}`, operation: 'add', ...what, actions: [...actions], surface, timeMs };
+    });
+    await append(person, logged);
+    for (const { surface, nowMs, relatedItem, queryText, features, head } of requests) {
+      const answer = await encode(person, {
+        context: { surface, nowMs: BigInt(nowMs), features: { ...features } },
+        relatedItemIds: relatedItem === null ? [] : [relatedItem],
+        queryText: queryText ?? '',
+        // The vectors' first: the first action, now.
+        queries: [{ outcome: release.vocabulary.actions.names[0]! }],
+      });
+      expect(largestDifference(queriesOf(answer), Float32Array.from(head.queries[0]!))).toBeLessThan(tolerance);
+      expect(answer.context?.features).toEqual({ ...features });
+    }
+  }
+});
+
 test('append equals full pass, in KV and in queries', async () => {
   const events = actions(20);
   await append('whole', events);

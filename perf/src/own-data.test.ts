@@ -30,7 +30,7 @@ describe.skipIf(!canRun)('a MovieLens folder is trained on and served', () => {
     vi.stubEnv('ONEPASS_BUDGET_MS', '10000');
     folder = await mkdtemp(join(tmpdir(), 'onepass-own-'));
     const releaseDir = join(folder, 'release');
-    const args = ['run', 'train', '--', '--data', DATA, '--smoke', '--out', releaseDir];
+    const args = ['run', 'train', '--', '--smoke', '--data', DATA, '--out', releaseDir];
     const { stdout } = await promisify(execFile)('npm', args, { cwd: repositoryRoot, maxBuffer: 2 ** 26 });
     expect(stdout).toContain('data: 40 people, 41 items');
     expect(await readdir(releaseDir)).toContain('manifest.json');

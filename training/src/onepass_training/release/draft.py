@@ -51,6 +51,7 @@ def write_draft(
         parts = " and ".join(config.model.parts.not_servable)
         raise ValueError(f"a model without {parts} is for comparison only: serving cannot do without, so it gets no release")
     model.eval()
+    metrics = plain(metrics)
     with _whole(directory) as draft:
         graphs = _write_graphs(model, dataset, draft)
         table = item_table(model, dataset.items.upstream)
@@ -173,6 +174,6 @@ def manifest(model: OnepassModel, dataset: Dataset, data: Data, config: TrainCon
             "count": len(dataset.items), "table": "items/table.f16",
             "metadata": "items/items.jsonl.gz", "popular": "items/popular.json",
         },
-        "metrics": plain(metrics),
+        "metrics": metrics,
         "training": {"seed": config.seed, "dataset": asdict(data), "config": plain(config.as_json())},
     }  # fmt: skip

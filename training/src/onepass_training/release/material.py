@@ -10,7 +10,7 @@ from ..model.tokenizer import Tokenizer
 from .laws import TEXTS, Material
 from .replay import Replay
 
-PEOPLE, SLATES = 120, 600
+PEOPLE, SLATES = 80, 400
 """Whose slates, and how many of them at most, precisions are compared on."""
 HISTORIES, ROWS = 3, 40
 """Real histories that the laws are tried on, and how many of their last rows."""

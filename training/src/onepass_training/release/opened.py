@@ -179,6 +179,6 @@ class OpenedRelease:
         seen, table, shape = SeenBy(dataset, self.vocabulary.features), self.table_for(dataset), self.config.model
         config = replace(self.config, slate_items=slates.items.shape[1])
         replay = Replay(seen, config, self.layout, self.runner, table, self.tokenizer is not None)
-        served = serve(replay, self.runner, self.layout, table, slates, (shape.layers, shape.width))
+        (served,) = serve(replay, (self.runner,), self.layout, table, slates, (shape.layers, shape.width))
         contender = Contender(served, served, table, self.part("outcome_conditioning"), self.part("offsets"))
         return contender, sample_material(seen, config, self.layout, table, replay, self.tokenizer)

@@ -61,7 +61,8 @@ class GraphRunner:
     """Sessions over the graphs of a directory, on one thread."""
 
     def __init__(self, directory: Path, layers: int, graphs: Mapping[str, str | None] = GRAPHS) -> None:
-        """`graphs`: name -> file in `directory`; a query tower may be None. OSError if one is not there or cannot be run."""
+        """`graphs`: name -> file in `directory`; a query tower may be None. FileNotFoundError or ValueError if one is not there
+        or cannot be run."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -108,7 +109,7 @@ def _session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.Inf
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no class of their own in common
-        raise OSError(f"{path} cannot be run: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{path} cannot be run: {str(error).splitlines()[0]}") from error
 
 
 def _cache_inputs(cache: Cache) -> dict[str, FLOAT]:

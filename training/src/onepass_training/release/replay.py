@@ -1,6 +1,6 @@
 """Logged slates put to a release's graphs as serving would: history encoded once, each slate on its prefix of the KV."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -136,10 +136,12 @@ class Served:
         return self.predicted[rows]
 
 
-def serve(replay: Replay, runner: Runner, layout: RowLayout, table: FLOAT, slates: SlateSet, shape: tuple[int, int]) -> Served:
-    """Puts every slate of the set to `runner`, whose trunk has `shape` (layers, width)."""
-    hidden = np.zeros((len(slates), shape[1]), np.float32)
-    predicted = np.zeros((*slates.items.shape, len(layout.actions)), np.float32)
+def serve(
+    replay: Replay, runners: Sequence[Runner], layout: RowLayout, table: FLOAT, slates: SlateSet, shape: tuple[int, int]
+) -> list[Served]:
+    """Puts every slate of the set to each of `runners`, whose trunks have one `shape` (layers, width)."""
+    hidden = np.zeros((len(runners), len(slates), shape[1]), np.float32)
+    predicted = np.zeros((len(runners), *slates.items.shape, len(layout.actions)), np.float32)
     for index in np.unique(slates.bucket):
         rows = np.flatnonzero(slates.bucket == index)
         place = dict(zip(slates.slate[rows].tolist(), rows.tolist(), strict=True))
@@ -147,11 +149,13 @@ def serve(replay: Replay, runner: Runner, layout: RowLayout, table: FLOAT, slate
         since, until = int(slates.time_ms[rows].min()), int(slates.time_ms[rows].max()) + 1
         for window in replay.windows(int(index), histories, since, until):
             wanted = [asked for asked in window.asked if asked.slate in place]
-            cache = window.cache(runner, *shape) if wanted else []
-            for asked in wanted:
-                row, past = place[asked.slate], prefix_of(cache, asked.prefix)
-                hidden[row], predicted[row, : len(asked.items)] = answer(runner, asked, past, table[asked.items])
-    return Served(runner, layout, table, hidden, predicted)
+            for at, runner in enumerate(runners if wanted else ()):
+                cache = window.cache(runner, *shape)
+                for asked in wanted:
+                    row, past = place[asked.slate], prefix_of(cache, asked.prefix)
+                    told = answer(runner, asked, past, table[asked.items])
+                    hidden[at, row], predicted[at, row, : len(asked.items)] = told
+    return [Served(runner, layout, table, *found) for runner, *found in zip(runners, hidden, predicted, strict=True)]
 
 
 def answer(runner: Runner, asked: Asked, past: Cache, candidates: FLOAT) -> tuple[FLOAT, FLOAT]:

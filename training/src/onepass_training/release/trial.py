@@ -80,7 +80,7 @@ class Trial:
         runners = {FP32: self._fp32, INT8: int8}
         taken = speeds({name: (run, self._material, self._config.model.window) for name, run in runners.items()})
         cost = self._cost(int8)
-        served, why = _choose(wanted, cost, taken, bounds)
+        served, why = choose(wanted, cost, taken, bounds)
         precisions = {
             FP32: Precision(self._graphs, None, taken[FP32]), INT8: Precision(int8_graphs, cost, taken[INT8])
         }  # fmt: skip
@@ -112,15 +112,13 @@ class Trial:
 
     def _cost(self, int8: GraphRunner) -> Cost:
         vocabulary, shape = self._dataset.vocabulary, (self._material.layers, self._material.width)
-        answers = (
-            serve(self._replay, runner, self._material.layout, self._table, self._slates, shape)
-            for runner in (self._fp32, int8)
-        )
+        runners = self._fp32, int8
+        answers = serve(self._replay, runners, self._material.layout, self._table, self._slates, shape)
         utility = np.array([action.utility_weight for action in vocabulary.actions], np.float32)
         return cost_of(*answers, self._slates, utility, vocabulary.positive_bits)
 
 
-def _choose(wanted: str, cost: Cost, taken: dict[str, Speed], bounds: Bounds) -> tuple[str, str]:
+def choose(wanted: str, cost: Cost, taken: dict[str, Speed], bounds: Bounds) -> tuple[str, str]:
     """Which serves, and why."""
     against = reasons_against(cost, bounds)
     if wanted == INT8 and against:

@@ -2,10 +2,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
+from onepass_training.data.item_embeddings import UPSTREAM
 from onepass_training.data.movielens import convert, is_movielens
+from onepass_training.data.open import open_dataset
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FORMS = ["ml-100k", "ml-1m", "ml-25m"]
@@ -148,3 +151,31 @@ def test_only_a_folder_of_logs_is_replaced(tmp_path):
     with pytest.raises(FileExistsError, match="is there already"):
         convert(FIXTURES / "ml-1m", tmp_path / "mine")
     assert (tmp_path / "mine" / "letter.txt").exists()
+
+
+def test_a_set_opens_as_a_dataset_with_pages_and_embeddings(tmp_path):
+    dataset = open_dataset(FIXTURES / "ml-100k", tmp_path / "run", say=lambda line: None)
+    assert (dataset.name, dataset.vocabulary.names, dataset.vocabulary.surfaces) == (
+        "ml-100k", ("watch", "like", "dislike"), ("home",)
+    )  # fmt: skip
+    assert (dataset.items.upstream.shape, dataset.items.content) == ((41, UPSTREAM), 64)
+    assert dataset.items.upstream[:40].any(axis=1).all()
+    bucket = dataset.bucket(0)
+    assert len(bucket.event_item) == 680
+    assert np.diff(bucket.shown_start).max() <= 12
+    assert (np.diff(bucket.event_time_ms)[np.diff(bucket.event_history) == 0] >= 0).all()
+
+
+def test_ratings_after_validation_change_no_embedding(copy, tmp_path):
+    folder = copy("ml-1m")
+    before = open_dataset(folder, tmp_path / "before", say=lambda line: None)
+    validation_s = before.splits.validation_ms / 1_000
+    lines = [line.split("::") for line in (folder / "ratings.dat").read_text().splitlines()]
+    later = [line for line in lines if int(line[3]) >= validation_s]
+    assert 50 < len(later) < 300
+    for line in later:
+        line[1:3] = "7", "1"
+    (folder / "ratings.dat").write_text("".join("::".join(line) + "\n" for line in lines))
+    after = open_dataset(folder, tmp_path / "after", say=lambda line: None)
+    assert after.splits == before.splits
+    np.testing.assert_array_equal(after.items.upstream, before.items.upstream)

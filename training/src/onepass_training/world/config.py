@@ -24,7 +24,7 @@ class WorldConfig:
     styles: int = 3
     creators: int = 600
     days: int = 120
-    sessions: float = 52.0
+    sessions: float = 62.0
     slate_size: int = 12
     upstream: int = 64
     content: int = 44
@@ -53,5 +53,5 @@ class WorldConfig:
 
 
 SMOKE_WORLD = WorldConfig(items=400, people=200, categories=6, nouns=2, styles=2, creators=20, days=40, sessions=9.0)
-REPORT_WORLD = WorldConfig(items=5_000, people=1_500, sessions=36.0)
+REPORT_WORLD = WorldConfig(items=5_000, people=1_500, sessions=43.0)
 """For comparisons: large enough to tell models apart, small enough that a run takes minutes."""

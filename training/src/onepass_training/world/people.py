@@ -9,7 +9,7 @@ from .truth import INTERESTS, PRICE
 
 HOUR_MS = 3_600_000
 BOOL = NDArray[np.bool_]
-ON_MIND = 0.75
+ON_MIND = 0.8
 """Share of attention of what is on somebody's mind in a session."""
 CHANGE_OF_MIND = 0.9
 """Chance that a session is about something that is drawn anew, by strength, hour and weekday."""
@@ -76,13 +76,13 @@ def _sessions(random: np.random.Generator, config: WorldConfig) -> tuple[INT, IN
     """Person and start of every session. Sessions come in spells of a day or two: some hours apart, each at its own hour."""
     people = config.people
     activity = np.clip(np.exp(0.5 * random.standard_normal(people) - 0.125), 0.25, 2.5)
-    spells = np.maximum(2, random.poisson(config.sessions * activity / 2.6))
+    spells = np.maximum(2, random.poisson(config.sessions * activity / 3.1))
     person = np.repeat(np.arange(people), spells)
     day = random.integers(0, config.days, len(person))
     day = np.where((day % 7 < 5) & (random.random(len(person)) < 0.15), day - day % 7 + 5, day)
     usual_hour = random.uniform(7, 22, people)[person]
     hour = (usual_hour + 2.5 * random.standard_normal(len(person))) % 24
-    length = np.minimum(random.geometric(0.36, len(person)), 6)
+    length = np.minimum(random.geometric(0.3, len(person)), 8)
     index = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
     gap = np.where(index == 0, 0, 3 + np.minimum(random.exponential(4, len(index)), 20))
     running = np.cumsum(gap)
@@ -96,7 +96,7 @@ def schedule(random: np.random.Generator, config: WorldConfig) -> tuple[INT, INT
     person, start = _sessions(random, config)
     order = np.lexsort((start, person))
     person, start = person[order], start[order]
-    length = np.minimum(random.geometric(0.36, len(person)), 12)
+    length = np.minimum(random.geometric(0.43, len(person)), 12)
     index = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
     shortest = SECONDS_PER_POSITION * (config.slate_size + 2) * 1000
     gap = (shortest + random.exponential(60_000, len(index))).astype(np.int64)

@@ -97,8 +97,8 @@ def action_probabilities(catalogue: Catalogue, situation: Situation, wanted: FLO
     click = -4.2 + 2.4 * want + 0.8 * taste + 0.2 * quality + 0.8 * bait - 0.2 * price_off
     click = _sigmoid(click + 0.6 * matches + 0.8 * mobile)
     long_view = click * _sigmoid(0.2 + 1.0 * want + 0.6 * taste + 0.7 * quality - 1.1 * bait - 1.8 * mobile)
-    saved = -4.9 + save + 2.6 * want + 1.2 * taste + 0.5 * quality - 0.3 * bait - 0.9 * price_off
-    saved = _sigmoid(saved + catalogue.topic_saved[topic])
+    saved = -4.8 + save + 2.6 * want + 1.2 * taste + 0.5 * quality - 0.3 * bait - 1.1 * price_off
+    saved = _sigmoid(saved + 1.2 * catalogue.topic_saved[topic])
     shared_ = -6.0 + share + 1.6 * want + 0.5 * taste + 0.4 * quality + 1.1 * catalogue.talk[items]
     shared_ = _sigmoid(shared_ + catalogue.topic_shared[topic])
     hidden = _sigmoid(-3.3 + hide - 2.2 * want + 0.8 * bait - 0.8 * taste)

@@ -26,6 +26,7 @@ const NPM: Readonly<Record<string, (folder: string) => string[]>> = {
   'npm run train -- --smoke': (folder) => ['run', 'train', '--', '--smoke', '--out', join(folder, 'release')],
   // Tried by own-data.test.ts, which also serves what comes out.
   'npm run train -- --smoke --data training/tests/fixtures/ml-25m': () => ['run', 'train', '--', '--help'],
+  'npm run report -- --smoke': () => ['run', 'report', '--', '--help'],
   'npm run bench -- --smoke': () => ['run', 'bench', '--', '--help'],
   'npm run drills -- --smoke': () => ['run', 'drills', '--', '--help'],
   'npm run export -- --out .onepass/export': (folder) => [

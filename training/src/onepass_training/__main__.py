@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .commands import compare, convert, train
+from .commands import compare, convert, prepare, report, throughput, train
 
-COMMANDS = (train, convert, compare)
+COMMANDS = (train, prepare, convert, compare, report, throughput)
 
 
 class _Parser(argparse.ArgumentParser):

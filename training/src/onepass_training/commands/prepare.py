@@ -10,9 +10,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argp
     """Declares the command."""
     command = commands.add_parser(
         "prepare", help="check somebody's logs and write them as buckets that training reads",
-        description="Reads a folder of logs in our schema, a mesh's export or a MovieLens data set (docs/data.md), checks it, says "
-        "what was read and what was left out, and writes it to OUT/dataset, whole or not at all. Logs that were prepared before "
-        "and have not changed are left as they are; `train --data` takes OUT/dataset as well as the logs themselves.",
+        description="Reads a folder of logs in our schema, a mesh's export or a MovieLens data set (docs/data.md), checks it, "
+        "says what was read and what was left out, and writes it to OUT/dataset, whole or not at all. Logs that were prepared "
+        "before and have not changed are left as they are; `train --data` takes OUT/dataset as well as the logs themselves.",
     )  # fmt: skip
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="the logs")
     command.add_argument("--items", type=Path, metavar="FILE", help="the items, where the folder has none")

@@ -164,7 +164,8 @@ def read_items(directory: Path, dimension: int, content: int) -> Items:
     upstream = np.memmap(folder / "upstream.f32", "<f4", "c", shape=shape) if dimension else np.zeros(shape, np.float32)
     return Items(
         ids=list(_Lines(lines, starts, "id")), upstream=upstream, content=content,
-        born_ms=np.fromfile(folder / "born.i64", "<i8"), titles=_Lines(lines, starts, "title"), attributes=_Lines(lines, starts, "attributes"),
+        born_ms=np.fromfile(folder / "born.i64", "<i8"),
+        titles=_Lines(lines, starts, "title"), attributes=_Lines(lines, starts, "attributes"),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
-from .read import place
+from .rows import place
 
 SCHEMA_VERSION = 1
 EVENTS, SLATES, MANIFEST = "events.parquet", "slates.parquet", "manifest.json"

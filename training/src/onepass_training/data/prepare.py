@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from .arrange import Wrong
+from .catalogue import check_attributes, check_born, check_embeddings, check_item_ids
 from .dataset import INT, Bucket, Splits
 from .disk import PREPARED, VERSION, BucketWriter, DiskDataset, ItemsWriter, is_prepared, read_raw
 from .join import join_bucket
-from .read import Rows, place, read_rows
+from .read import read_rows
 from .records import ACTED, TOOK_BACK
+from .rows import Rows, place
 from .schema import EVENTS, ITEMS, LATEST_MS, SLATES
 from .source import Source, find_source
-from .validate import Encoder, LeftOut, check_attributes, check_born, check_embeddings, check_item_ids
+from .validate import Encoder, LeftOut
 
 BUCKET_BYTES = 64 << 20
 """Uncompressed logs a bucket is made of, about: a million events."""

@@ -1,4 +1,4 @@
-"""Checks rows one batch at a time, and turns their names into numbers. What is wrong is named by file, row and column."""
+"""Checks events and slates a batch at a time and turns names into numbers. Errors name file, row and column."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .checks import fail, floats, lengths_of, present, texts_of, times
 from .dataset import BITS, FLOAT, INT, UNKNOWN
 from .description import Description
-from .read import Rows, place
 from .records import ABSENT, ACTED, ASKED, EVENT, NOBODY, SHOWN, TOOK_BACK, index_of, keys, numbers, slate_record
-from .schema import LATEST_MS, LONGEST_ID
+from .rows import Rows, place
+from .schema import LATEST_MS
 
 
 @dataclass
@@ -63,79 +64,79 @@ class Encoder:
         """EVENT records, and the texts that their `text` counts up to."""
         columns = rows.columns
         out = np.zeros(len(rows), EVENT)
-        _fail(rows, "person", pc.equal(columns["person"], ""), "is empty")
+        fail(rows, "person", pc.equal(columns["person"], ""), "is empty")
         back = self._operation(rows)
-        has_item, has_query = _given(columns["item_id"]), _given(columns["query_text"])
-        _fail(rows, "item_id", ~back & (has_item == has_query), "or query_text must be set, one of them")
+        has_item, has_query = present(columns["item_id"]), present(columns["query_text"])
+        fail(rows, "item_id", ~back & (has_item == has_query), "or query_text must be set, one of them")
         for name in ("item_id", "query_text"):
-            _fail(rows, name, pc.equal(columns[name], ""), "is empty")
+            fail(rows, name, pc.equal(columns[name], ""), "is empty")
         out["kind"] = np.where(back, TOOK_BACK, np.where(has_item, ACTED, ASKED))
-        out["time_ms"] = _times(rows, "time_ms")
-        out["effective_ms"] = _times(rows, "effective_ms")
+        out["time_ms"] = times(rows, "time_ms")
+        out["effective_ms"] = times(rows, "effective_ms")
         out["sequence"] = self._sequence(rows)
         out["retracts"] = numbers(columns["retracts"])
         for name in ("person", "event", "slate"):
             out[name] = keys(columns[name if name == "person" else f"{name}_id"])
-        _fail(
+        fail(
             rows,
             "retracts",
-            back & ~_given(columns["retracts"]) & (out["event"] == NOBODY),
+            back & ~present(columns["retracts"]) & (out["event"] == NOBODY),
             "or event_id must say what is taken back",
         )
-        _fail(rows, "retracts", ~back & _given(columns["retracts"]), "is set, though the event takes nothing back")
+        fail(rows, "retracts", ~back & present(columns["retracts"]), "is set, though the event takes nothing back")
         out["row"] = rows.numbers
         out["item"] = self._items(rows, "item_id", columns["item_id"], "events of unknown items", ~back & has_item)
         out["surface"] = self._surface(rows, "events", ~back)
         out["actions"] = self._done(rows, "actions", columns["actions"], np.arange(len(rows)), ~back & has_item)
         acted = out["kind"] == ACTED
         if not self._description.served:
-            _fail(rows, "actions", acted & (out["actions"] == 0), "must name at least one action")
+            fail(rows, "actions", acted & (out["actions"] == 0), "must name at least one action")
         else:
             self._note(rows, "actions", "events without an action that the release knows", acted & (out["actions"] == 0))
-        texts = _drop(columns["query_text"], out["kind"] == ASKED)
+        texts = texts_of(columns["query_text"], out["kind"] == ASKED)
         out["text"] = np.where(out["kind"] == ASKED, np.cumsum(out["kind"] == ASKED) - 1, ABSENT)
         return out, texts
 
     def slates(self, rows: Rows) -> SlateBatch:
         """Slate records with their shown items."""
         columns, out = rows.columns, np.zeros(len(rows), slate_record(len(self._features)))
-        _fail(rows, "slate_id", pc.equal(columns["slate_id"], ""), "is empty")
-        _fail(rows, "person", pc.equal(columns["person"], ""), "is empty; leave it out for nobody in particular")
+        fail(rows, "slate_id", pc.equal(columns["slate_id"], ""), "is empty")
+        fail(rows, "person", pc.equal(columns["person"], ""), "is empty; leave it out for nobody in particular")
         out["person"], out["slate"], out["row"] = keys(columns["person"]), keys(columns["slate_id"]), rows.numbers
-        out["time_ms"] = _times(rows, "time_ms")
+        out["time_ms"] = times(rows, "time_ms")
         sequence = numbers(columns["history_sequence"], ABSENT)
-        wrong = _given(columns["history_sequence"]) & (sequence < 0)
-        _fail(rows, "history_sequence", wrong, lambda at: f"is {sequence[at]}, must not be negative")
+        wrong = present(columns["history_sequence"]) & (sequence < 0)
+        fail(rows, "history_sequence", wrong, lambda at: f"is {sequence[at]}, must not be negative")
         blind = self._without_history(columns["degraded"])
         out["sequence"] = np.where(blind, ABSENT, sequence)
         out["foreign"] = columns["foreign"].fill_null(False).to_numpy(zero_copy_only=False)
         out["surface"] = self._surface(rows, "slates", np.ones(len(rows), bool))
         out["related"] = self._related(columns["related_item_ids"])
-        asked = _given(columns["query_text"])
+        asked = present(columns["query_text"])
         out["text"] = np.where(asked, np.cumsum(asked) - 1, ABSENT)
-        given = self._given_embeddings(rows)
-        has = _given(columns["query_embedding"])
+        embeddings = self._given_embeddings(rows)
+        has = present(columns["query_embedding"])
         out["given"] = np.where(has, np.cumsum(has) - 1, ABSENT)
         out["features"] = self._feature_values(rows)
         shown = self._shown(rows, out)
-        return SlateBatch(out, shown, _drop(columns["query_text"], asked), given)
+        return SlateBatch(out, shown, texts_of(columns["query_text"], asked), embeddings)
 
     def _operation(self, rows: Rows) -> NDArray[np.bool_]:
         """[n] whether an event takes another back."""
         operation = rows.columns["operation"].fill_null("add")
         code = index_of(operation, {"add": 0, "retract": 1})
-        _fail(rows, "operation", code == ABSENT, lambda at: f"is {operation[at].as_py()!r}, must be add or retract")
+        fail(rows, "operation", code == ABSENT, lambda at: f"is {operation[at].as_py()!r}, must be add or retract")
         return code == 1
 
     def _sequence(self, rows: Rows) -> INT:
         """[n] sequences: in all rows of a file, or in none."""
-        has = _given(rows.columns["sequence"])
+        has = present(rows.columns["sequence"])
         if self._sequenced is None:
             self._sequenced = bool(has[0])
         word = "is missing, though rows before it have one" if self._sequenced else "is set, though rows before it have none"
-        _fail(rows, "sequence", has != self._sequenced, word)
+        fail(rows, "sequence", has != self._sequenced, word)
         values = numbers(rows.columns["sequence"])
-        _fail(
+        fail(
             rows, "sequence", has & ((values < 0) | (values >= LATEST_MS)), lambda at: f"is {values[at]}, must not be negative"
         )
         return values
@@ -149,7 +150,7 @@ class Encoder:
     def _surface(self, rows: Rows, what: str, wanted: NDArray[np.bool_]) -> INT:
         """[n] surfaces; ABSENT where a release does not know one."""
         texts = rows.columns["surface"]
-        _fail(rows, "surface", wanted & ~_given(texts), "is missing")
+        fail(rows, "surface", wanted & ~present(texts), "is missing")
         found = index_of(texts, self._surfaces)
         unknown = wanted & (found == ABSENT)
         self._refuse(rows, "surface", unknown, lambda at: texts[at].as_py(), "surface")
@@ -158,7 +159,7 @@ class Encoder:
 
     def _done(self, rows: Rows, column: str, lists: pa.Array, owner: INT, wanted: NDArray[np.bool_] | None = None) -> BITS:
         """[n] sets of actions. Entry e of `lists` is of the row at owner[e], which an error names."""
-        flat, parent = lists.flatten(), np.repeat(np.arange(len(lists)), _lengths(lists))
+        flat, parent = lists.flatten(), np.repeat(np.arange(len(lists)), lengths_of(lists))
         found = index_of(flat, self._actions)
         unknown = (found == ABSENT) & (wanted[parent] if wanted is not None else True)
         if unknown.any():
@@ -175,14 +176,14 @@ class Encoder:
 
     def _without_history(self, degraded: pa.Array) -> NDArray[np.bool_]:
         """[n] slates that were made without the history that was there."""
-        flat, parent = degraded.flatten(), np.repeat(np.arange(len(degraded)), _lengths(degraded))
+        flat, parent = degraded.flatten(), np.repeat(np.arange(len(degraded)), lengths_of(degraded))
         out = np.zeros(len(degraded), bool)
         out[parent[index_of(flat, {"ENCODER": 0, "HISTORY": 1}) != ABSENT]] = True
         return out
 
     def _related(self, lists: pa.Array) -> INT:
         """[n] row of the first related item that is known."""
-        flat, parent = lists.flatten(), np.repeat(np.arange(len(lists)), _lengths(lists))
+        flat, parent = lists.flatten(), np.repeat(np.arange(len(lists)), lengths_of(lists))
         found = index_of(flat, self._row_of)
         out, use = np.full(len(lists), ABSENT, np.int64), np.flatnonzero(found != ABSENT)[::-1]
         out[parent[use]] = found[use]
@@ -190,22 +191,22 @@ class Encoder:
 
     def _given_embeddings(self, rows: Rows) -> FLOAT:
         lists = rows.columns["query_embedding"]
-        lengths, has = _lengths(lists), _given(lists)
+        lengths, has = lengths_of(lists), present(lists)
         if self._dimension == 0:
-            _fail(
+            fail(
                 rows,
                 "query_embedding",
                 has,
                 "is set, though the items' embeddings are computed: there is no space for it to be in",
             )
         wrong = has & (lengths != self._dimension)
-        _fail(
+        fail(
             rows,
             "query_embedding",
             wrong,
             lambda at: f"has {lengths[at]} numbers, the items' embeddings have {self._dimension}",
         )
-        values = _floats(lists).reshape(-1, max(1, self._dimension))
+        values = floats(lists).reshape(-1, max(1, self._dimension))
         bad = np.flatnonzero(has)[~np.isfinite(values).all(axis=1)]
         if len(bad):
             raise rows.error(int(bad[0]), "query_embedding", "holds a number that is missing or not finite")
@@ -234,23 +235,23 @@ class Encoder:
     def _shown(self, rows: Rows, slates: NDArray) -> NDArray:
         """SHOWN records; counts go to `slates`."""
         lists = rows.columns["items"]
-        flat, counts = lists.flatten(), _lengths(lists)
+        flat, counts = lists.flatten(), lengths_of(lists)
         owner = np.repeat(np.arange(len(rows)), counts)
         within = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
         ids, out = pc.struct_field(flat, "item_id"), np.zeros(len(owner), SHOWN)
 
-        def fail(name: str, wrong: NDArray[np.bool_], problem: str) -> None:
+        def fail_item(name: str, wrong: NDArray[np.bool_], problem: str) -> None:
             if wrong.any():
                 at = int(np.flatnonzero(wrong)[0])
                 raise rows.error(int(owner[at]), f"items[{within[at]}].{name}", problem)
 
-        fail("item_id", ~_given(ids), "is missing")
+        fail_item("item_id", ~present(ids), "is missing")
         position = pc.struct_field(flat, "position")
         place_on_page = numbers(position, 0)
-        fail("position", (place_on_page < 0) | (place_on_page >= 1 << 31), "must be a place on a page, from 0")
-        out["position"] = np.where(_given(position), place_on_page, within)
+        fail_item("position", (place_on_page < 0) | (place_on_page >= 1 << 31), "must be a place on a page, from 0")
+        out["position"] = np.where(present(position), place_on_page, within)
         visible = pc.struct_field(flat, "visible")
-        out["visible"] = np.where(_given(visible), visible.fill_null(False).to_numpy(zero_copy_only=False), UNKNOWN)
+        out["visible"] = np.where(present(visible), visible.fill_null(False).to_numpy(zero_copy_only=False), UNKNOWN)
         out["item"] = index_of(ids, self._row_of)
         out["actions"] = self._done(rows, "items.actions", pc.struct_field(flat, "actions"), owner)
         unknown = out["item"] == ABSENT
@@ -266,88 +267,10 @@ class Encoder:
 
     def _refuse(self, rows: Rows, column: str, wrong: NDArray[np.bool_], name: object, what: str) -> None:
         if not self._description.served:
-            _fail(rows, column, wrong, lambda at: self._unknown(name(at), what))
+            fail(rows, column, wrong, lambda at: self._unknown(name(at), what))
 
     def _note(self, rows: Rows, column: str, reason: str, out: NDArray[np.bool_], name: object = None) -> None:
         if out.any():
             at = int(np.flatnonzero(out)[0])
             where = place(rows.path, int(rows.numbers[at]), column)
             self._left_out.add(reason, out.sum(), f"{name(at)} at {where}" if name else where)
-
-
-def check_item_ids(rows: Rows, row_of: dict[str, int], first_row: int) -> None:
-    """Adds a batch of items to `row_of`; ValueError names an id that is empty, too long or there already."""
-    for at, item in enumerate(rows.columns["item_id"].to_pylist()):
-        if not item or len(item.encode()) > LONGEST_ID:
-            raise rows.error(at, "item_id", f"must have from 1 to {LONGEST_ID} bytes")
-        if row_of.setdefault(item, first_row + at) != first_row + at:
-            raise rows.error(at, "item_id", f"{item!r} is there already")
-
-
-def check_embeddings(rows: Rows, dimension: int | None) -> FLOAT:
-    """[n, U] finite embeddings, all of `dimension` numbers; None: of as many as the first."""
-    lists = rows.columns["embedding"]
-    lengths = _lengths(lists)
-    dimension = int(lengths[0]) if dimension is None else dimension
-    _fail(rows, "embedding", lengths == 0, "is empty")
-    _fail(rows, "embedding", lengths != dimension, lambda at: f"has {lengths[at]} numbers, those before it have {dimension}")
-    values = _floats(lists).reshape(-1, dimension)
-    _fail(rows, "embedding", ~np.isfinite(values).all(axis=1), "holds a number that is missing or not finite")
-    return values
-
-
-def check_attributes(rows: Rows) -> list[dict]:
-    """[n] attributes: texts, lists of texts and finite numbers by name."""
-    out = []
-    for at, held in enumerate(rows.columns["attributes"]):
-        held = {name: value for name, value in (held or {}).items() if value is not None}
-        for name, value in held.items():
-            number = isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
-            listed = isinstance(value, list) and all(isinstance(entry, str) for entry in value)
-            if not (isinstance(value, str) or number or listed):
-                raise rows.error(at, f"attributes.{name}", f"is {value!r}, must be a text, a list of texts or a finite number")
-        out.append(held)
-    return out
-
-
-def check_born(rows: Rows) -> INT:
-    """[n] first moments; 0 where there is none."""
-    return np.maximum(_times(rows, "born_ms"), 0)
-
-
-def _times(rows: Rows, column: str) -> INT:
-    """[n] epoch milliseconds, ABSENT where there is none."""
-    values, has = numbers(rows.columns[column]), _given(rows.columns[column])
-    _fail(rows, column, has & (values < 0), lambda at: f"is {values[at]}, must not be negative")
-    _fail(
-        rows,
-        column,
-        has & (values >= LATEST_MS),
-        lambda at: f"is {values[at]}, must be epoch milliseconds, before the year 2109",
-    )
-    return values
-
-
-def _given(array: pa.Array) -> NDArray[np.bool_]:
-    return array.is_valid().to_numpy(zero_copy_only=False)
-
-
-def _lengths(lists: pa.Array) -> INT:
-    return pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-def _floats(lists: pa.Array) -> FLOAT:
-    return lists.flatten().fill_null(float("nan")).to_numpy(zero_copy_only=False).astype(np.float32)
-
-
-def _drop(texts: pa.Array, keep: NDArray[np.bool_]) -> list[str]:
-    return texts.filter(pa.array(keep)).to_pylist()
-
-
-def _fail(rows: Rows, column: str, wrong: pa.Array | NDArray[np.bool_], problem: object) -> None:
-    """ValueError names the first row that is wrong."""
-    if isinstance(wrong, (pa.Array, pa.ChunkedArray)):
-        wrong = wrong.fill_null(False).to_numpy(zero_copy_only=False)
-    if wrong.any():
-        at = int(np.flatnonzero(wrong)[0])
-        raise rows.error(at, column, problem(at) if callable(problem) else problem)

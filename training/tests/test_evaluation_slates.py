@@ -7,7 +7,7 @@ from hand_made import HOUR, VOCABULARY
 
 from onepass_training.data.dataset import HIDDEN
 from onepass_training.evaluation.held_out import LEAST, LeaveOneOut
-from onepass_training.evaluation.slates import HORIZON_MS, person_hashes, slate_set
+from onepass_training.evaluation.slates import HORIZON_MS, LATER_MS, person_hashes, slate_set
 
 ALL_PEOPLE = 10_000
 POSITIVE = VOCABULARY.positive_bits
@@ -54,12 +54,14 @@ def test_rows_say_what_a_loop_over_the_logs_says(data, slates):
         ]
         assert slates.target[row] == (good[0] if good else -1)
         until = bucket.slate_time_ms[slate] + HORIZON_MS
-        wanted = {
-            int(bucket.event_item[event])
-            for event in range(bucket.slate_prefix[slate], bucket.event_start[history + 1])
-            if bucket.event_time_ms[event] < until and bucket.event_actions[event] & POSITIVE
-        } - set(seen)
-        assert sorted(wanted) == slates.wanted_item[slates.wanted_row == row].tolist()
+        first_at = {}
+        for event in range(bucket.slate_prefix[slate], bucket.event_start[history + 1]):
+            if bucket.event_time_ms[event] < until and bucket.event_actions[event] & POSITIVE:
+                first_at.setdefault(int(bucket.event_item[event]), bucket.event_time_ms[event] - bucket.slate_time_ms[slate])
+        wanted = sorted(set(first_at) - set(seen))
+        assert wanted == slates.wanted_item[slates.wanted_row == row].tolist()
+        later = slates.wanted_later[slates.wanted_row == row].tolist()
+        assert later == [bool(first_at[item] >= LATER_MS) for item in wanted]
 
 
 def test_a_sample_of_people_is_whole_and_the_same_whatever_else_is_asked(data, slates):

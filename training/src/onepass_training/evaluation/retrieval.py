@@ -60,44 +60,66 @@ def plans(contender: Contender, asked_for: int) -> dict[str, tuple[tuple[Ask, ..
 
 
 def retrieve(slates: SlateSet, rows: INT, contender: Contender, dataset: Dataset, asked_for: int) -> Retrieved:
-    """All retrieval metrics of `rows` [Q]; `asked_for` is the action that an outcome is asked of."""
-    wanted = slates.first_unseen(slates.labels(1 << asked_for))
+    """All retrieval metrics of `rows` [Q]; `asked_for` is the action that has a budget of its own among several queries."""
     ways = plans(contender, asked_for)
     asks = list(dict.fromkeys(ask for way, _ in ways.values() for ask in way))
-    values = {f"recallAt{at}": np.full(len(slates), np.nan) for at in AT}
-    values |= {f"unorderedRecallAt{at}/{way}": np.full(len(slates), np.nan) for at in AT for way in ways}
-    name = dataset.vocabulary.names[asked_for]
+    names = [f"recallAt{at}" for at in AT]
+    names += [f"{kind}At{at}/{way}" for kind in ("unorderedRecall", "laterRecall") for at in AT for way in ways]
+    values = {name: np.full(len(slates), np.nan) for name in names}
+    outcomes = _outcomes(slates, dataset)
+    for action, told in ((a, t) for a in outcomes for t in (("any", "outcome") if contender.outcomes else ("any",))):
+        name = dataset.vocabulary.names[action]
+        values |= {f"askedFor/{name}/{told}/recallAt{at}": np.full(len(slates), np.nan) for at in AT}
     tops: list[INT] = []
     for start in range(0, len(rows), CHUNK):
         some = rows[start : start + CHUNK]
-        lists, places = {}, {}
+        lists = {}
         for ask in asks:
             scores = take_out_seen(contender.retriever.scores(slates, some, ask), slates, some)
             lists[ask] = top_items(scores, max(AT))
             if ask == ANY:
-                places[ANY] = ranks(scores, slates.target[some])
-            if ask in (ANY, Ask(asked_for)):
-                saved = np.flatnonzero(wanted[some] != NONE)
-                _note_asked(values, f"askedFor/{name}/{'any' if ask == ANY else 'outcome'}", some[saved],
-                            ranks(scores[saved], wanted[some[saved]]))  # fmt: skip
+                _note(values, "", some, ranks(scores, slates.target[some]))
+                for action, wanted in outcomes.items():
+                    mine = np.flatnonzero(wanted[some] != NONE)
+                    name = f"askedFor/{dataset.vocabulary.names[action]}/any/"
+                    _note(values, name, some[mine], ranks(scores[mine], wanted[some[mine]]))
         tops.append(lists[ANY][:, : min(AT)])
         part = slates.take(some)
         for at in AT:
-            values[f"recallAt{at}"][some] = places[ANY] < at
             for way, (asked, budgets) in ways.items():
                 merged = merge_by_budget([lists[ask] for ask in asked], budgets, at)
-                share = found_share(merged, part.wanted_row, part.wanted_item, len(dataset.items))
-                values[f"unorderedRecallAt{at}/{way}"][some] = share
+                for kind, use in (("unorderedRecall", np.ones_like(part.wanted_later)), ("laterRecall", part.wanted_later)):
+                    share = found_share(merged, part.wanted_row[use], part.wanted_item[use], len(dataset.items))
+                    values[f"{kind}At{at}/{way}"][some] = share
+    if contender.outcomes:
+        _ask_outcomes(values, slates, rows, contender, dataset, outcomes)
     best = np.concatenate(tops) if tops else np.zeros((0, min(AT)), np.int64)
     values |= _variety(best, rows, len(slates), contender.table, dataset.items)
     return Retrieved(values, coverage(best, len(dataset.items)) if len(best) else float("nan"))
 
 
-def _note_asked(values: dict[str, FLOAT], name: str, rows: INT, places: INT) -> None:
-    """Enters whether the wanted item of `rows` was found at its place."""
-    length = len(values["recallAt10"])
+def _outcomes(slates: SlateSet, dataset: Dataset) -> dict[int, INT]:
+    """By positive action, [R] the first item of each slate that it was done on and that is new to the person; NONE."""
+    actions = dataset.vocabulary.actions
+    return {at: slates.first_unseen(slates.labels(1 << at)) for at, action in enumerate(actions) if not action.negative}
+
+
+def _ask_outcomes(
+    values: dict[str, FLOAT], slates: SlateSet, rows: INT, contender: Contender, dataset: Dataset, outcomes: dict[int, INT]
+) -> None:
+    """Each action is asked for on the slates where it was done."""
+    for action, wanted in outcomes.items():
+        able = rows[wanted[rows] != NONE]
+        for start in range(0, len(able), CHUNK):
+            some = able[start : start + CHUNK]
+            scores = take_out_seen(contender.retriever.scores(slates, some, Ask(action)), slates, some)
+            _note(values, f"askedFor/{dataset.vocabulary.names[action]}/outcome/", some, ranks(scores, wanted[some]))
+
+
+def _note(values: dict[str, FLOAT], prefix: str, rows: INT, places: INT) -> None:
+    """Enters whether what `rows` want was found at its place."""
     for at in AT:
-        values.setdefault(f"{name}/recallAt{at}", np.full(length, np.nan))[rows] = places < at
+        values[f"{prefix}recallAt{at}"][rows] = places < at
 
 
 def _variety(best: INT, rows: INT, slates: int, table: FLOAT | None, items: Items) -> dict[str, FLOAT]:

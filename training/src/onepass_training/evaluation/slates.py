@@ -12,6 +12,8 @@ from .metrics import BOOL, INT, expand
 
 HORIZON_MS = 86_400_000
 """What somebody engages with within this time of a slate's request is wanted there (unordered recall)."""
+LATER_MS = 2 * 3_600_000
+"""From here to the horizon it is wanted later: mostly in another session."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class SlateSet:
     """[W] with `wanted_item`: what a row's person engaged with within HORIZON_MS, unless they had acted on it before. No pair
     is there twice."""
     wanted_item: INT
+    wanted_later: BOOL
+    """[W] first engaged with LATER_MS after the request or still later."""
 
     def __len__(self) -> int:
         return len(self.slate)
@@ -82,11 +86,11 @@ class SlateSet:
         place = np.full(len(self), NONE)
         place[rows] = np.arange(len(rows))
         keep = place[self.wanted_row] != NONE
-        whole = {"event_item", "event_engaged", "wanted_row", "wanted_item"}
+        whole = {"event_item", "event_engaged", "wanted_row", "wanted_item", "wanted_later"}
         taken = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in whole}
         return SlateSet(
             **taken, event_item=self.event_item, event_engaged=self.event_engaged,
-            wanted_row=place[self.wanted_row[keep]], wanted_item=self.wanted_item[keep],
+            wanted_row=place[self.wanted_row[keep]], wanted_item=self.wanted_item[keep], wanted_later=self.wanted_later[keep],
         )  # fmt: skip
 
 
@@ -185,7 +189,9 @@ def _of_bucket(
     wanted_row, at_event = wanted_row[engaged[at_event]], at_event[engaged[at_event]]
     wanted_item = event_item[at_event]
     new = ~seen_before(event_item, first, prefix, wanted_row, wanted_item)
-    wanted = np.unique(wanted_row[new] * len(dataset.items) + wanted_item[new])
+    wanted, earliest = np.unique(wanted_row[new] * len(dataset.items) + wanted_item[new], return_index=True)
+    wanted_ms = bucket.event_time_ms[event[at_event[new][earliest]]]
+    later = wanted_ms >= bucket.slate_time_ms[rows[wanted // len(dataset.items)]] + LATER_MS
     person = person_hashes([bucket.history_person[history] for history in histories])[place]
     return {
         "bucket": np.full(len(rows), index), "slate": rows, "person": person,
@@ -193,6 +199,7 @@ def _of_bucket(
         "time_ms": bucket.slate_time_ms[rows], "related": bucket.slate_related[rows], "shown": shown, "items": items,
         "actions": actions, "judged": judged, "target": target, "first": first, "prefix": prefix, "event_item": event_item,
         "event_engaged": engaged, "wanted_row": wanted // len(dataset.items), "wanted_item": wanted % len(dataset.items),
+        "wanted_later": later,
     }  # fmt: skip
 
 

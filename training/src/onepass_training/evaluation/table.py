@@ -6,6 +6,7 @@ from .result import Result
 from .slices import ALL
 
 WIDTH = 11
+UNORDERED = (("unorderedRecall", "unordered recall"), ("laterRecall", "the same, 2 to 24 h later"))
 SIDES = ("newPeople", "history10to49", "history50to199", "history200up", "freshItems", "knownItems")
 
 
@@ -61,10 +62,10 @@ def _others(summaries: Mapping[str, Mapping]) -> list[str]:
             for name, of in retrieving.items()
         }
         lines += _block("retrieval", ("Recall@100", "coverage", "diversity", "own space"), rows)
-        for at in (10, 100):
-            ways = list(dict.fromkeys(way for of in retrieving.values() for way in of[f"unorderedRecallAt{at}"]))
-            rows = {name: [of[f"unorderedRecallAt{at}"].get(way) for way in ways] for name, of in retrieving.items()}
-            lines += _block(f"unordered recall@{at}, queries", ways, rows)
+        kinds = [(f"{kind}At{at}", f"{title}@{at}, queries") for kind, title in UNORDERED for at in (10, 100)]
+        for metric, title in kinds:
+            ways = list(dict.fromkeys(way for of in retrieving.values() for way in of[metric]))
+            lines += _block(title, ways, {name: [of[metric].get(way) for way in ways] for name, of in retrieving.items()})
         for action in dict.fromkeys(action for of in retrieving.values() for action in of["askedFor"]):
             rows = {
                 name: [found.get("recallAt10") for found in (of["askedFor"][action].get(way, {}) for way in ("any", "outcome"))]

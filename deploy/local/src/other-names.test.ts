@@ -71,7 +71,7 @@ test('a release of other names is shown like any other', { timeout: 60_000 }, as
     const text = said.join('\n');
     expect(text).toContain('Page "front" of "demo"');
     expect(text).toMatch(/"demo" asks for \w+ and leaves \d+ (watch|like|love)/);
-    expect(text).toMatch(/more \w+ than those saved among/);
+    expect(text).toMatch(/more \w+ than those chosen among/);
     expect(Math.max(...said.map((line) => [...line].length))).toBeLessThanOrEqual(110);
     expect(await exampleOf(onepass)).toMatchObject({ surface: 'front', searchText: undefined });
   } finally {

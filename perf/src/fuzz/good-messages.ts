@@ -48,8 +48,9 @@ async function messagesOf(
   const event = { itemId: 'i00010', actions: ['click'], surface: 'home', slateId: 'slate', position: 3 };
   const logged = { person: PERSON, events: ['a', 'b', 'c'].map((eventId) => ({ ...event, eventId })) };
   await gateway.client(EventService).logActions(logged);
-  const { releaseId } = await gateway.client(RecommendationService).describe({});
-  const context = { surface: 'home', nowMs: BigInt(Date.now()) };
+  const { releaseId, requestFeatures } = await gateway.client(RecommendationService).describe({});
+  const features = Object.fromEntries(requestFeatures.map((name) => [name, 0.5]));
+  const context = { surface: 'home', nowMs: BigInt(Date.now()), features };
   const encode = { releaseId, person: PERSON, context, queries: BUDGETS.map(({ outcome }) => ({ outcome })) };
   const encoded = await encoder.client(UserEncoderService).encode(encode);
   const search = {
@@ -75,8 +76,8 @@ async function messagesOf(
     type: 1,
     dimension: 16,
   };
-  const page = { person: PERSON, surface: 'home', pageSize: 5, candidates: 40 };
-  const slate = { person: PERSON, slateId: 'foreign', surface: 'home', foreign: true };
+  const page = { person: PERSON, surface: 'home', pageSize: 5, candidates: 40, features };
+  const slate = { person: PERSON, slateId: 'foreign', surface: 'home', foreign: true, features: { mood: -0.5 } };
 
   const { GetItemsRequestSchema, UpsertItemsRequestSchema, DeleteItemsRequestSchema } = retrieval;
   const messages = new Map<string, Uint8Array[]>();

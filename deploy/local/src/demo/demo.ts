@@ -196,7 +196,7 @@ class Visit {
     const count = ({ rows }: Seen) => ofCategory(rows, category).filter((row) => !savedIds.has(row.itemId)).length;
     const fresh = after.rows.slice(0, SHOWN).filter((row) => !positions.has(row.itemId)).length;
     const among = `among the first ${after.rows.length}`;
-    const more = `; more ${category} than those saved ${among}: ${count(before)} before, ${count(after)} now`;
+    const more = `; more ${category} than those chosen ${among}: ${count(before)} before, ${count(after)} now`;
     this.#screen.line(`New among the first ${SHOWN}: ${fresh}${category === undefined ? '' : more}.`);
   }
 

@@ -34,8 +34,17 @@ def test_the_plain_pass_has_our_numbers_on_the_same_slates(config, dataset, tmp_
         assert part.item() == pytest.approx(losses[1].parts[name].item(), rel=1e-4), name
     before = losses[1].total.item()
     plain._advance()
-    assert plain.done.slates == config.batch
+    assert plain.done.slates == plain._batches.size
     assert plain._losses.losses(batch, np.random.default_rng(1)).total.item() != before
+
+
+def test_a_plain_step_has_about_as_many_positions_as_one_of_ours(config, dataset, tmp_path):
+    ours, plain = (kind(config, dataset, tmp_path) for kind in (Trainer, PlainTrainer))
+    for trainer in (ours, plain):
+        for step in range(20):
+            trainer.done.add(trainer._collator.collate(*trainer._batches.at(step), training=True))
+    assert plain.done.tokens == pytest.approx(ours.done.tokens, rel=0.25)
+    assert plain.done.slates < ours.done.slates
 
 
 def test_the_command_writes_what_it_measured(tmp_path, capsys):

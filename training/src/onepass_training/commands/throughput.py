@@ -64,6 +64,7 @@ def _sentence(found: dict) -> str:
     ours, plain, ratio = found[OURS], found[PLAIN], found["ratio"]
     return (
         f"{found['name']}: {ours['slatesPerSecond']:,.0f} slates/s ours, {plain['slatesPerSecond']:,.0f} plain "
-        f"({ratio['slatesPerSecond']:.1f} times); {ours['tokensPerSecond']:,.0f} and {plain['tokensPerSecond']:,.0f} tokens/s; "
+        f"({ratio['slatesPerSecond']:.1f} times, {ratio['slatesPerCpuSecond']:.1f} by CPU time); "
+        f"{ours['tokensPerSecond']:,.0f} and {plain['tokensPerSecond']:,.0f} tokens/s; "
         f"peak {ours['peakMib']:,} and {plain['peakMib']:,} MiB"
     )

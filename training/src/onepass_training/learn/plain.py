@@ -50,10 +50,13 @@ class DenseTrunk(Trunk):
 
 
 class OneSlateBatches:
-    """Batches of training slates, each behind the window of events that was there when it was shown."""
+    """Batches of training slates, each behind the window of events that was there when it was shown.
+
+    A batch has as many positions as one of ours, so that what a step costs beside them counts for both alike.
+    """
 
     def __init__(self, source: ExampleSource, config: TrainConfig) -> None:
-        self._view, self._config = source.view(0), config
+        self._view, self._seed = source.view(0), config.seed
         bucket, slates = self._view.bucket, np.flatnonzero(self._view.trains)
         first = bucket.event_start[bucket.slate_history[slates]]
         self._starts = np.maximum(first, bucket.slate_prefix[slates] - config.model.window)
@@ -61,10 +64,15 @@ class OneSlateBatches:
         order = np.random.default_rng([config.seed, 51]).permutation(len(slates))
         order = order[np.argsort(lengths[order], kind="stable")]  # like lengths share a batch, as in ours
         self._slates, self._starts = slates[order], self._starts[order]
+        branch, view = 1 + config.slate_items, self._view
+        windows = np.minimum(view.lengths[view.histories], config.model.window)
+        ours = config.batch * (windows.mean() + config.slates * branch)
+        self.size = max(1, round(ours / (lengths.mean() + branch)))
+        """Sequences of a batch."""
 
     def at(self, step: int) -> tuple[Bucket, list[Example], np.random.Generator]:
         """As TrainingBatches' `at`."""
-        random, bucket, size = np.random.default_rng([self._config.seed, 52, step]), self._view.bucket, self._config.batch
+        random, bucket, size = np.random.default_rng([self._seed, 52, step]), self._view.bucket, self.size
         at = int(random.integers(max(1, len(self._slates) // size))) * size
         chosen = zip(self._slates[at : at + size], self._starts[at : at + size], strict=True)
         examples = [

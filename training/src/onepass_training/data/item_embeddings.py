@@ -1,4 +1,7 @@
-"""Upstream embeddings for items that come without any: what they are, and what people did with them before validation."""
+"""Upstream embeddings for items that come without any: what they are, and what people did with them before validation.
+
+A dataset.json asks for them with `"embeddings": "content+behaviour"`.
+"""
 
 from collections.abc import Sequence
 
@@ -8,8 +11,6 @@ from .behaviour import BEHAVIOUR, Buckets, behaviour_embeddings
 from .content import CONTENT, content_embeddings
 from .dataset import FLOAT, Vocabulary
 
-EMBEDDINGS = "content+behaviour"
-"""What `embeddings` of a dataset.json says to ask for them."""
 UPSTREAM = CONTENT + BEHAVIOUR
 
 

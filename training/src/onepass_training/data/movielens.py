@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from .description import COMPUTED, DESCRIPTION
 from .movielens_files import Form, Movie, Ratings, form_of, rating_line, read_movies, read_ratings
 
 SURFACE = "home"
@@ -32,7 +33,6 @@ _COLUMNS = {
     "surface": pa.string(), "time_ms": pa.int64(),
 }  # fmt: skip
 EVENTS = pa.schema(_COLUMNS.items())
-DATASET = "dataset.json"
 
 
 def is_movielens(path: Path) -> bool:
@@ -57,16 +57,16 @@ def convert(path: Path, out: Path) -> None:
             "name": path.resolve().name,
             "actions": ACTIONS,
             "surfaces": [SURFACE],
-            "embeddings": "content+behaviour",
+            "embeddings": COMPUTED,
             "sessions": {"gap_minutes": SESSION_GAP_MINUTES},
         }
-        (partial / DATASET).write_text(json.dumps(description, indent=2) + "\n")
+        (partial / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
 
 
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
     """A new folder to write to; it becomes `out` at the end, and is gone where anything fails."""
-    if out.exists() and not (out / DATASET).is_file():
+    if out.exists() and not (out / DESCRIPTION).is_file():
         raise FileExistsError(f"{out} is there already and is no folder of logs: choose another")
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)

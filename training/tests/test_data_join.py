@@ -1,4 +1,4 @@
-"""Histories and slates joined from records: order of arrival, retracts, prefixes, and that nothing leaks from later to earlier."""
+"""Histories and slates joined from records: order of arrival, retracts, prefixes, and that nothing leaks over a split."""
 
 import numpy as np
 import pytest
@@ -136,7 +136,8 @@ def _random_logs(seed):
                 events.append(mine[-1] | {"sequence": sequence, "time_ms": now})
                 continue
         late = int(random.integers(0, 90_000)) if random.random() < 0.3 else 0
-        row, theirs = event(person, f"i{moment}", max(1, now - late), sequence=sequence), [s for s in slates if s["person"] == person]
+        row = event(person, f"i{moment}", max(1, now - late), sequence=sequence)
+        theirs = [page for page in slates if page["person"] == person]
         if theirs and random.random() < 0.7:
             on = theirs[int(random.integers(len(theirs)))]
             row |= {"slate_id": on["slate_id"], "item_id": on["items"][int(random.integers(4))]["item_id"], "actions": ["save"]}
@@ -152,25 +153,27 @@ def test_nothing_leaks_from_later_to_earlier(tmp_path, seed, sequenced):
     events, slates = _random_logs(seed)
     description = DESCRIPTION | {"splits": {"validation_ms": 120_000, "test_ms": 180_000}}
     if not sequenced:
-        events = [{name: value for name, value in row.items() if name not in ("sequence", "retracts", "operation")} for row in events]
-        events = [row for row in events if "item_id" in row]
-        slates = [{name: value for name, value in row.items() if name not in ("history_sequence", "foreign")} for row in slates]
+        events = [_without(row, "sequence") for row in events if "retracts" not in row]
+        slates = [_without(row, "history_sequence", "foreign") for row in slates]
     items = [{"item_id": f"i{at}", "embedding": [1.0]} for at in range(240)]
     whole = prepared(tmp_path / "whole", events, slates, items=items, description=description)
     for name, split in (("train", whole.splits.validation_ms), ("validate", whole.splits.test_ms)):
         arrived = _arrived(events, split)
-        shown = [row for row in slates if row["time_ms"] < split]
+        shown = _shown(slates, arrived, split)
         end = {"splits": {"validation": 0, "test": 0}}
         cut = prepared(tmp_path / name, arrived, shown, items=items, description=DESCRIPTION | end)
         since = whole.splits.validation_ms if name == "validate" else 0
         seen, known = _slates(whole, events, since, split), _slates(cut, arrived, since, NEVER)
         assert len(seen) > 10
-        # A slate that was logged with a later moment's history may have been made later than it says; it is then not here.
         assert {made: known.get(made) for made in seen} == seen
         assert _training_events(whole, split) <= {row["item_id"] for row in arrived if "item_id" in row}
 
 
 NEVER = 1 << 60
+
+
+def _without(row, *names):
+    return {name: value for name, value in row.items() if name not in names}
 
 
 def _arrived(events, split):
@@ -181,6 +184,16 @@ def _arrived(events, split):
             over.add(row["person"])
         if row["person"] not in over:
             out.append(row)
+    return out
+
+
+def _shown(slates, arrived, split):
+    """Slates before the split. What somebody else served is logged later, but a history only reaches as far as it does."""
+    out = [row for row in slates if row["time_ms"] < split]
+    for at, row in enumerate(out):
+        if row.get("foreign"):
+            events = sum(event["person"] == row["person"] for event in arrived)
+            out[at] = row | {"history_sequence": min(events, row["history_sequence"])}
     return out
 
 
@@ -195,7 +208,9 @@ def _slates(dataset, events, since, until):
             past = slice(bucket.event_start[history], bucket.slate_prefix[at])
             assert (bucket.event_time_ms[past] <= bucket.slate_time_ms[at]).all()
             made = (bucket.history_person[history], int(bucket.slate_time_ms[at]), *bucket.shown_item[shown].tolist())
-            out[made] = (bucket.event_item[past].tolist(), bucket.event_time_ms[past].tolist(), bucket.shown_actions[shown].tolist())
+            out[made] = tuple(
+                part.tolist() for part in (bucket.event_item[past], bucket.event_time_ms[past], bucket.shown_actions[shown])
+            )
     return out
 
 

@@ -38,17 +38,16 @@ def test_each_format_gives_the_same_buckets(tmp_path, ending):
     dataset = prepared(tmp_path, EVENTS, SLATES, said=said, ending=ending)
     bucket, one = dataset.bucket(0), 1 if ending != ".csv" else 2
     row = "row" if ending == ".parquet" else "line"
-    source = tmp_path / "logs"
+
+    def place(table, number):
+        return f"{tmp_path / 'logs' / table}{ending}, {row} {number}"
+
     assert said[:2] == [
         "events: 6 (1 queries, 0 retracts) of 3 people, in 1 buckets",
         "slates: 3, of which 3 are used, 2 with something positive",
     ]
-    assert (
-        said[2] == f"left out: 1 events of unknown items (first: 'gone' at {source}/events{ending}, {row} {5 + one}, item_id)"
-    )
-    assert (
-        said[3] == f"left out: 1 shown items that are unknown (first: 'gone' at {source}/slates{ending}, {row} {one}, items[1])"
-    )
+    assert said[2] == f"left out: 1 events of unknown items (first: 'gone' at {place('events', 5 + one)}, item_id)"
+    assert said[3] == f"left out: 1 shown items that are unknown (first: 'gone' at {place('slates', one)}, items[1])"
     assert dataset.items.ids == [f"i{at}" for at in range(6)]
     np.testing.assert_array_equal(dataset.items.upstream[2], [2.5, 1, -2])
     assert dataset.items.titles[5] == "Item 5"
@@ -84,7 +83,7 @@ def _without(rows, name):
 
 
 WRONG = [
-    ("events", _with(EVENTS, 2, actions=["like"]), r"line 3, actions: 'like' is no action of .*dataset.json: mend the row, or add"),
+    ("events", _with(EVENTS, 2, actions=["like"]), r"line 3, actions: 'like' is no action of .*dataset.json: mend the row, or"),
     ("events", _with(EVENTS, 2, surface="hom"), "line 3, surface: 'hom' is no surface of"),
     ("events", _with(EVENTS, 2, surface=None), "line 3, surface: is missing"),
     ("events", _with(EVENTS, 1, person=None), "line 2, person: is missing"),
@@ -104,7 +103,7 @@ WRONG = [
     ("events", _with(EVENTS, 3, retracts=1), "line 4, retracts: is set, though the event takes nothing back"),
     ("events", _with(EVENTS, 3, sequence=1), "line 4, sequence: is set, though rows before it have none"),
     ("events", [row | {"sequence": 4} for row in EVENTS], "line 2, sequence: is 4, as that of row 1 of the same person is"),
-    ("events", _with([row | {"sequence": at} for at, row in enumerate(EVENTS)], 3, effective_ms=5), "line 4, effective_ms: is 5,"),
+    ("events", _with([row | {"sequence": at} for at, row in enumerate(EVENTS)], 3, effective_ms=5), "line 4, effective_ms: is"),
     ("events", [event("ann", "x", DAY)], "none of its 1 actions is on one of the 6 items of .*items.jsonl"),
     ("slates", [*SLATES, SLATES[0]], "line 4, slate_id: is that of row 1 as well"),
     ("slates", _with(SLATES, 1, items=None), "line 2, items: is missing"),
@@ -123,7 +122,7 @@ WRONG = [
     ("items", _with(ITEMS, 3, embedding=[1.0, 2.0, 1e300]), "line 4, embedding: holds a number that is missing or not finite"),
     ("items", _with(ITEMS, 3, item_id="i1"), "line 4, item_id: 'i1' is there already"),
     ("items", _with(ITEMS, 3, item_id="x" * 129), "line 4, item_id: must have from 1 to 128 bytes"),
-    ("items", _with(ITEMS, 3, attributes={"size": {}}), r"line 4, attributes.size: is \{\}, must be a text, a list of texts or"),
+    ("items", _with(ITEMS, 3, attributes={"size": {}}), r"line 4, attributes.size: is \{\}, must be a text, a list of texts"),
     ("items", _without(ITEMS, "embedding"), "line 1, embedding: is missing"),
 ]  # fmt: skip
 
@@ -147,7 +146,7 @@ BROKEN = [
     ("items.csv", b"item_id,embedding\n", "items.csv holds no items"),
     ("items.csv", b'item_id,embedding\ni1,"[1]"\ni2\n', "items.csv, line 3: has 1 fields, the head has 2"),
     ("items.csv", b'item_id,embedding\ni1,1 2\n', "items.csv, line 2, embedding: is '1 2', must be a list of numbers as JSON"),
-    ("items.csv", b'item_id,embedding,title\ni1,"[1]","two\nlines"\ni2,"[""x""]",\n', r"items.csv, line 4, embedding: is \['x'\]"),
+    ("items.csv", b'item_id,embedding,title\ni1,"[1]","a\nb"\ni2,"[""x""]",\n', r"items.csv, line 4, embedding: is \['x'\]"),
     ("items.csv", b'item_id,embedding\n"i1,"[1]"\n', "items.csv, line 2: is no CSV"),
     ("items.parquet", b"nothing", "items.parquet is not a Parquet file"),
     ("dataset.json", b"{", "dataset.json is no JSON"),
@@ -174,7 +173,7 @@ def test_a_broken_file_is_named(tmp_path, file, content, says):
     ("change", "says"),
     [
         ({"splits": {"validation_ms": 5}}, "splits: has validation_ms or test_ms alone"),
-        ({"splits": {"validation_ms": 50 * DAY, "test_ms": 60 * DAY}}, "splits: validation_ms and test_ms must lie in this order"),
+        ({"splits": {"validation_ms": 50 * DAY, "test_ms": 60 * DAY}}, "splits: validation_ms and test_ms must lie in"),
         ({"splits": {"validation": 0.7}}, "splits.validation: is 0.7, must be a number from 0 to 0.5"),
         ({"splits": {"when": 1}}, "splits.when: is no setting"),
         ({"content_columns": 4}, "content_columns: is 4, the items' embeddings have 3 numbers"),

@@ -234,6 +234,8 @@ class _Preparation:
 
         def begin(share: float) -> int:
             """The first moment, to a bin, with at most `share` of all from it on; all of the logs' end where that is none."""
+            if share == 0:
+                return end_ms
             at = int(np.searchsorted(older, older[-1] * (1 - share) - 1e-9))
             return min(end_ms, self._counted.first_ms + -(-at * self._span // TIME_BINS))
 

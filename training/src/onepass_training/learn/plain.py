@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ..config import TrainConfig
 from ..data.dataset import Bucket, Dataset
-from ..model.trunk import Trunk
+from ..model.trunk import Trunk, rotation_of
 from .examples import Example, ExampleSource
 from .train import Trainer
 
@@ -40,10 +40,11 @@ class DenseTrunk(Trunk):
         length, rows = past.shape[1], branches.shape[2]
         own = prefix + (torch.arange(rows, device=past.device) > 0)  # [B, 1 + K]
         positions = torch.cat([torch.arange(length, device=past.device).expand(len(past), -1), own], dim=1)
+        rotation = rotation_of(positions, self.frequencies)
         allowed = dense_mask(length, rows, prefix[:, 0])[:, None]
         x = torch.cat([past, branches[:, 0]], dim=1)
         for block in self.blocks:
-            q, k, v = (part.transpose(1, 2) for part in block.project(x, positions, self.frequencies))
+            q, k, v = (part.transpose(1, 2) for part in block.project(x, rotation))
             mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=allowed, scale=1.0)
             x = block.finish(x, mixed.transpose(1, 2))
         return x[:, :length], x[:, None, length:]

@@ -16,10 +16,19 @@ def rope_frequencies(head_size: int) -> Tensor:
     return ROPE_BASE ** (-torch.arange(0, head_size, 2, dtype=torch.float32) / head_size)
 
 
-def rotate(x: Tensor, positions: Tensor, frequencies: Tensor) -> Tensor:
-    """Rotates x [..., H, D] by its positions [...]: the first half of a head pairs with the second."""
-    angle = (positions.to(torch.float32)[..., None] * frequencies)[..., None, :]
-    cos, sin = angle.cos(), angle.sin()
+Rotation = tuple[Tensor, Tensor]
+"""Cosine and sine of each position's angles, each [..., 1, 1, D / 2]: the same for every layer, head, query and key."""
+
+
+def rotation_of(positions: Tensor, frequencies: Tensor) -> Rotation:
+    """For positions [...]."""
+    angle = (positions.to(torch.float32)[..., None] * frequencies)[..., None, None, :]
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """Rotates x [..., n, H, D]: the first half of a head pairs with the second."""
+    cos, sin = rotation
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
@@ -38,11 +47,11 @@ class Block(nn.Module):
         self.up = nn.Linear(width, 4 * width)
         self.down = nn.Linear(4 * width, width)
 
-    def project(self, x: Tensor, positions: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
         """x [..., W] to q (rotated and scaled), k (rotated), v, each [..., H, D]."""
-        q, k, v = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, self.head_size)).unbind(-3)
-        q = rotate(q, positions, frequencies) * self.head_size**-0.5
-        return q, rotate(k, positions, frequencies), v
+        both, v = self.qkv(self.attention_norm(x)).unflatten(-1, (3, self.heads, self.head_size)).split([2, 1], dim=-3)
+        q, k = rotate(both, rotation).unbind(-3)
+        return q * self.head_size**-0.5, k, v.squeeze(-3)
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """Adds attention's result ([..., H, D]) and the feed-forward part to the stream x [..., W]."""
@@ -98,11 +107,11 @@ class Trunk(nn.Module):
         A slate's context row stands at position p = prefix, all its candidates at p + 1.
         """
         rows = branches.shape[2]
-        past_positions = torch.arange(past.shape[1], device=past.device)
-        branch_positions = prefix[..., None] + (torch.arange(rows, device=past.device) > 0)
+        of_past = rotation_of(torch.arange(past.shape[1], device=past.device), self.frequencies)
+        of_branches = rotation_of(prefix[..., None] + (torch.arange(rows, device=past.device) > 0), self.frequencies)
         for block in self.blocks:
-            q, k, v = block.project(past, past_positions, self.frequencies)
-            branch = block.project(branches, branch_positions, self.frequencies)
+            q, k, v = block.project(past, of_past)
+            branch = block.project(branches, of_branches)
             mixed = functional.scaled_dot_product_attention(
                 q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True, scale=1.0
             )
@@ -115,8 +124,9 @@ class Trunk(nn.Module):
         n, p = len(rows), len(cache[0][0])
         allowed = torch.arange(p + n) <= torch.arange(p, p + n)[:, None]
         new: list[LayerCache] = []
+        rotation = rotation_of(positions, self.frequencies)
         for block, (past_k, past_v) in zip(self.blocks, cache, strict=True):
-            q, k, v = block.project(rows, positions, self.frequencies)
+            q, k, v = block.project(rows, rotation)
             keys, values = torch.cat([past_k, k.flatten(-2)]), torch.cat([past_v, v.flatten(-2)])
             rows = block.finish(rows, attend(q, self._heads(keys), self._heads(values), allowed))
             new.append((k.flatten(-2), v.flatten(-2)))
@@ -137,8 +147,9 @@ class Trunk(nn.Module):
         allowed = torch.cat([torch.arange(p + c) <= torch.arange(p, p + c)[:, None], torch.ones(k, p + c, dtype=torch.bool)])
         itself = torch.cat([torch.zeros(c, c + k, dtype=torch.bool), torch.eye(c + k, dtype=torch.bool)[c:]])
         allowed = torch.cat([allowed, itself[:, c:]], dim=1)
+        rotation = rotation_of(positions, self.frequencies)
         for block, (past_k, past_v) in zip(self.blocks, cache, strict=True):
-            q, key, value = block.project(rows, positions, self.frequencies)
+            q, key, value = block.project(rows, rotation)
             keys, values = (torch.cat([self._heads(old), new]) for old, new in ((past_k, key), (past_v, value)))
             rows = block.finish(rows, attend(q, keys, values, allowed))
         return rows

@@ -12,7 +12,7 @@ from ...config import ModelConfig, TrainConfig
 from ...data.dataset import INT, NONE, Bucket, Dataset
 from ...learn.losses import log_inclusion
 from ...learn.train import learning_rate, optimizers
-from ...model.trunk import Trunk
+from ...model.trunk import Trunk, rotation_of
 from ...progress import Progress
 from ..metrics import FLOAT
 from ..scorers import Ask, Contender
@@ -43,9 +43,9 @@ class SasRec(nn.Module):
     def forward(self, items: Tensor) -> Tensor:
         """items [B, P] to hidden states [B, P, W]."""
         rows = functional.dropout(self.items(items) * self.config.width**0.5, DROPOUT, self.training)
-        positions = torch.arange(items.shape[1], device=items.device)
+        rotation = rotation_of(torch.arange(items.shape[1], device=items.device), self.trunk.frequencies)
         for block in self.trunk.blocks:
-            q, k, v = (part.transpose(1, 2) for part in block.project(rows, positions, self.trunk.frequencies))
+            q, k, v = (part.transpose(1, 2) for part in block.project(rows, rotation))
             mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
             rows = block.finish(rows, mixed.transpose(1, 2))
         return self.final_norm(rows)

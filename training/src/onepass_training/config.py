@@ -24,6 +24,9 @@ class Parts:
     """PinRec's temporal multi-token: the head is told how far ahead to look, and learns from items further ahead."""
     position_bias: bool = True
     """A term for the place on the page, in training only."""
+    point_in_time: bool = True
+    """An item that was new when it was shown trains without behaviour columns, as it was then; today's would leak what became
+    of it, and teach nothing about new ones."""
     content_residual: bool = True
     """Cold start (arXiv 2512.17277): a path of its own for what is known of an item without a past."""
     score_regularisation: bool = True
@@ -101,7 +104,7 @@ class TrainConfig:
     action_weight: float = 3.0
     """Weight of L_action; 0 is a model for retrieval only."""
     query_weight: float = 0.2
-    behaviour_dropout: float = 0.1
+    behaviour_dropout: float = 0.05
     """Share of a step's items shown to the tower as if they had no past (DropoutNet): so it learns to know such."""
     fresh_weight: float = 0.1
     """Weight of the cold-start score regularisation."""

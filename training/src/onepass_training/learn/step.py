@@ -76,9 +76,9 @@ class TrainStep:
         own = batch.targets.items
         parts = [batch.past_items.ravel(), batch.candidates.ravel(), torch.from_numpy(pool), torch.from_numpy(own)]
         needed, where = torch.unique(torch.cat(parts), return_inverse=True)
-        batch, where = batch.to(self._device), where.to(self._device)
         upstream = self._upstream[needed]
-        upstream = self._hidden_at_random(upstream, random) if training else upstream
+        upstream = self._as_new(upstream, needed, batch, random) if training else upstream
+        batch, where = batch.to(self._device), where.to(self._device)
         table = model.embed_items(upstream.to(self._device))
         past_at, candidate_at, pool_at, own_at = where.split([len(part) for part in parts])
         queries = embed_batch_queries(model, batch)
@@ -100,13 +100,16 @@ class TrainStep:
         total = sum(weight * part for weight, part in zip(weights, named.values(), strict=True) if weight)
         return Losses(total, named)
 
-    def _hidden_at_random(self, upstream: Tensor, random: np.random.Generator) -> Tensor:
-        """`upstream` [n, U] with the behaviour columns of some items at zero, as those of an item without a past are."""
+    def _as_new(self, upstream: Tensor, needed: Tensor, batch: Batch, random: np.random.Generator) -> Tensor:
+        """`upstream` [n, U] of items `needed` [n], with the behaviour columns at zero of those that a slate of the batch showed
+        while they were new, and of some at random."""
         content, share = self._model.content, self._config.behaviour_dropout
-        if content == upstream.shape[1] or not share:
+        if content == upstream.shape[1]:
             return upstream
-        keep = torch.from_numpy((random.random(len(upstream)) >= share).astype(np.float32))
-        return torch.cat([upstream[:, :content], upstream[:, content:] * keep[:, None]], dim=1)
+        keep = random.random(len(upstream)) >= share
+        if self._model.config.parts.point_in_time:
+            keep &= ~torch.isin(needed, batch.candidates[batch.candidate_fresh]).numpy()
+        return torch.cat([upstream[:, :content], upstream[:, content:] * torch.from_numpy(keep)[:, None]], dim=1)
 
     def _mixed(self, candidates: Tensor, batch: Batch, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Manifold mixup (arXiv 1806.05236, for cold items 2512.17277): in some slates every candidate's embedding, and its

@@ -125,8 +125,12 @@ class TargetPicker:
         return self._events(bucket, where[usable], target[usable], bucket.slate_time_ms[mine[usable]])
 
     def _outcomes(self, bits: BITS, random: np.random.Generator) -> FLOAT:
-        """[R, A + 1] one-hot: half the time "any", else one of the positive actions that were done (PinRec's conditioning)."""
-        done = (((bits & self._positive)[:, None] >> np.arange(self._actions, dtype=np.uint32)) & 1).astype(np.float32)
-        one = (done * random.random(done.shape)).argmax(axis=-1)
+        """[R, A + 1] one-hot: half the time "any", else one of the positive actions that were done (PinRec's conditioning).
+
+        Of several the one is likelier that is rarer in the batch: a save comes with a click, and would hardly be learnt.
+        """
+        done = ((bits & self._positive)[:, None] >> np.arange(self._actions, dtype=np.uint32)) & 1
+        weight = done / np.maximum(1, done.sum(axis=0))
+        one = (weight / random.standard_exponential(done.shape)).argmax(axis=-1)  # a draw by weight
         chosen = np.where(random.random(len(bits)) < 0.5, self._actions, one)
         return np.eye(self._actions + 1, dtype=np.float32)[chosen]

@@ -5,14 +5,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ..config import LARGE, SMOKE, TrainConfig
 from ..data.dataset import Dataset
 from ..data.synthetic import synthetic_dataset
+from ..evaluation.baselines.popularity import popularity
 from ..evaluation.evaluate import Evaluation
-from ..evaluation.predict import calibration_set, item_table
+from ..evaluation.predict import calibration_set, predict
 from ..evaluation.probe import Probe
+from ..evaluation.search import search_by_text
+from ..evaluation.table import format_table
 from ..learn.calibration import apply, fit
 from ..learn.checkpoint import require_checkpoint
 from ..learn.device import DEVICES, PRECISIONS, device_named, prepare
@@ -93,25 +94,19 @@ def _data(arguments: argparse.Namespace) -> tuple[World | None, Dataset, TrainCo
 
 
 def _metrics(model: OnepassModel, world: World | None, dataset: Dataset, config: TrainConfig) -> dict:
-    """The evaluation's, which it prints; for a world also what its own truth allows."""
-    metrics = Evaluation(dataset, config, Oracle(world) if world else None).run(model).summary
+    """The model's metrics. Prints them beside popularity's and, for a world, what its own truth allows."""
+    evaluation = Evaluation(dataset, config, Oracle(world) if world else None)
+    predictions = predict(model, dataset, config, evaluation.slates)
+    results = {
+        "model": evaluation.of("model", predictions.contender()),
+        "popularity": evaluation.of("popularity", popularity(dataset).contender()),
+    } | ({"oracle": evaluation.oracle} if evaluation.oracle else {})
+    print(format_table(results), flush=True)
+    search = search_by_text(evaluation, model, predictions)
+    metrics = results["model"].summary | ({"searchByText": search} if search["slates"] else {})
     if world is not None:
-        table = item_table(model, dataset.items.upstream).astype(np.float32)
-        metrics = metrics | {"categoryShareAfterSaves": Probe(model, dataset, table, config.seed).run()}
-    for line in _lines(metrics):
-        print(line, flush=True)
+        metrics |= {"categoryShareAfterSaves": Probe(model, dataset, predictions.table, config.seed).run()}
+    for name in ("searchByText", "categoryShareAfterSaves"):
+        if name in metrics:
+            print(f"{name}: " + ", ".join(f"{part} {value}" for part, value in metrics[name].items()), flush=True)
     return metrics
-
-
-def _lines(metrics: dict, path: str = "") -> list[str]:
-    """One line for each table of plain numbers: its path, then its entries."""
-    plain = {name: value for name, value in metrics.items() if not isinstance(value, dict)}
-    lines = [f"{path or 'all'}: " + ", ".join(f"{name} {_short(value)}" for name, value in plain.items())] if plain else []
-    for name, value in metrics.items():
-        if isinstance(value, dict):
-            lines += _lines(value, f"{path}.{name}" if path else name)
-    return lines
-
-
-def _short(value: object) -> str:
-    return "-" if value is None else f"{value:.4f}".lstrip("0") if isinstance(value, float) and 0 < value < 1 else f"{value}"

@@ -54,10 +54,14 @@ class Evaluation:
         return int(np.argmax(worth))
 
     def run(self, model: OnepassModel, name: str = "model", config: TrainConfig | None = None) -> Result:
-        """All metrics of a model that was trained with `config` (default: the evaluation's). With a truth to hold it against,
-        its summary has `shareOfOracle`: how much of the best possible Recall@10 and Hit@3 it reaches."""
+        """All metrics of a model that was trained with `config` (default: the evaluation's)."""
         used = replace(config or self.config, slate_items=self.config.slate_items)
-        result = self.of(name, predict(model, self.dataset, used, self.slates).contender())
+        return self.of(name, predict(model, self.dataset, used, self.slates).contender())
+
+    def of(self, name: str, contender: Contender) -> Result:
+        """All metrics that the contender's retriever and ranker allow. With a truth to hold it against, the summary has
+        `shareOfOracle`: how much of the best possible Recall@10 and Hit@3 it reaches."""
+        result = self._judge(name, contender)
         if self.oracle is None:
             return result
         return replace(result, summary=result.summary | {"shareOfOracle": share_of(result.summary, self.oracle.summary)})
@@ -68,10 +72,9 @@ class Evaluation:
         if self._truth is None:
             return None
         best = Oracle(self._truth, self.dataset.vocabulary.names)
-        return self.of("oracle", Contender(best, best, outcomes=True))
+        return self._judge("oracle", Contender(best, best, outcomes=True))
 
-    def of(self, name: str, contender: Contender) -> Result:
-        """All metrics that the contender's retriever and ranker allow."""
+    def _judge(self, name: str, contender: Contender) -> Result:
         slates, values, slices, summary = self.slates, {}, dict(self.groups), {}
         if contender.retriever is not None:
             found = retrieve(slates, self.recall_rows, contender, self.dataset, self.asked_for)

@@ -7,7 +7,11 @@ from .slices import ALL
 
 WIDTH = 11
 UNORDERED = (("unorderedRecall", "unordered recall"), ("laterRecall", "the same, 2 to 24 h later"))
-SIDES = ("newPeople", "history10to49", "history50to199", "history200up", "freshItems", "knownItems")
+SIDES = {
+    "newPeople": "<10 events", "history10to49": "10-49", "history50to199": "50-199", "history200up": "200+",
+    "freshItems": "fresh item", "knownItems": "known item",
+}  # fmt: skip
+"""Slices beside surfaces, and what their columns are called."""
 
 
 def _cell(value: float | int | None) -> str:
@@ -32,9 +36,10 @@ def _sliced(title: str, metric: str, results: Mapping[str, Mapping]) -> list[str
     sizes = next(summary["slates"][metric] for summary in results.values() if place in summary)
     surfaces = [name for name in sizes if name not in (ALL, *SIDES)]
     lines: list[str] = []
-    for columns, part in (((ALL, *surfaces), title), (SIDES, "")):
+    for columns, part in (((ALL, *surfaces), title), (tuple(SIDES), "")):
         rows = {name: [table.get(column) for column in columns] for name, table in found.items()}
-        lines += _block(part, columns, rows | {"slates": [sizes[column] for column in columns]})
+        titles = [SIDES.get(column, column) for column in columns]
+        lines += _block(part, titles, rows | {"slates": [sizes[column] for column in columns]})
     return lines
 
 

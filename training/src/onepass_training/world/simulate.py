@@ -128,7 +128,7 @@ def with_behaviour(seed: int, catalogue: Catalogue, items: NDArray[np.int32], ti
 
 
 def simulate(seed: int, config: WorldConfig) -> World:
-    """The world of (seed, config). Takes about 20 s at the default size."""
+    """The world of (seed, config). Takes about 30 s of processor time at the default size."""
     catalogue = make_catalogue(seed, config)
     random = np.random.default_rng([seed, 2])
     people = People(random, catalogue)

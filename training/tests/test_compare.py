@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from logs import DAY, event, slate, write_logs
 
 from onepass_training.__main__ import main
 from onepass_training.commands.compare import compare
+from onepass_training.data.open import open_dataset
 from onepass_training.evaluation.evaluate import Evaluation
 from onepass_training.evaluation.predict import predict
 from onepass_training.learn.train import new_model
@@ -144,3 +146,31 @@ def test_other_items_and_directories_are_refused(trained, dataset, tmp_path, cap
     (tmp_path / "manifest.json").write_text("{")
     assert main(["compare", str(trained), str(tmp_path)]) == 1
     assert "is no JSON" in capsys.readouterr().err
+
+
+def test_somebodys_logs(config, tmp_path, capsys):
+    """Releases of logs name no world; --data gives them the logs again, or others."""
+    folder, hour = tmp_path / "logs", DAY // 24
+    people = [f"p{at}" for at in range(40)]
+    slates = [
+        slate(f"{person}-{day}", person, day * DAY, [
+            {"item_id": f"i{(at + day + place) % 6}", "actions": ["click"] if place == day % 3 else []} for place in range(4)
+        ], features={"age": 20.0 + at})
+        for at, person in enumerate(people) for day in range(10)
+    ]  # fmt: skip
+    events = [
+        event(one["person"], shown["item_id"], one["time_ms"] + hour, slate_id=one["slate_id"])
+        for one in slates for shown in one["items"] if shown["actions"]
+    ]  # fmt: skip
+    write_logs(folder, events, slates)
+    dataset = open_dataset(folder, tmp_path / "work", say=lambda _: None)
+    for name, width in (("a", 16), ("b", 24)):
+        own = replace(config, world=None, model=replace(config.model, width=width, upstream=3))
+        write_draft(new_model(own, dataset), dataset, own, {}, tmp_path / name)
+    arguments = ["compare", str(tmp_path / "a"), str(tmp_path / "b")]
+    assert main([*arguments, "--data", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "on shop: 80 slates of 40 people" in said
+    assert "hitAt3/click" in said
+    assert main(arguments) == 1
+    assert "name logs with --data DIR" in capsys.readouterr().err

@@ -26,8 +26,8 @@ from .arguments import positive
 SURE = 0.05
 """A difference counts in the verdict if one as large is less likely than this without any."""
 LOWER_IS_BETTER = ("slateLogLoss",)
-NEITHER = ("diversityAt10/", "distinctAt10/")
-"""Beginnings of metrics that are told, but of which more is not better in itself."""
+JUDGED = ("recallAt", "hitAt3/", "ndcgAt10", "utilityNdcgAt10", "slateLogLoss")
+"""Beginnings of the metrics that the verdict goes by. The others are told: of some more is not better in itself."""
 POOLED = ("auc", "ece", "logLoss")
 
 
@@ -122,7 +122,7 @@ class Comparison:
 
     def verdict(self) -> str:
         """One or two sentences."""
-        told = {metric: self.better(metric) for metric in self.differences if not metric.startswith(NEITHER)}
+        told = {metric: self.better(metric) for metric in self.differences if metric.startswith(JUDGED)}
         groups = {value: [metric for metric, one in told.items() if one is value] for value in (True, False, None)}
         said = []
         if groups[True]:
@@ -145,21 +145,21 @@ class Comparison:
         ]
         slates = a.summary["slates"]
         lines = [*names, f"on {self.data}: {slates['all']:,} slates of {slates['people']:,} people", "",
-                 f"{'metric':<28}{'A':>10}{'B':>10}{'B - A':>10}{'95% interval':>22}{'p':>8}"]  # fmt: skip
+                 f"{'metric':<34}{'A':>10}{'B':>10}{'B - A':>10}{'95% interval':>22}{'p':>8}"]  # fmt: skip
         for metric, found in self.differences.items():
             own, other = (result.estimate(metric).mean for result in (a, b))
             interval = f"{found.low:+.4f} .. {found.high:+.4f}"
-            lines.append(f"{metric:<28}{own:>10.4f}{other:>10.4f}{found.mean:>+10.4f}{interval:>22}{found.p:>8.3f}")
+            lines.append(f"{metric:<34}{own:>10.4f}{other:>10.4f}{found.mean:>+10.4f}{interval:>22}{found.p:>8.3f}")
         for group in POOLED:
             for action, own in a.summary[group].items():
                 other = b.summary[group][action]
                 if own is not None and other is not None:
-                    lines.append(f"{f'{group}/{action}':<28}{own:>10.4f}{other:>10.4f}{other - own:>+10.4f}")
+                    lines.append(f"{f'{group}/{action}':<34}{own:>10.4f}{other:>10.4f}{other - own:>+10.4f}")
         for title, values in (
             ("graphs, MB", self.megabytes),
             *((name, tuple(getattr(speed, name) for speed in self.speed)) for name in ("rankMs", "encodeMs", "appendMs")),
         ):
-            lines.append(f"{title:<28}{values[0]:>10.3g}{values[1]:>10.3g}{values[1] - values[0]:>+10.3g}")
+            lines.append(f"{title:<34}{values[0]:>10.3g}{values[1]:>10.3g}{values[1] - values[0]:>+10.3g}")
         return "\n".join([*lines, "", self.verdict()])
 
     def as_json(self) -> dict:

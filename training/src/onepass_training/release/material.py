@@ -1,5 +1,7 @@
 """What a draft is tried on before it may be one: logged slates, and real and made-up histories and requests for the laws."""
 
+from itertools import islice
+
 import numpy as np
 
 from ..config import TrainConfig
@@ -14,7 +16,7 @@ PEOPLE, SLATES = 80, 400
 """Whose slates, and how many of them at most, precisions are compared on."""
 HISTORIES, ROWS = 3, 40
 """Real histories that the laws are tried on, and how many of their last rows."""
-CONTEXTS, CANDIDATES = 4, 10
+CONTEXTS, CANDIDATES, TEXTS_LOGGED = 4, 10, 8
 MONTH_MS = 30 * 86_400_000
 
 
@@ -36,7 +38,8 @@ def sample_material(
     made_up = random.standard_normal((ROWS // 2, layout.columns)).astype(np.float32)
     none = np.zeros((0, layout.columns), np.float32)
     items = random.integers(0, len(table), max(CANDIDATES, CONTEXTS))
-    texts = [text for bucket in dataset.each_bucket() for text in bucket.texts[:2]][:8] if tokenizer else []
+    logged = (text for bucket in dataset.each_bucket() for text in bucket.texts)
+    texts = list(islice(logged, TEXTS_LOGGED)) if tokenizer else []
     return Material(
         layout=layout, layers=config.model.layers, width=config.model.width,
         histories=(none, made_up, *_real_histories(dataset, replay)),

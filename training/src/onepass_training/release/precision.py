@@ -17,6 +17,7 @@ from .replay import Served
 HIT_AT, RECALL_AT = 3, 10
 CANDIDATES = 200
 """Of the timed rank."""
+SCORES_AT_ONCE = 10_000_000
 ROUNDS, SECONDS = 25, 4.0
 """A timing ends after so many rounds or so long, whichever comes first."""
 
@@ -93,9 +94,9 @@ def cost_of(fp32: Served, int8: Served, slates: SlateSet, utility: FLOAT, positi
 
 
 def _found(served: Served, slates: SlateSet, rows: np.ndarray) -> np.ndarray:
-    found = []
-    for start in range(0, len(rows), 100):
-        some = rows[start : start + 100]
+    found, most = [], max(1, SCORES_AT_ONCE // max(1, len(served.table)))
+    for start in range(0, len(rows), most):
+        some = rows[start : start + most]
         found.append(ranks(take_out_seen(served.scores(slates, some, ANY), slates, some), slates.target[some]) < RECALL_AT)
     return np.concatenate(found) if found else np.zeros(0)
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from logs import DAY, DESCRIPTION, asked, event, prepared, slate
 
+from onepass_training.config import TrainConfig
 from onepass_training.data.dataset import NONE
 from onepass_training.data.records import key
+from onepass_training.learn.examples import ExampleSource
 
 NO_SPLITS = DESCRIPTION | {"splits": {"validation": 0, "test": 0}}
 CLICK, SAVE, HIDE = 1, 2, 4
@@ -163,7 +165,7 @@ def test_nothing_leaks_from_later_to_earlier(tmp_path, seed, sequenced):
         end = {"splits": {"validation": 0, "test": 0}}
         cut = prepared(tmp_path / name, arrived, shown, items=items, description=DESCRIPTION | end)
         since = whole.splits.validation_ms if name == "validate" else 0
-        seen, known = _slates(whole, events, since, split), _slates(cut, arrived, since, NEVER)
+        seen, known = _slates(whole, since, split), _slates(cut, since, NEVER)
         assert len(seen) > 10
         assert {made: known.get(made) for made in seen} == seen
         assert _training_events(whole, split) <= {row["item_id"] for row in arrived if "item_id" in row}
@@ -197,11 +199,9 @@ def _shown(slates, arrived, split):
     return out
 
 
-def _slates(dataset, events, since, until):
-    """By person, moment and items: what each slate was made from, and its outcomes; a slate's own actions are checked."""
+def _slates(dataset, since, until):
+    """By person, moment and items: what each slate was made from, and its outcomes."""
     out = {}
-    own = {(row["slate_id"], row["item_id"]) for row in events if "slate_id" in row}
-    assert own
     for bucket in dataset.each_bucket():
         for at in np.flatnonzero((bucket.slate_time_ms >= since) & (bucket.slate_time_ms < until)):
             history, shown = bucket.slate_history[at], slice(*bucket.shown_start[at : at + 2])
@@ -217,3 +217,21 @@ def _slates(dataset, events, since, until):
 def _training_events(dataset, split):
     ids = dataset.items.ids
     return {ids[item] for bucket in dataset.each_bucket() for item in bucket.event_item[bucket.event_time_ms < split]}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_training_example_reaches_over_the_split(tmp_path, seed):
+    events, slates = _random_logs(seed)
+    items = [{"item_id": f"i{at}", "embedding": [1.0]} for at in range(240)]
+    description = DESCRIPTION | {"splits": {"validation_ms": 120_000, "test_ms": 180_000}}
+    source = ExampleSource(prepared(tmp_path, events, slates, items=items, description=description), TrainConfig(world=None))
+    random, examples = np.random.default_rng(seed), 0
+    for view in (source.view(index) for index in range(source.dataset.buckets)):
+        bucket = view.bucket
+        for history in view.histories:
+            example = source.training_example(view, int(history), random)
+            examples += len(example.slates)
+            assert (bucket.event_time_ms[example.start : example.end] < 120_000).all()
+            assert (bucket.slate_time_ms[example.slates] < 120_000).all()
+            assert (bucket.slate_prefix[example.slates] <= example.end).all()
+    assert examples > 5

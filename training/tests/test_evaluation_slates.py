@@ -1,5 +1,7 @@
 """The evaluation set and what is held out, against loops over hand-made buckets."""
 
+from dataclasses import replace
+
 import hand_made
 import numpy as np
 import pytest
@@ -135,3 +137,13 @@ def test_no_training_slate_of_a_held_out_person_tells_of_what_is_held_out(data):
 def test_hashes_are_stable():
     assert person_hashes(["p1", ""]).tolist() == [int(value) for value in person_hashes(["p1"])] + person_hashes([""]).tolist()
     assert HORIZON_MS == 24 * HOUR
+
+
+def test_buckets_without_anything_are_passed_over(data):
+    empty = hand_made.bucket(7, histories=1)
+    more = replace(data, held=(empty, *data.held))
+    found, plain = (slate_set(one, 1, one.splits.end_ms, ALL_PEOPLE, 4) for one in (more, data))
+    assert found.key.tolist() == plain.key.tolist()
+    assert (found.bucket == plain.bucket + 1).all()
+    assert found.seen(np.arange(len(found)))[1].tolist() == plain.seen(np.arange(len(plain)))[1].tolist()
+    assert LeaveOneOut(more).held_out().bucket(0).histories == 1

@@ -78,4 +78,4 @@ def test_nothing_to_train_on_is_said():
 def test_the_choice_is_told():
     told = choice(*fitting(dataset(slates=20)))
     assert "10 people, 30 items; before validation 160 events and 160 slates; 20 slates validate" in told
-    assert "window 32, upstream 5; 300 steps of 12 histories" in told
+    assert "window 32, upstream 5; 400 steps of 12 histories" in told

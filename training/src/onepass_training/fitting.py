@@ -10,16 +10,17 @@ from .data.dataset import Dataset
 SMALL_BELOW = 50_000
 """Training events under which a smaller model is enough; it would learn the data by heart sooner."""
 SMALL = {"width": 64, "layers": 2, "heads": 2, "item_dimension": 32, "hidden": 128}
-SLATE_VISITS = 8
+SLATE_VISITS = 16
 """Times that a run sees each training slate, where it is not cut short."""
-LEAST_STEPS, MOST_STEPS = 300, 2_500
+LEAST_STEPS, MOST_STEPS = 400, 2_500
 """At most what two cores do in an hour with the larger model."""
 SMOKE_STEPS = 100
 WINDOWS = (32, 64, 128, 256)
 LONG_HISTORIES = 0.9
 """Share of the people whose whole history fits the window."""
 VALIDATIONS = 10
-PATIENCE = 3
+PATIENCE = 6
+"""Validations: most of what is learnt about taste comes late, while the learning rate falls. The best weights are kept."""
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from onepass_training.config import LARGE, SMOKE
+from onepass_training.config import LARGE, SMOKE, TrainConfig
 from onepass_training.learn import train
 from onepass_training.learn.checkpoint import CHECKPOINT
-from onepass_training.learn.device import device_named, trunk_precision
+from onepass_training.learn.device import device_named, threads_for, trunk_precision
 from onepass_training.learn.tensorboard import ScalarLog
 from onepass_training.learn.train import Trainer, optimizers
 from onepass_training.model.onepass_model import OnepassModel
@@ -235,5 +235,5 @@ def test_durations_are_for_people():
     assert [duration(seconds) for seconds in (0.2, 59.7, 200, 7_500)] == ["0 s", "1 min 0 s", "3 min 20 s", "2 h 5 min"]
 
 
-def test_smoke_is_a_configuration_of_its_own():
-    assert SMOKE.as_json() != LARGE.as_json()
+def test_small_models_train_on_one_thread():
+    assert [threads_for(config.model.width) for config in (SMOKE, TrainConfig(), LARGE)] == [1, 2, 2]

@@ -16,7 +16,7 @@ from ..evaluation.search import search_by_text
 from ..evaluation.table import format_table
 from ..learn.calibration import apply, fit
 from ..learn.checkpoint import require_checkpoint
-from ..learn.device import DEVICES, PRECISIONS, device_named, prepare
+from ..learn.device import DEVICES, PRECISIONS, device_named, prepare, threads_for
 from ..learn.train import Trainer
 from ..model.onepass_model import OnepassModel
 from ..release.draft import write_draft
@@ -38,7 +38,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argp
     size = train.add_mutually_exclusive_group()
     size.add_argument("--smoke", action="store_true", help="a tiny world and model, done in under a minute")
     size.add_argument("--large", action="store_true", help="a larger model, for a GPU (synthetic world only)")
-    train.add_argument("--threads", type=positive, default=2, help="CPU threads; results repeat for one number (default 2)")
+    train.add_argument(
+        "--threads", type=positive, help="CPU threads; results repeat for one number (default 2, below width 128 1)"
+    )
     train.add_argument("--device", choices=DEVICES, default="auto", help="auto: a GPU where there is one (default)")
     train.add_argument("--precision", choices=PRECISIONS, help="of the trunk; auto is bf16 on a GPU, else fp32 (default auto)")
     train.add_argument("--steps", type=positive, help="optimiser steps (default: enough for the release)")
@@ -58,11 +60,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.large and arguments.data is not None:
         raise ValueError("--large is for the synthetic world; own data chooses its settings by how much of it there is")
     device = device_named(arguments.device)
-    prepare(device, arguments.threads)
     if arguments.resume:
         require_checkpoint(arguments.out)
     arguments.out.mkdir(parents=True, exist_ok=True)
     world, dataset, config = _data(arguments)
+    prepare(device, arguments.threads or threads_for(config.model.width))
     print(f"data: {dataset.name}, {len(dataset.items)} items, ready after {time.monotonic() - began:.0f} s", flush=True)
     trainer = Trainer(config, dataset, arguments.out, device)
     if arguments.resume:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 from logs import DAY, DESCRIPTION, ITEMS, asked, event, prepared, slate, write_logs, write_table
 
@@ -72,6 +74,22 @@ def test_each_format_gives_the_same_buckets(tmp_path, ending):
     nobody = bucket.history_person.index("")
     assert bucket.texts[bucket.slate_query[bucket.slate_start[nobody]]] == "blue lamp"
     assert np.isnan(bucket.slate_features[bucket.slate_start[nobody]]).all()
+
+
+def test_parquet_has_objects_as_maps_and_other_widths_of_numbers_too(tmp_path):
+    source = write_logs(tmp_path / "logs", EVENTS, SLATES, ending=".parquet")
+    table = parquet.read_table(source / "slates.parquet")
+    maps = pa.array([None, [("age", 30.0)], []], pa.map_(pa.string(), pa.float64()))
+    table = table.set_column(table.column_names.index("features"), "features", maps)
+    table = table.set_column(table.column_names.index("time_ms"), "time_ms", table["time_ms"].cast(pa.uint64()))
+    parquet.write_table(table, source / "slates.parquet")
+    items = parquet.read_table(source / "items.parquet")
+    halves = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(18), pa.float16()), 3)
+    items = items.set_column(items.column_names.index("embedding"), "embedding", halves)
+    parquet.write_table(items.set_column(0, "item_id", items["item_id"].dictionary_encode()), source / "items.parquet")
+    dataset = prepare(source, tmp_path / "dataset", say=lambda line: None)
+    assert np.nansum(dataset.bucket(0).slate_features) == 30
+    assert dataset.items.upstream[1].tolist() == [3, 4, 5]
 
 
 def _with(rows, at, **changes):

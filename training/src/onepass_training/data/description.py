@@ -9,6 +9,7 @@ from .dataset import MAX_ACTIONS, Action, Vocabulary
 DESCRIPTION = "dataset.json"
 MANIFEST = "manifest.json"
 COMPUTED = "content+behaviour"
+"""What `embeddings` says to have them computed: by item_embeddings."""
 VALIDATION_SHARE, TEST_SHARE = 0.05, 0.15
 _SETTINGS = ("name", "actions", "surfaces", "features", "content_columns", "embeddings", "splits", "sessions")
 

@@ -243,7 +243,7 @@ class _Preparation:
 
     def _compute(self) -> dict:
         """Writes embeddings of what the items are and of what people did with them before validation."""
-        from .item_embeddings import item_embeddings
+        from .item_embeddings import item_embeddings  # PyTorch takes seconds to load, and no other logs need it
 
         dataset = DiskDataset(self._out)
         items = dataset.items

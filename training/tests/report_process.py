@@ -16,6 +16,7 @@ if behaviour == "fail" and name != "base":
     print("first line\nno such luck")
     raise SystemExit(3)
 if behaviour == "hang" and name != "base":
+    (directory.parents[1] / "reached").open("w").close()  # a named pipe: waits until the test reads it
     time.sleep(60)
 random = np.random.default_rng([seed, len(name)])
 everyone = {"all": np.ones(200, bool), "freshItems": random.random(200) < 0.5}

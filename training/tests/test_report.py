@@ -16,10 +16,10 @@ import pytest
 from onepass_training.report import page as report_page
 from onepass_training.report.book import Book
 from onepass_training.report.grid import BASE, OTHERS, QUESTIONS, SMOKE_CONFIG, VARIANTS, Claim, Run, base_config, runs
-from onepass_training.report.metrics import METRICS, crossed
+from onepass_training.report.metrics import CROSSED, METRICS, crossed
 from onepass_training.report.results import append, key_of, read, succeeded
-from onepass_training.report.runner import Runner, compare_files
-from onepass_training.report.verdict import AGAINST, MISSING, NOISE, REPRODUCED, One, Several, together, verdict
+from onepass_training.report.runner import Runner, compare_files, run_command
+from onepass_training.report.verdict import AGAINST, MISSING, NOISE, REPRODUCED, UNSURE, One, Several, together, verdict
 
 PROCESS = Path(__file__).with_name("report_process.py")
 SOURCE = Path(__file__).parents[1] / "src"
@@ -91,6 +91,8 @@ def test_a_kill_leaves_no_child_and_no_doubled_line(tmp_path):
         "runner(Path(sys.argv[2]), 'hang').run(list(runs((1,), ['base', 'mask-0'])))\n"
     )
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    (tmp_path / "work").mkdir()
+    os.mkfifo(tmp_path / "work" / "reached")
     parent = subprocess.Popen(
         [sys.executable, "-c", program, str(PROCESS.parent), str(tmp_path)], env=environment, stdout=subprocess.PIPE, text=True
     )
@@ -98,8 +100,7 @@ def test_a_kill_leaves_no_child_and_no_doubled_line(tmp_path):
     while not any("base-seed1: done" in line for line in said):  # ends with the line, or with the process
         said.append(parent.stdout.readline())
         assert said[-1]
-    while not (tmp_path / "grid.jsonl").exists() or "mask-0 1" not in started(tmp_path):
-        assert parent.poll() is None
+    (tmp_path / "work" / "reached").open().close()  # the other one has begun
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
@@ -132,7 +133,7 @@ def test_a_verdict_needs_an_interval_on_one_side_of_zero():
     assert verdict(together([One(0.02, 0.01, 0.03), One(0.021, 0.011, 0.031), One(0.019, 0.009, 0.029)])) == REPRODUCED
     assert verdict(together([One(-0.02, -0.03, -0.01)])) == AGAINST
     assert verdict(together([One(0.02, 0.01, 0.03), One(-0.02, -0.03, -0.01), One(0.03, 0.02, 0.04)])) == NOISE
-    assert verdict(together([One(0.02)])) == NOISE
+    assert verdict(together([One(0.02)])) == UNSURE
     assert verdict(together([])) == MISSING
     joined = together([One(0.02, 0.01, 0.03), One(0.02, 0.01, 0.03)])
     assert joined == Several(0.02, pytest.approx(0.02 - 0.01 / 2**0.5), pytest.approx(0.02 + 0.01 / 2**0.5), (0.02, 0.02))
@@ -156,8 +157,15 @@ def made_up(variants, seeds, drift=0.01):
             }  # fmt: skip
             if variant not in OTHERS:
                 line |= {"steps": 10, "tokens": 100, "tokensPerSecond": 9, "parameters": 1000, "peakMemoryMib": 300,
-                         "seconds": {"world": 1.0, "train": 2.0, "evaluate": 3.0, "total": 6.0}}  # fmt: skip
+                         "seconds": {"world": 1.0, "train": 2.0, "evaluate": 3.0, "total": 6.0, "cpu": 5.0}}  # fmt: skip
             yield line
+
+
+def throughput():
+    loop = {"slatesPerSecond": 600.0, "tokensPerSecond": 12000.0, "peakMib": 900}
+    shape = {"width": 64, "layers": 2, "window": 128, "slates": 16}
+    told = {"name": "report", "shape": shape, "threads": 1, "ours": loop, "plain": loop, "ratio": {"slatesPerSecond": 9.5}}
+    return {"date": "2026-11-21T15:00:00+00:00", "commit": "abc", "machine": {"cpu": "A CPU", "cores": 2}, "shapes": [told]}
 
 
 def write(tmp_path, lines, name="model-report.md"):
@@ -171,12 +179,14 @@ def write(tmp_path, lines, name="model-report.md"):
 
 def test_the_page_of_a_whole_grid(tmp_path):
     lines = list(made_up([*VARIANTS, *OTHERS], (1, 2, 3)))
+    (tmp_path / "throughput.json").write_text(json.dumps(throughput()))
     text = write(tmp_path, lines)
     assert "A CPU (2 cores)" in text
     assert "Masking helps here." in text
     assert "The world is too small." in text
     assert "reproduced (3 seeds)" in text
     assert "Not run yet" not in text
+    assert "| width 64, 2 layers, window 128, 16 slates | 1 | 600 | 600 | 12,000 | 12,000 | 9.5 | 900 | 900 |" in text
     shown = re.findall(r"\(model-report/(.+\.svg)\)", text)
     assert sorted(shown) == sorted(path.name for path in (tmp_path / "model-report").iterdir())
     for name in shown:
@@ -208,6 +218,20 @@ def test_a_claim_turns_the_sign_where_less_is_better():
     assert book.ahead(Claim(BASE, "no-calibration", "ece_worst")).mean == pytest.approx(-0.01)
     assert book.ahead(Claim(BASE, BASE, "unordered10_offsets", against="unordered10")).mean == 0
     assert book.ahead(Claim(BASE, "sasrec", "recall10")) is None
+
+
+def test_a_tiny_grid_from_nothing_to_its_page(tmp_path):
+    tiny = Runner(SMOKE_CONFIG, tmp_path / "grid.jsonl", tmp_path / "work", run_command(True), compare_files, 2)
+    assert tiny.run(list(runs((1,), ["base", "mask-0"]))) == 0
+    lines = read(tmp_path / "grid.jsonl")
+    assert [line["variant"] for line in lines] == [BASE, *OTHERS, "mask-0"]
+    assert {"recall10", "hit3_save", "ece_worst", "unordered10_offsets"} <= set(lines[0]["metrics"])
+    assert set(lines[0]["differences"]) <= {crossed(*pair) for pair in CROSSED} | {crossed(*pair[::-1]) for pair in CROSSED}
+    assert lines[-1]["differences"]["recall10"][0] == pytest.approx(
+        lines[-1]["metrics"]["recall10"] - lines[0]["metrics"]["recall10"], abs=2e-5
+    )
+    text = write(tmp_path, lines)
+    assert "base ahead of p_mask 0: Hit@3 save" in text
 
 
 def test_lines_are_appended_whole(tmp_path):

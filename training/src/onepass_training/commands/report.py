@@ -1,12 +1,13 @@
 """`report`: trains and evaluates the grid of variants, and writes the page that compares them."""
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
 from ..report.grid import SEEDS, SMOKE_VARIANTS, base_config, runs
 from ..report.page import write_page
-from ..report.results import read
+from ..report.results import alone, read
 from ..report.runner import Runner, compare_files, run_command
 from .arguments import natural, positive
 
@@ -52,6 +53,10 @@ def run(arguments: argparse.Namespace) -> None:
         print("\n".join(run.name for run in wanted))
         return
     failed = 0
+    if arguments.smoke and not arguments.page_only:
+        with alone(work):  # always from nothing: it shows that the way works
+            results.unlink(missing_ok=True)
+            shutil.rmtree(work / "runs", ignore_errors=True)
     if not arguments.page_only:
         runner = Runner(base, results, work, run_command(arguments.smoke), compare_files, arguments.jobs)
         try:

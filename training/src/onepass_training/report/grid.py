@@ -176,7 +176,7 @@ QUESTIONS = (
     ),
     Question(
         "calibration", "Calibration",
-        "A scale and a bias per action, fitted on the validation days, lower the calibration error and change no order.",
+        "A scale and a bias per action, fitted on the validation days, lower the calibration error; no action's order changes.",
         OURS, (),
         [*_ahead("ece_worst", NO_CALIBRATION), *_ahead("log_loss", NO_CALIBRATION)],
         ("ece_worst", "ece_save", "log_loss", "auc_save", "hit3_save"), (NO_CALIBRATION,),

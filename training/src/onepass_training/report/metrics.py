@@ -70,6 +70,7 @@ KEPT = ("ece.", "auc.", "slates.all", "slates.people", "slates.recallAt10.", "sl
 """Where numbers of an evaluation's summary begin that a result keeps beside its metrics."""
 CROSSED = (("unordered10_offsets", "unordered10"), ("unordered100_offsets", "unordered100"), ("save10_asked", "save10_any"))
 """Pairs of metrics that a claim compares with each other: the first of one result, the second of the same or of another."""
+DIGITS = 5
 Interval = tuple[float, float, float]
 """Mean, low, high."""
 
@@ -101,7 +102,7 @@ def measure(result: Result) -> tuple[dict[str, float], dict[str, Interval]]:
         elif _has(result, metric):
             estimate = result.estimate(metric.value, metric.group)
             if estimate.slates >= LEAST:
-                values[name] = round(estimate.mean, 6)
+                values[name] = round(estimate.mean, DIGITS)
                 intervals[name] = _rounded(estimate.mean, estimate.low, estimate.high)
     return values, intervals
 
@@ -132,7 +133,7 @@ def reliability(predicted: FLOAT, labels: BOOL) -> list[list[float]]:
     """Equal-mass bins of predictions [n], as the calibration error takes them: mean prediction, share labelled, how many."""
     order = np.argsort(predicted, kind="stable")
     return [
-        [round(float(predicted[part].mean()), 6), round(float(labels[part].mean()), 6), len(part)]
+        [round(float(predicted[part].mean()), DIGITS), round(float(labels[part].mean()), DIGITS), len(part)]
         for part in np.array_split(order, BINS)
         if len(part)
     ]
@@ -150,4 +151,4 @@ def _of_summary(numbers: Mapping[str, float], path: str) -> float | None:
 
 
 def _rounded(*values: float) -> Interval:
-    return tuple(round(float(value), 6) for value in values)
+    return tuple(round(float(value), DIGITS) for value in values)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..progress import duration
 from . import plots, tables
 from .claims import claim_text, short_text, verdict_text
 from .grid import BASE, QUESTIONS, VARIANTS, Question
@@ -10,7 +11,7 @@ from .material import Material, Text, gather, title_of
 from .plots import COLOURS, Point
 from .results import Line
 from .sections import costs_part, question_part, slices_part
-from .verdict import AGAINST, MISSING, NOISE, REPRODUCED, verdict
+from .verdict import AGAINST, MISSING, NOISE, REPRODUCED, UNSURE, verdict
 
 LIMIT_MINUTES = 4
 
@@ -56,8 +57,8 @@ def _head(page: Material) -> Text:
     text += [
         f"{len(trained)} runs of {len({line['variant'] for line in trained})} variants, seeds {tables.listed(seeds)} (a seed "
         f"decides the world, the weights and all draws), {when}, on {_machines(trained)}, one thread a run, "
-        f"{tables.listed(jobs)} at once: {tables.duration(sum(seconds) / len(seconds))} a run on average, "
-        f"{tables.duration(max(seconds))} the longest, {sum(seconds) / 3600:.1f} hours in all.", "",
+        f"{tables.listed(jobs)} at once: {duration(sum(seconds) / len(seconds))} a run on average, "
+        f"{duration(max(seconds))} the longest, {sum(seconds) / 3600:.1f} hours in all.", "",
     ]  # fmt: skip
     if base:
         text += [f"Base: {_base_shape(page.settings)} {base[0]['parameters']:,} parameters.", ""]
@@ -125,7 +126,7 @@ def _not_reproduced(page: Material) -> Text:
     before = len(text)
     for question in QUESTIONS:
         said = [(claim, verdict(page.book.ahead(claim))) for claim in question.claims]
-        said = [(claim, outcome) for claim, outcome in said if outcome in (AGAINST, NOISE)]
+        said = [(claim, outcome) for claim, outcome in said if outcome in (AGAINST, NOISE, UNSURE)]
         if not said:
             continue
         why = page.note("why", question.name) or ["No reason has been found yet.", ""]

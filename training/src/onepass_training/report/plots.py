@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .verdict import AGAINST, MISSING, NOISE, REPRODUCED, Several
+from .verdict import AGAINST, MISSING, NOISE, REPRODUCED, UNSURE, Several
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ STYLE = {
     "grid.color": "#e3e3e3", "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False,
 }  # fmt: skip
 BLUE, ORANGE, GREY, GREEN, RED = "#2f6db5", "#d9822b", "#8a8a8a", "#2e8b57", "#c0392b"
-COLOURS = {REPRODUCED: GREEN, AGAINST: RED, NOISE: GREY, MISSING: GREY}
+COLOURS = {REPRODUCED: GREEN, AGAINST: RED, NOISE: GREY, UNSURE: GREY, MISSING: GREY}
 LINES = (BLUE, ORANGE, GREEN, RED, "#7b5ea7")
 
 
@@ -63,6 +63,7 @@ def forest(path: Path, points: Sequence[Point], axis: str) -> None:
         axes.axvline(0, color="black", lw=0.8)
         axes.set_yticks(range(len(points)), [point.label for point in points])
         axes.set_ylim(len(points) - 0.5, -0.5)
+        axes.locator_params(axis="x", nbins=7)
         axes.set_xlabel(axis)
 
     draw(path, (8.2, 0.8 + 0.24 * len(points)), paint)
@@ -84,7 +85,7 @@ def bars(path: Path, groups: Sequence[str], series: dict[str, Sequence[Several |
         axes.set_ylabel(axis)
         axes.grid(axis="x", visible=False)
         if len(series) > 1:
-            axes.legend()
+            axes.figure.legend(loc="outside upper center", ncols=len(series))
 
     draw(path, (max(4.6, 1.1 + 0.95 * len(groups)), 3.1), paint)
 

@@ -53,7 +53,7 @@ def append(path: Path, *lines: Line) -> None:
     text = path.read_text() if path.exists() else ""
     partial = path.with_suffix(".partial")
     with partial.open("w") as file:
-        file.write(text + "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines))
+        file.write(text + "".join(json.dumps(line, sort_keys=True, separators=(",", ":")) + "\n" for line in lines))
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

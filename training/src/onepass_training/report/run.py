@@ -70,7 +70,8 @@ def run_one(run: Run, base: TrainConfig, directory: Path) -> Line:
         done = time.monotonic()
         predictions = predict(model, dataset, config, evaluation.slates)
         result = evaluation.of("model", predictions.contender())
-        line["reliability"] = _reliability(evaluation, predictions.logits)
+        if run.variant.name == BASE:
+            line["reliability"] = _reliability(evaluation, predictions.logits)
     result.save(directory / ARRAYS)
     ended = time.monotonic()
     shared = {"seed": run.seed, "schema": SCHEMA, "commit": commit(), "machine": machine(),
@@ -85,7 +86,7 @@ def run_one(run: Run, base: TrainConfig, directory: Path) -> Line:
         for name, other, more in _others(evaluation, Oracle(world), predictions, line["calibration"]):
             other.save(directory / f"{name}.npz")
             line["others"].append(shared | _told(other) | more | {"key": f"{name}-{line['key']}", "variant": name})
-    line["seconds"]["total"] = round(time.monotonic() - began, 1)
+    line["seconds"] |= {"total": round(time.monotonic() - began, 1), "cpu": round(time.process_time(), 1)}
     return line
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from ..config import TrainConfig
 from ..evaluation.result import Result
+from ..progress import duration
 from .grid import BASE, VARIANTS, Run
-from .metrics import Interval, differences
+from .metrics import METRICS, Interval, differences
 from .results import Line, alone, append, key_of, read, succeeded
 
 RESULT, ARRAYS, LOG = "result.json", "result.npz", "run.log"
@@ -70,32 +71,36 @@ class Runner:
             return self._all(todo, known)
 
     def _all(self, todo: list[Run], known: dict[str, Line]) -> int:
-        waiting, total, failed, began, lasted = list(todo), len(todo), 0, time.monotonic(), []
+        waiting, lasted, failed, began = list(todo), [], 0, time.monotonic()
         while waiting or self._running:
-            while waiting and len(self._running) < self.jobs:
-                run = waiting.pop(0)
-                if (self._directory(run) / RESULT).exists():  # finished before, but its line was not written
-                    self._finished.append(run)
-                    continue
-                self._running.append(self._start(run))
-            done = self._wait()
-            for child in done:
-                seconds = time.monotonic() - child.began
-                lasted.append(seconds)
+            self._fill(waiting)
+            for child in self._wait():
+                lasted.append(time.monotonic() - child.began)
                 good = child.process.returncode == 0 and (self._directory(child.run) / RESULT).exists()
                 failed += not good
                 if good:
                     self._finished.append(child.run)
                 else:
-                    append(self.results, self._failure(child, seconds))
+                    append(self.results, self._failure(child, lasted[-1]))
+                self._collect(known, waiting)
                 left = sum(lasted) / len(lasted) * (len(waiting) + len(self._running)) / self.jobs
-                place = total - len(waiting) - len(self._running)
-                print(f"{place}/{total} {child.run.name}: {'done' if good else 'FAILED'} in {seconds:.0f} s; about "
-                      f"{left / 60:.0f} min left", flush=True)  # fmt: skip
+                place, said = len(todo) - len(waiting) - len(self._running), "done" if good else "FAILED"
+                print(
+                    f"{place}/{len(todo)} {child.run.name}: {said} in {duration(lasted[-1])}, {duration(left)} left", flush=True
+                )
             self._collect(known, waiting)
-        if total:
-            print(f"{total - failed} runs done, {failed} failed, in {(time.monotonic() - began) / 60:.1f} min", flush=True)
+        if todo:
+            print(f"{len(todo) - failed} runs done, {failed} failed, in {duration(time.monotonic() - began)}", flush=True)
         return failed
+
+    def _fill(self, waiting: list[Run]) -> None:
+        """Starts runs until `jobs` are under way."""
+        while waiting and len(self._running) < self.jobs:
+            run = waiting.pop(0)
+            if (self._directory(run) / RESULT).exists():  # finished before, but its line was not written
+                self._finished.append(run)
+            else:
+                self._running.append(self._start(run))
 
     def _directory(self, run: Run) -> Path:
         return self.work / "runs" / key_of(run, self.base)
@@ -144,6 +149,7 @@ class Runner:
                 continue
             lines = self._lines(run)
             append(self.results, *lines)
+            (self._directory(run) / RESULT).unlink()  # told once: a results file that is begun anew is filled by new runs
             known |= {line["key"]: line for line in lines}
         self._finished = later
 
@@ -198,5 +204,6 @@ def _ending_children(children: list[_Child]) -> Iterator[None]:
 
 
 def compare_files(first: Path, second: Path) -> dict[str, Interval]:
-    """Differences of two runs' arrays."""
-    return differences(Result.load(first), Result.load(second))
+    """Differences of two runs' arrays; of one with itself only those between two metrics."""
+    found = differences(Result.load(first), Result.load(second))
+    return {name: apart for name, apart in found.items() if first != second or name not in METRICS}

@@ -1,8 +1,9 @@
 """The page's parts that are about one question, about slices and about costs."""
 
-import json
+import textwrap
 from collections.abc import Sequence
 
+from ..learn.throughput import OURS, PLAIN
 from . import plots, tables
 from .book import Book
 from .claims import claim_text, verdict_text
@@ -144,7 +145,7 @@ def slices_part(page: Material) -> Text:
             rows.append([title, f"{sum(count.by_seed):,.0f}" if count else "0", *cells])
         text += [*tables.table([METRICS[metric].title, "slates, all seeds", *map(title_of, names)], rows), ""]
         series = {title_of(name): [book.value(name, slice_name(metric, group)) for group in SLICES] for name in names}
-        groups = [title.replace(" ", "\n", 1) for title in SLICES.values()]
+        groups = ["\n".join(textwrap.wrap(title, 10)) for title in SLICES.values()]
         plots.bars(page.plots / f"slices-{metric.replace('_', '-')}.svg", groups, series, METRICS[metric].title)
         text += page.plot(f"slices-{metric.replace('_', '-')}", f"{METRICS[metric].title} by slice")
     return text + page.note("findings", "slices")
@@ -162,7 +163,7 @@ def costs_part(page: Material) -> Text:
     for name in VARIANTS:
         lines = [line for line in book.of(name) if line.get("tokensPerSecond")]
         if lines:
-            took = [sum(line["seconds"][part] for line in lines) / len(lines) for part in ("train", "evaluate", "total")]
+            took = [sum(line["seconds"][part] for line in lines) / len(lines) for part in ("train", "evaluate", "total", "cpu")]
             plain = [book.number(name, "parameters"), book.number(name, "tokensPerSecond"), *took]
             memory = max(line["peakMemoryMib"] for line in lines)
             rows.append([title_of(name), *(f"{value:,.0f}" for value in plain), f"{memory:,}"])
@@ -171,15 +172,38 @@ def costs_part(page: Material) -> Text:
     text = ["## What it costs", ""]
     if page.throughput is not None:
         text += [
-            "Training's tokens a second beside a plain PyTorch loop of the same trunk (`onepass_training throughput`):",
-            "",
-        ]
+            "Our training step beside a plain PyTorch loop of the same trunk, one sequence for each slate and a dense mask",
+            "(`onepass_training throughput`; medians of turns):", "",
+        ]  # fmt: skip
         text += [*_throughput(page.throughput), "", *page.note("findings", "throughput")]
     else:
         text += ["The comparison with a plain PyTorch loop of the same trunk has not been measured yet.", ""]
-    head = ("run, one thread", "parameters", "tokens/s", "training s", "evaluation s", "in all s", "peak MiB")
+    head = ("run, one thread", "parameters", "tokens/s", "training s", "evaluation s", "in all s", "of CPU s", "peak MiB")
     return [*text, *tables.table(head, rows), ""] if rows else text
 
 
 def _throughput(found: dict) -> Text:
-    return [f"    {json.dumps(found)}"]
+    """Of the file that `throughput` writes."""
+    rows = []
+    for shape in found["shapes"]:
+        ours, plain, ratio = shape[OURS], shape[PLAIN], shape["ratio"]
+        size = shape["shape"]
+        named = f"width {size['width']}, {size['layers']} layers, window {size['window']}, {size['slates']} slates"
+        speeds = [loop[speed] for speed in ("slatesPerSecond", "tokensPerSecond") for loop in (ours, plain)]
+        memory = [f"{loop['peakMib']:,.0f}" for loop in (ours, plain)]
+        cells = [*(f"{speed:,.0f}" for speed in speeds), f"{ratio['slatesPerSecond']:.1f}", *memory]
+        rows.append([named, str(shape["threads"]), *cells])
+    head = (
+        "shape",
+        "threads",
+        "slates/s: ours",
+        "plain",
+        "tokens/s: ours",
+        "plain",
+        "slates/s: times",
+        "peak MiB: ours",
+        "plain",
+    )
+    machine = found["machine"]
+    where = f"{machine['cpu']}, {machine['cores']} cores, {found['date'][:10]}, code {found['commit']}."
+    return [*tables.table(head, rows), "", where]

@@ -49,11 +49,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
-def duration(seconds: float) -> str:
-    """Whole seconds, or minutes where there are many."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
-
-
 def listed(values: Sequence[object]) -> str:
     """1, 2 and 3."""
     texts = [str(value) for value in values]

@@ -7,7 +7,7 @@ from math import sqrt
 
 from ..evaluation.statistics import t_quantile
 
-REPRODUCED, AGAINST, NOISE, MISSING = "reproduced", "not reproduced", "within noise", "not run"
+REPRODUCED, AGAINST, NOISE, UNSURE, MISSING = "reproduced", "not reproduced", "within noise", "no interval yet", "not run"
 _NORMAL_95 = 1.959964
 
 
@@ -66,8 +66,8 @@ def verdict(ahead: Several | None) -> str:
     """Of "the difference is above 0": REPRODUCED or AGAINST only where the interval leaves 0 out."""
     if ahead is None:
         return MISSING
-    if ahead.low is not None and ahead.low > 0:
+    if ahead.low is None or ahead.high is None:
+        return UNSURE
+    if ahead.low > 0:
         return REPRODUCED
-    if ahead.high is not None and ahead.high < 0:
-        return AGAINST
-    return NOISE
+    return AGAINST if ahead.high < 0 else NOISE

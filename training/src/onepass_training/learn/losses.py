@@ -16,22 +16,33 @@ def log_inclusion(share: NDArray, drawn: int, uniform: int, items: int) -> NDArr
     return np.log(np.maximum(-np.expm1(-(drawn * share + uniform / items)), 1e-12)).astype(np.float32)
 
 
-def retrieval_loss(queries: Tensor, pool: Tensor, log_q: Tensor, target: Tensor, log_scale: Tensor) -> Tensor:
-    """L_item: mean cross entropy of lambda <q, i> - log Q(i) over the pool.
+def retrieval_loss(
+    queries: Tensor, pool: Tensor, log_q: Tensor, target: Tensor, log_scale: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """L_item: weighted mean cross entropy of lambda <q, i> - log Q(i) over the pool.
 
-    queries [R, E] and pool [I, E] unit length, log_q [I], target [R] index into the pool, in which every item is once.
+    queries [R, E] and pool [I, E] unit length, log_q [I], target [R] index into the pool, in which every item is once;
+    weights [R], None: all alike.
     """
-    return functional.cross_entropy(log_scale.exp() * queries @ pool.T - log_q, target)
+    return _weighted(functional.cross_entropy(log_scale.exp() * queries @ pool.T - log_q, target, reduction="none"), weights)
 
 
-def own_target_loss(queries: Tensor, pool: Tensor, own: Tensor, repeats: Tensor, log_scale: Tensor) -> Tensor:
+def own_target_loss(
+    queries: Tensor, pool: Tensor, own: Tensor, repeats: Tensor, log_scale: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """L_item without in-batch negatives: each query's own target `own` [R, E] against the uniform pool [I, E].
 
     `repeats` [R, I] is true where the pool holds the row's own target. Uniform draws need no correction.
     """
     against = (log_scale.exp() * queries @ pool.T).masked_fill(repeats, float("-inf"))
     logits = torch.cat([log_scale.exp() * (queries * own).sum(dim=-1, keepdim=True), against], dim=1)
-    return functional.cross_entropy(logits, torch.zeros(len(queries), dtype=torch.long, device=queries.device))
+    first = torch.zeros(len(queries), dtype=torch.long, device=queries.device)
+    return _weighted(functional.cross_entropy(logits, first, reduction="none"), weights)
+
+
+def _weighted(losses: Tensor, weights: Tensor | None) -> Tensor:
+    """The weighted mean of losses [R]."""
+    return losses.mean() if weights is None else (losses * weights).sum() / weights.sum()
 
 
 def action_loss(logits: Tensor, labels: Tensor, weights: Tensor, rows: Tensor) -> Tensor:

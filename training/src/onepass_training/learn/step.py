@@ -62,6 +62,8 @@ class TrainStep:
         self._device = device or torch.device("cpu")
         self._upstream = torch.from_numpy(dataset.items.upstream)
         """On the host: only the rows of a batch move."""
+        self._born = np.flatnonzero(dataset.items.born_ms < dataset.splits.validation_ms)
+        """Random negatives: an item that came later is nobody's, and would be taught to be unwanted."""
         weights = [config.action_weights.get(name, 1.0) for name in dataset.vocabulary.names]
         self._weights = torch.tensor(weights, device=self._device)
 
@@ -71,7 +73,7 @@ class TrainStep:
         The trunk runs in the run's precision, all else in fp32. Items are hidden and mixed up only when training.
         """
         model, config = self._model, self._config
-        uniform = random.integers(0, len(self._upstream), config.negatives)
+        uniform = random.choice(self._born, config.negatives)
         pool = np.unique(np.concatenate([batch.targets.items, uniform]) if config.in_batch else uniform)
         own = batch.targets.items
         parts = [batch.past_items.ravel(), batch.candidates.ravel(), torch.from_numpy(pool), torch.from_numpy(own)]
@@ -162,25 +164,24 @@ class TrainStep:
         text_at = batch.context_queries.flatten()[targets.context_rows]
         typed = (text_at >= 0) & targets.now[len(targets.past_rows) :]
         which = torch.nonzero(typed)[:, 0] + len(targets.past_rows)
-        item = self._softmax(queries, torch.arange(len(queries), device=past.device), pool, own)
+        item = self._softmax(queries, torch.arange(len(queries), device=past.device), pool, own, targets.weights)
         if not len(which):
             return item, item.new_zeros(())
-        return item, self._softmax(texts[text_at[typed]], which, pool, own)
+        return item, self._softmax(texts[text_at[typed]], which, pool, own, targets.weights)
 
     def _softmax(
-        self, queries: Tensor, rows: Tensor, pool: tuple[Tensor, np.ndarray], own: tuple[Tensor, np.ndarray]
+        self, queries: Tensor, rows: Tensor, pool: tuple[Tensor, np.ndarray], own: tuple[Tensor, np.ndarray], weights: Tensor
     ) -> Tensor:
-        """Sampled softmax of `queries` [r, E] for targets `rows` [r]."""
+        """Sampled softmax of `queries` [r, E] for targets `rows` [r], of which each counts for its of `weights` [R]."""
         (embeddings, items), (targets, target_items), config = pool, own, self._config
-        scale = self._model.log_scale
+        scale, weights = self._model.log_scale, weights[rows]
         if not config.in_batch:
             repeats = torch.from_numpy(target_items).to(rows.device)[rows, None] == torch.from_numpy(items).to(rows.device)
-            return own_target_loss(queries, embeddings, targets[rows], repeats, scale)
+            return own_target_loss(queries, embeddings, targets[rows], repeats, scale, weights)
         at = torch.from_numpy(np.searchsorted(items, target_items)).to(rows.device)[rows]
         if config.log_q == "off":
             log_q = torch.zeros(len(items), device=rows.device)
         else:
-            share = self._survey.share(items)
-            total = len(self._upstream)
-            log_q = torch.from_numpy(log_inclusion(share, len(target_items), config.negatives, total)).to(rows.device)
-        return retrieval_loss(queries, embeddings, log_q, at, scale)
+            q = log_inclusion(self._survey.share(items), len(target_items), config.negatives, len(self._born))
+            log_q = torch.from_numpy(q).to(rows.device)
+        return retrieval_loss(queries, embeddings, log_q, at, scale, weights)

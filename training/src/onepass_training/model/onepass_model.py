@@ -14,6 +14,8 @@ from .tokenizer import Tokenizer
 from .trunk import LayerCache, Trunk
 
 INITIAL_SCALE = 15.0
+OUTCOME_SCALE, OFFSET_SCALE = 3.0, 10.0
+"""Size of a one-hot condition of the retrieval head, and of its time ahead, which is about .2 for a minute and .5 for a day."""
 RESIDUAL = 32
 """Width inside the path of its own that content columns have through the item tower."""
 POSITIONS = 64
@@ -88,12 +90,15 @@ class OnepassModel(nn.Module):
         return scale
 
     def _condition_scale(self) -> Tensor:
-        """[A + 1 + 1 + S] 0 for what the retrieval head is not told: outcomes, offset, surfaces."""
+        """[A + 1 + 1 + S] brings what the retrieval head is told (outcomes, offset, surfaces) to the size of a hidden state,
+        beside which it would be learnt slowly; 0 for what it is not told."""
         parts, layout = self.config.parts, self.layout
         told = (
-            (parts.outcome_conditioning, len(layout.actions) + 1), (parts.offsets, 1), (parts.surfaces, len(layout.surfaces)),
-        )  # fmt: skip
-        return torch.cat([torch.full((count,), float(on)) for on, count in told])
+            (parts.outcome_conditioning * OUTCOME_SCALE, len(layout.actions) + 1),
+            (parts.offsets * OFFSET_SCALE, 1),
+            (parts.surfaces * OUTCOME_SCALE, len(layout.surfaces)),
+        )
+        return torch.cat([torch.full((count,), float(scale)) for scale, count in told])
 
     def standardise(self, mean: FLOAT, std: FLOAT) -> None:
         """Sets the [R] means and deviations that request features are brought to one size by."""

@@ -16,7 +16,7 @@ AHEAD = 16
 FURTHER = 0.25
 """Share of past positions that learn from such a target, in place of the next event."""
 LATER, LATER_WEIGHT = 2, 0.5
-"""Such targets of each context row, beside the one on its slate, and what each counts for. At a higher weight the recall of what
+"""Such targets of each context row, beside the one on its slate, and what each counts for. At a higher weight recall of what
 is wanted now falls; with fewer, what context rows learn of other times is drowned by what past positions do."""
 
 

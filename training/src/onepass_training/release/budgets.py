@@ -8,9 +8,6 @@ from ..data.dataset import INT, Dataset, Vocabulary
 ANY = "any"
 ENTRIES = 3
 ANY_SHARE = 0.5
-LATER_SHARE, LATER_MS = 0.2, 4 * 3_600_000
-"""Of home: what somebody will want later today (PinRec's temporal offsets, arXiv 2504.10507)."""
-LATER_SURFACE = "home"
 LEAST_ACTIONS, LEAST_SHARE = 200, 0.01
 """An outcome with fewer actions on the surface, or a smaller share of its positive ones, has no entry of its own."""
 
@@ -30,23 +27,18 @@ def outcome_counts(dataset: Dataset) -> INT:
 def default_budgets(vocabulary: Vocabulary, counts: INT, parts: Parts) -> dict[str, list[dict]]:
     """surface -> entries of the manifest's `budgets`; `counts` [S, A].
 
-    Half goes to "any". On home, if the model knows offsets, .2 to "any" later today. The rest is shared by the outcomes worth
-    most, utility weight times count, so that there are three entries at most; what they leave goes to "any".
+    Half goes to "any". The rest is shared by the outcomes worth most, utility weight times count, so that there are three entries
+    at most; what they leave goes to "any". No entry looks ahead in time: docs/model-report.md says what that found.
     """
-    return {
-        surface: _surface_budget(vocabulary, counts[at], parts, parts.offsets and surface == LATER_SURFACE)
-        for at, surface in enumerate(vocabulary.surfaces)
-    }
+    return {surface: _surface_budget(vocabulary, counts[at], parts) for at, surface in enumerate(vocabulary.surfaces)}
 
 
-def _surface_budget(vocabulary: Vocabulary, counts: INT, parts: Parts, later: bool) -> list[dict]:
+def _surface_budget(vocabulary: Vocabulary, counts: INT, parts: Parts) -> list[dict]:
     weights = np.array([0.0 if action.negative else max(0.0, action.utility_weight) for action in vocabulary.actions])
     positive = counts * (weights > 0)
     enough = (positive >= LEAST_ACTIONS) & (positive >= LEAST_SHARE * positive.sum()) & parts.outcome_conditioning
     worth = np.where(enough, weights * counts, 0.0)
-    best = [int(action) for action in np.argsort(-worth, kind="stable")[: ENTRIES - 1 - later] if worth[action] > 0]
-    left = 1 - ANY_SHARE - LATER_SHARE * later
-    shares = {vocabulary.names[action]: round(left * worth[action] / worth[best].sum(), 2) for action in best}
-    rest = round(1 - LATER_SHARE * later - sum(shares.values()), 2)
-    entries = [{"outcome": ANY, "share": rest}, *({"outcome": name, "share": share} for name, share in shares.items())]
-    return entries + [{"outcome": ANY, "share": LATER_SHARE, "offsetMs": LATER_MS}] * later
+    best = [int(action) for action in np.argsort(-worth, kind="stable")[: ENTRIES - 1] if worth[action] > 0]
+    shares = {vocabulary.names[action]: round((1 - ANY_SHARE) * worth[action] / worth[best].sum(), 2) for action in best}
+    rest = round(1 - sum(shares.values()), 2)
+    return [{"outcome": ANY, "share": rest}, *({"outcome": name, "share": share} for name, share in shares.items())]

@@ -143,8 +143,10 @@ QUESTIONS = (
         PINREC, (_off("outcome_conditioning", "no outcome conditioning", 0),),
         [Claim(BASE, BASE, "save10_asked", against="save10_any"),
          Claim(BASE, "no-outcome-conditioning", "save10_asked", against="save10_any"),
+         Claim(BASE, BASE, "share10_asked", against="share10_any"),
+         Claim(BASE, "no-outcome-conditioning", "share10_asked", against="share10_any"),
          Claim(BASE, "no-outcome-conditioning", "recall10", at_least=True)],
-        ("save10_asked", "save10_any", *RETRIEVAL),
+        ("save10_asked", "save10_any", "share10_asked", "share10_any", *RETRIEVAL),
     ),
     Question(
         "offsets", "Temporal multi-token",
@@ -155,8 +157,10 @@ QUESTIONS = (
             Claim(BASE, worse, f"unordered{at}_offsets", against=f"unordered{at}")
             for at in (10, 100)
             for worse in (BASE, "no-offsets")
-        ],
-        ("unordered10_offsets", "unordered10", "unordered100_offsets", "unordered100", "recall10"),
+        ]
+        + [Claim(BASE, worse, "later100_offsets", against="later100") for worse in (BASE, "no-offsets")],
+        ("unordered10_offsets", "unordered10", "unordered100_offsets", "unordered100", "later100_offsets", "later100",
+         "recall10"),
     ),
     Question(
         "cold-start", "Fresh items",
@@ -167,10 +171,12 @@ QUESTIONS = (
             _off("content_residual", "no residual for content"),
             _off("score_regularisation", "no score regularisation"),
             _off("mixup", "no mixup"),
+            _off("point_in_time", "new items trained on as they are today", 0),
             Variant("no-behaviour-dropout", "no dropout of behaviour columns", {"behaviour_dropout": 0.0}),
         ),
         [*_ahead("recall10/freshItems", "no-cold-start", "no-content-residual", "no-score-regularisation", "no-mixup",
-                 "no-behaviour-dropout"),
+                 "no-point-in-time", "no-behaviour-dropout"),
+         *_ahead("hit3_save/freshItems", "no-cold-start", "no-point-in-time"),
          *_ahead("recall10", "no-cold-start", at_least=True), *_ahead("hit3_save", "no-cold-start", at_least=True)],
         ("recall10/freshItems", "recall10/knownItems", "recall10", "hit3_save/freshItems", "hit3_save", "coverage"),
     ),

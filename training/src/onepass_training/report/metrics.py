@@ -36,6 +36,10 @@ METRICS: dict[str, Metric] = {
     "unordered100_offsets": Metric("unordered recall@100, three offsets", "unorderedRecallAt100/offsets"),
     "save10_any": Metric("recall@10 of saves, asked for any", "askedFor/save/any/recallAt10"),
     "save10_asked": Metric("recall@10 of saves, asked for a save", "askedFor/save/outcome/recallAt10"),
+    "share10_any": Metric("recall@10 of shares, asked for any", "askedFor/share/any/recallAt10"),
+    "share10_asked": Metric("recall@10 of shares, asked for a share", "askedFor/share/outcome/recallAt10"),
+    "later100": Metric("recall@100 of 2 to 24 hours later", "laterRecallAt100/one"),
+    "later100_offsets": Metric("recall@100 of 2 to 24 hours later, three offsets", "laterRecallAt100/offsets"),
     "hit3_save": Metric("Hit@3 save", "hitAt3/save"),
     "hit3_click": Metric("Hit@3 click", "hitAt3/click"),
     "ndcg": Metric("NDCG@10", "ndcgAt10"),
@@ -68,7 +72,13 @@ def _slice(metric: str, group: str) -> Metric:
 METRICS |= {slice_name(metric, group): _slice(metric, group) for metric in SLICED for group in SLICES}
 KEPT = ("ece.", "auc.", "slates.all", "slates.people", "slates.recallAt10.", "slates.hitAt3/save.", "distinctAt10.")
 """Where numbers of an evaluation's summary begin that a result keeps beside its metrics."""
-CROSSED = (("unordered10_offsets", "unordered10"), ("unordered100_offsets", "unordered100"), ("save10_asked", "save10_any"))
+CROSSED = (
+    ("unordered10_offsets", "unordered10"),
+    ("unordered100_offsets", "unordered100"),
+    ("save10_asked", "save10_any"),
+    ("share10_asked", "share10_any"),
+    ("later100_offsets", "later100"),
+)
 """Pairs of metrics that a claim compares with each other: the first of one result, the second of the same or of another."""
 DIGITS = 5
 Interval = tuple[float, float, float]

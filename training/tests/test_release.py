@@ -17,7 +17,7 @@ from onepass_training.evaluation.predict import item_table
 from onepass_training.learn.train import layout_of, new_model
 from onepass_training.model.rows import CONTEXT, RawEvent, history_rows
 from onepass_training.model.tokenizer import Tokenizer
-from onepass_training.release.budgets import LATER_MS, default_budgets
+from onepass_training.release.budgets import default_budgets
 from onepass_training.release.draft import plain, write_draft
 from onepass_training.release.opened import OpenedRelease
 from onepass_training.release.reference import GraphRunner, empty_cache
@@ -243,14 +243,14 @@ def test_budgets_come_of_what_people_did(dataset):
     vocabulary = dataset.vocabulary
     counts = np.array([[9_000, 4_000, 3_000, 100, 900], [9_000, 0, 900, 0, 0], [10, 10, 10, 10, 10]])
     budgets = default_budgets(vocabulary, counts, Parts())
-    later = {"outcome": "any", "share": 0.2, "offsetMs": LATER_MS}
-    assert budgets["home"] == [{"outcome": "any", "share": 0.5}, {"outcome": "save", "share": 0.3}, later]
+    assert budgets["home"] == [
+        {"outcome": "any", "share": 0.5}, {"outcome": "save", "share": 0.29}, {"outcome": "click", "share": 0.21}
+    ]  # fmt: skip
     assert budgets["search"] == [
         {"outcome": "any", "share": 0.5}, {"outcome": "click", "share": 0.36}, {"outcome": "save", "share": 0.14}
     ]  # fmt: skip
     assert budgets["related"] == [{"outcome": "any", "share": 1.0}], "too few of anything"
-    plain_parts = Parts(offsets=False, outcome_conditioning=False)
-    assert default_budgets(vocabulary, counts, plain_parts)["home"] == [{"outcome": "any", "share": 1.0}]
+    assert default_budgets(vocabulary, counts, Parts(outcome_conditioning=False))["home"] == [{"outcome": "any", "share": 1.0}]
 
 
 def test_plain_values():

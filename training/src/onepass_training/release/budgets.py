@@ -27,8 +27,8 @@ def outcome_counts(dataset: Dataset) -> INT:
 def default_budgets(vocabulary: Vocabulary, counts: INT, parts: Parts) -> dict[str, list[dict]]:
     """surface -> entries of the manifest's `budgets`; `counts` [S, A].
 
-    Half goes to "any". The rest is shared by the outcomes worth most, utility weight times count, so that there are three entries
-    at most; what they leave goes to "any". No entry looks ahead in time: docs/model-report.md says what that found.
+    Half goes to "any". The rest is shared by the outcomes worth most, utility weight times count, so that there are three
+    entries at most; what they leave goes to "any". No entry looks ahead in time: docs/model-report.md says what that found.
     """
     return {surface: _surface_budget(vocabulary, counts[at], parts) for at, surface in enumerate(vocabulary.surfaces)}
 

@@ -11,6 +11,7 @@ from onepass_training.learn.collate import Collator
 from onepass_training.learn.examples import ExampleSource, TrainingBatches, without_queries
 from onepass_training.learn.step import branch_rows, embed_batch_queries, past_rows
 from onepass_training.learn.targets import AHEAD
+from onepass_training.learn.train import Trainer
 from onepass_training.model.onepass_model import OnepassModel
 from onepass_training.model.rows import NO_TIME, PAST_ACTION, PAST_QUERY
 from onepass_training.model.tokenizer import Tokenizer
@@ -188,6 +189,35 @@ def test_unengaged_slates_weigh_what_was_left_out(reader, config):
     assert (weights[engaged] == 1).all()
     assert (weights[~engaged] == config.non_engaged_weight).all()
     assert (reader.collate([reader.example(0, random)], random, training=False).labelled <= 1).all()
+
+
+def test_a_slate_with_an_action_below_those_that_train_is_no_unengaged_one(dataset, layout, config):
+    short = replace(config, slate_items=4)
+    random, reader = np.random.default_rng(5), Reader(dataset, layout, short)
+    batch = reader.collate([reader.example(person, random) for person in reader.histories], random, training=True)
+    assert batch.labels.shape[2] == 4
+    bucket, valid = dataset.held[0], batch.slate_valid.numpy()
+    acted = bucket.engaged(2**32 - 1)[batch.slates[valid]]
+    below = acted & ~batch.labels.flatten(2).any(dim=-1).numpy()[valid]
+    assert below.any()
+    weights = batch.labelled.numpy()[valid]
+    assert (weights[acted] == 1).all()
+    assert (weights[~acted] == config.non_engaged_weight).all()
+
+
+def test_mixup_takes_nothing_from_padding_or_from_what_nobody_looked_at(dataset, layout, config, tmp_path):
+    bucket = dataset.held[0]
+    visible = np.where(bucket.shown_position % 3 == 2, HIDDEN, VISIBLE).astype(np.int8)
+    seen = replace(dataset, held=(replace(bucket, shown_visible=visible),))
+    trainer, reader = Trainer(replace(config, steps=1), seen, tmp_path), Reader(seen, layout, config)
+    random = np.random.default_rng(5)
+    batch = reader.collate([reader.example(person, random) for person in reader.histories[:9]], random, training=True)
+    embeddings = torch.randn(*batch.candidates.shape, 4, generator=torch.Generator().manual_seed(1))
+    mixed, labels = trainer._losses._mixed(embeddings, batch, np.random.default_rng(1))
+    changed = (mixed != embeddings).any(dim=-1)
+    assert changed.any()
+    assert not changed[(batch.candidate_position % 3 == 1) & batch.candidate_valid].any(), "the next one was not looked at"
+    assert ((labels != batch.labels).any(dim=-1) <= changed).all()
 
 
 def test_items_known_not_to_have_been_looked_at_are_no_labels(dataset, layout, config):

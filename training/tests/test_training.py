@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from onepass_training.learn.losses import action_loss, log_inclusion, retrieval_loss
+from onepass_training.learn.sketch import DEPTH, WIDTH, CountMinSketch
 from onepass_training.learn.train import Trainer, learning_rate
 from onepass_training.learn.validation import Validation
 
@@ -22,6 +23,30 @@ def test_log_q_is_the_chance_to_be_in_the_pool():
     # The Poisson form is exact for rare items, which are all in a real catalogue, and errs low for an item in most pools.
     np.testing.assert_allclose(pools[2:] / 20_000, expected[2:], rtol=0.1)
     assert expected[0] < pools[0] / 20_000
+
+
+def test_the_sketch_counts_a_small_catalogue_exactly():
+    things = np.random.default_rng(1).zipf(1.3, 50_000) % WIDTH
+    sketch = CountMinSketch()
+    sketch.add(things)
+    np.testing.assert_array_equal(sketch.estimate(np.arange(WIDTH)), np.bincount(things, minlength=WIDTH))
+
+
+@pytest.mark.parametrize("width", [WIDTH, 1_000])
+def test_the_sketch_is_seldom_far_above_the_count_in_a_large_catalogue(width):
+    """Things a multiple of the width apart must not share their cells in all rows."""
+    random, items = np.random.default_rng(2), 40 * width
+    counts = np.zeros(items, np.int64)
+    counts[:width] = 20  # of the rest each was seen once at most
+    counts[width:] = random.random(items - width) < 0.1
+    sketch = CountMinSketch(width=width)
+    sketch.add(np.repeat(np.arange(items), counts))
+    over = sketch.estimate(np.arange(items)) - counts
+    assert over.min() == 0
+    assert (over > np.e * sketch.total / width).mean() <= np.exp(-DEPTH)
+    apart = CountMinSketch(width=width)
+    apart.add(np.zeros(1_000, np.int64))
+    assert not apart.estimate(np.arange(1, 40) * width).any()
 
 
 def test_log_q_lets_a_common_negative_count_for_less():

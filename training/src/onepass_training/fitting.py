@@ -70,10 +70,7 @@ def fitting(dataset: Dataset, seed: int = 1, smoke: bool = False) -> tuple[Train
         model = replace(base.model, **own)
     else:
         window = next((window for window in WINDOWS if window >= amount.usual_history), WINDOWS[-1])
-        size = (
-            {"width": 64, "layers": 2, "heads": 2, "item_dimension": 32, "hidden": 128} if amount.events < SMALL_BELOW else {}
-        )
-        model = ModelConfig(window=window, **size, **own)
+        model = ModelConfig(window=window, **(SMALL if amount.events < SMALL_BELOW else {}), **own)
     steps = SMOKE_STEPS if smoke else _steps(base, amount)
     config = replace(
         base, name=dataset.name, seed=seed, world=None, model=model, steps=steps, action_weights={},

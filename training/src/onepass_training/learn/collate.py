@@ -205,13 +205,15 @@ class Collator:
 
     def _candidates(self, bucket: Bucket, index: INT, valid: NDArray, training: bool) -> dict[str, object]:
         sizes = np.where(valid, np.diff(bucket.shown_start)[index], 0)
-        columns = np.arange(max(1, min(self._train.slate_items, int(sizes.max()))))
+        columns = np.arange(max(1, int(sizes.max())))
         there = columns < sizes[..., None]
         shown = np.where(there, bucket.shown_start[index][..., None] + columns, 0)
+        # By all of the slate, as those that are kept are chosen.
+        unengaged = ~((bucket.shown_actions[shown] > 0) & there).any(axis=-1, keepdims=True)
+        there, shown = (part[..., : self._train.slate_items] for part in (there, shown))
         bits, item = bucket.shown_actions[shown], bucket.shown_item[shown]
         weight = (there & (bucket.shown_visible[shown] != HIDDEN)).astype(np.float32)
         if training:
-            unengaged = ~((bits > 0) & there).any(axis=-1, keepdims=True)
             weight *= np.where(unengaged, self._train.non_engaged_weight, 1.0).astype(np.float32)
         born = self._dataset.items.born_ms[item]
         fresh = there & (born > 0) & (bucket.slate_time_ms[index][..., None] - born < FRESH_MS)

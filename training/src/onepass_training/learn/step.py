@@ -123,8 +123,8 @@ class TrainStep:
         drawn = random.beta(MIXED_SPREAD, MIXED_SPREAD, shape)
         other = np.where(chosen, np.minimum(drawn, 1 - drawn), 0)
         share = torch.from_numpy(other.astype(np.float32)).to(candidates.device)[..., None, None]
-        # A neighbour that is padding has nothing to mix in.
-        share = share * torch.roll(batch.candidate_valid, -1, dims=2)[..., None]
+        # A neighbour that is padding has nothing to mix in, one that nobody looked at no labels.
+        share = share * torch.roll(batch.labelled > 0, -1, dims=2)[..., None]
         mixed = candidates + share * (torch.roll(candidates, -1, dims=2) - candidates)
         return mixed, batch.labels + share * (torch.roll(batch.labels, -1, dims=2) - batch.labels)
 

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { finishRelease } from './finish.js';
 import { openItems, openPopular } from './items.js';
 import { openMetadata } from './metadata.js';
-import { loadDraft, loadRelease } from './release.js';
+import { loadDraft, loadRelease, requireProvider } from './release.js';
 
 const DRAFT = {
   format: 1,
@@ -163,6 +163,20 @@ describe('a release', () => {
     expect(vocabulary.budgets('home')).toEqual([{ outcome: 'any', share: 1, offsetMs: 14_400_000 }]);
     expect(vocabulary.actions.size).toBe(32);
     expect(vocabulary.requestFeatures.names).toEqual(['age', 'hour']);
+  });
+
+  test('in int8 runs on CPUs only', async () => {
+    const directory = await writeRelease();
+    const { manifest, ...release } = await loadRelease(directory);
+    const serving = (precision: 'fp32' | 'int8') => ({
+      ...release,
+      manifest: { ...manifest, model: { ...manifest.model, precision } },
+    });
+    for (const provider of ['cpu', 'cuda'] as const) requireProvider(serving('fp32'), provider);
+    requireProvider(serving('int8'), 'cpu');
+    expect(await refusal((async () => requireProvider(serving('int8'), 'cuda'))())).toBe(
+      'manifest.json: model.precision is int8, whose graphs run on CPUs only: ONEPASS_EXECUTION_PROVIDER must be cpu, or the release one that serves in fp32',
+    );
   });
 
   test('ends the same when finishing is repeated after a crash before the draft was removed', async () => {

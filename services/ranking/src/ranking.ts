@@ -1,7 +1,7 @@
 import { describeSettings, readSettings } from '@onepass/config';
 import { boundedStage, type Edge, openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
 import { createEngine } from '@onepass/inference';
-import { loadRelease, type Release } from '@onepass/release';
+import { loadRelease, type Release, requireProvider } from '@onepass/release';
 import { KvDoor } from './kv-door.js';
 import { RankGraph } from './rank-graph.js';
 import { rankingImplementation } from './ranking-service.js';
@@ -35,6 +35,7 @@ export async function startRanking(settings: RankingSettings, release: Release, 
     await edge.close();
   };
   try {
+    requireProvider(release, engine.provider);
     const graph = await RankGraph.load(engine, release.path(release.manifest.graphs.rank), served);
     const service = rankingImplementation({ served, engine, graph, kv, measurements });
     const { host, port } = settings;

@@ -7,7 +7,7 @@ import { startupError } from '@onepass/errors';
 import { openHistory } from '@onepass/history';
 import { createEngine, type InferenceEngine } from '@onepass/inference';
 import { KV_POOL_FILE, KvPoolWriter, kvShape, poolBytes } from '@onepass/kv';
-import { loadRelease, openItems, type Release } from '@onepass/release';
+import { loadRelease, openItems, type Release, requireProvider } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
 import type { Measurements } from '@onepass/telemetry';
 import { QueryTower } from './query-tower.js';
@@ -54,6 +54,7 @@ export async function startUserEncoder(settings: UserEncoderSettings): Promise<R
     });
     closing.push(() => engine.close());
     logger.info({ provider: engine.provider, why: engine.providerReason }, 'execution provider');
+    requireProvider(release, engine.provider);
     const trunk = await loadTrunk(release, model, engine);
     const encoder = new UserEncoder({
       model,

@@ -14,16 +14,22 @@ requirePlatform();
 const HELP = `npm run train [-- options]
 
 Makes the synthetic world (or takes your own logs), trains the model on it, exports it and builds the release that the mesh
-serves. The run, with its checkpoints, lies in .onepass/training/<full, smoke or data-FOLDER>-seed<N>.
+serves. The run, with its checkpoints, lies in .onepass/training/<full, smoke, large or data-FOLDER>-seed<N>.
 
   --data FOLDER   learn from these logs: a folder in the schema of docs/data.md, a mesh's export, or a MovieLens data set
   --items FILE    the items, where FOLDER has none (.parquet, .csv or .jsonl)
   --vocabulary P  a release or a dataset.json that names actions and surfaces, where FOLDER has no dataset.json
   --smoke         a tiny world (or your logs) and a tiny model, done in under a minute
+  --large         a larger model, for a GPU (synthetic world only)
   --seed N        seed of the world, the weights and all draws (default 1)
-  --threads N     CPU threads; one seed gives the same metrics for one number of threads (default 2)
+  --threads N     CPU threads; one seed gives the same metrics for one number of threads (default 2, below width 128 1)
+  --device D      auto (a GPU where there is one; default), cpu or cuda
+  --precision P   of training's trunk: auto (bf16 on a GPU, else fp32; default), fp32 or bf16
   --steps N       optimiser steps (default: enough for the release)
+  --patience N    stop after so many validations without a better loss; 0 never does
   --resume        go on from the last checkpoint of this size and seed
+  --serve P       precision that the release serves in: fp32 (default), int8, or auto, which is int8 where it is faster
+                  and costs little
   --out DIR       where the release goes; a release that is there is replaced (default .onepass/releases/<release id>)
   --help          this text`;
 
@@ -36,12 +42,18 @@ function parse(args) {
       args,
       options: {
         ...{ data: text, items: text, vocabulary: text },
-        ...{ smoke: flag, seed: text, threads: text, steps: text, resume: flag, out: text, help: flag },
+        ...{ smoke: flag, large: flag, seed: text, threads: text, steps: text, patience: text, resume: flag },
+        ...{ device: text, precision: text, serve: text, out: text, help: flag },
       },
     });
     requireNumber('seed', values.seed, 0);
     requireNumber('threads', values.threads, 1);
     requireNumber('steps', values.steps, 1);
+    requireNumber('patience', values.patience, 0);
+    for (const [name, known] of Object.entries(WORDS)) requireWord(name, Reflect.get(values, name), known);
+    if (values.large && values.smoke) throw new Error('--large and --smoke are two sizes; name one');
+    if (values.large && values.data !== undefined)
+      throw new Error('--large is for the synthetic world, not for --data');
     for (const name of /** @type {const} */ (['items', 'vocabulary'])) {
       if (values[name] !== undefined && values.data === undefined) throw new Error(`--${name} needs --data`);
     }
@@ -49,6 +61,23 @@ function parse(args) {
   } catch (error) {
     throw new Stop(`${/** @type {Error} */ (error).message}\n\n${HELP}`);
   }
+}
+
+/** Options that take one of a few words, as the Python command does. */
+const WORDS = {
+  device: ['auto', 'cpu', 'cuda'],
+  precision: ['auto', 'fp32', 'bf16'],
+  serve: ['fp32', 'int8', 'auto'],
+};
+
+/**
+ * @param {string} name
+ * @param {string | undefined} value
+ * @param {readonly string[]} known
+ */
+function requireWord(name, value, known) {
+  if (value === undefined || known.includes(value)) return;
+  throw new Error(`--${name} must be one of ${known.join(', ')}, not "${value}"`);
 }
 
 /**
@@ -94,8 +123,8 @@ async function train(options) {
   const draft = join(directory, 'draft');
   await rm(draft, { recursive: true, force: true });
   const passedOn = [
-    ...['smoke', 'resume'].filter((name) => Reflect.get(options, name)).map((name) => `--${name}`),
-    ...['seed', 'threads', 'steps'].flatMap((name) => {
+    ...['smoke', 'large', 'resume'].filter((name) => Reflect.get(options, name)).map((name) => `--${name}`),
+    ...['seed', 'threads', 'steps', 'patience', 'device', 'precision', 'serve'].flatMap((name) => {
       const value = Reflect.get(options, name);
       return value === undefined ? [] : [`--${name}`, value];
     }),
@@ -126,8 +155,8 @@ async function clear(directory) {
  * A run of its own for each folder of data and size, so that none goes on from another's checkpoint.
  * @param {ReturnType<typeof parse>} options
  */
-function nameOf({ data, smoke }) {
-  if (data === undefined) return smoke ? 'smoke' : 'full';
+function nameOf({ data, smoke, large }) {
+  if (data === undefined) return smoke ? 'smoke' : large ? 'large' : 'full';
   const name = basename(resolve(data)).replaceAll(/[^\w.-]/g, '_');
   return `data-${name}${smoke ? '-smoke' : ''}`;
 }

@@ -237,3 +237,15 @@ def test_durations_are_for_people():
 
 def test_small_models_train_on_one_thread():
     assert [threads_for(config.model.width) for config in (SMOKE, TrainConfig(), LARGE)] == [1, 2, 2]
+
+
+def test_ctrl_c_ends_a_run_in_one_sentence(tmp_path):
+    command = [sys.executable, "-m", "onepass_training", "train", "--smoke", "--out", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(CHILD.parents[1] / "src")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as child:
+        assert any(line.startswith("data: ") for line in child.stdout)
+        child.send_signal(signal.SIGINT)
+        said = child.stderr.read()
+    assert child.returncode == 130
+    sentence = "stopped; the same command with --resume goes on from the last checkpoint, if there is one"
+    assert said == f"\nonepass_training: {sentence}\n"

@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from .commands import compare, convert, prepare, report, throughput, train
 
 COMMANDS = (train, prepare, convert, compare, report, throughput)
+INTERRUPTED = {
+    "train": "; the same command with --resume goes on from the last checkpoint, if there is one",
+    "report": "; the same command goes on with what is not done",
+}
+"""What a command that was stopped by Ctrl-C can do."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -27,13 +32,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; 0 if it went well, 1 for a failure, 2 for a bad argument."""
+    """Runs a command; 0 if it went well, 1 for a failure, 2 for a bad argument, 130 where somebody pressed Ctrl-C."""
     arguments = parser().parse_args(argv)
     try:
         arguments.run(arguments)
     except (FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError, ValueError, FloatingPointError) as error:
         print(f"onepass_training: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"\nonepass_training: stopped{INTERRUPTED.get(arguments.command, '')}", file=sys.stderr)
+        return 130
     return 0
 
 

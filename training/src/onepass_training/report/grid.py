@@ -104,16 +104,26 @@ COLD_START_PARTS = ("content_residual", "score_regularisation", "mixup")
 RETRIEVAL, RANKING = ("recall10", "recall100", "unordered10"), ("hit3_save", "ndcg", "auc_save")
 BOTH = ("recall10", "unordered10", "hit3_save", "ndcg", "auc_save")
 
+RANKING_ONLY = {"item_weight": 0.0, "query_weight": 0.0}
+RETRIEVAL_ONLY = {"action_weight": 0.0, "fresh_weight": 0.0}
+HALF = {"steps": BASE_CONFIG.steps // 2}
+"""Two models that share one model's budget."""
+ONE_SLATE = {"slates": 1, "batch": 24}
+"""Examples as the papers have them, where past actions are most of what there is to learn ranking from."""
+
 QUESTIONS = (
     Question(
         "unified", "One model or two?",
         "One model trained on both losses is ahead of one for ranking only and one for retrieval only, each on its own metric.",
         UNIPINREC,
         (
-            Variant("ranking-only", "ranking only (no L_item, no L_query)", {"item_weight": 0.0, "query_weight": 0.0}, stage=0),
-            Variant("retrieval-only", "retrieval only (L_action off)", {"action_weight": 0.0, "fresh_weight": 0.0}, stage=0),
+            Variant("ranking-only", "ranking only (no L_item, no L_query)", RANKING_ONLY, stage=0),
+            Variant("retrieval-only", "retrieval only (L_action off)", RETRIEVAL_ONLY, stage=0),
+            Variant("ranking-half", "ranking only, half the steps", RANKING_ONLY | HALF, stage=0),
+            Variant("retrieval-half", "retrieval only, half the steps", RETRIEVAL_ONLY | HALF, stage=0),
         ),
-        [Claim(BASE, "ranking-only", "hit3_save", True), Claim(BASE, "retrieval-only", "recall10", True)],
+        [Claim(BASE, "ranking-only", "hit3_save", True), Claim(BASE, "retrieval-only", "recall10", True),
+         Claim(BASE, "ranking-half", "hit3_save", True), Claim(BASE, "retrieval-half", "recall10", True)],
         BOTH,
     ),
     Question(
@@ -131,10 +141,13 @@ QUESTIONS = (
         UNIPINREC,
         (
             Variant("mask-0", "p_mask 0", {"mask_probability": 0.0}, stage=0),
+            Variant("one-slate", "one slate a history, p_mask .2", ONE_SLATE, stage=0),
+            Variant("one-slate-mask-0", "one slate a history, p_mask 0", ONE_SLATE | {"mask_probability": 0.0}, stage=0),
             Variant("mask-.1", "p_mask .1", {"mask_probability": 0.1}),
             Variant("mask-.3", "p_mask .3", {"mask_probability": 0.3}),
         ),
-        _ahead("hit3_save", "mask-0", "mask-.1", "mask-.3"),
+        [*_ahead("hit3_save", "mask-0", "mask-.1", "mask-.3"), *_ahead("auc_save", "mask-0"),
+         *(Claim("one-slate", "one-slate-mask-0", metric) for metric in ("hit3_save", "ndcg", "auc_save", "recall10"))],
         (*RANKING, "recall10"),
     ),
     Question(
@@ -291,12 +304,12 @@ class Run:
 
 
 def runs(seeds: Sequence[int] = SEEDS, only: Sequence[str] = ()) -> Iterator[Run]:
-    """The runs in order of worth: the first seed of all that is important, then the other seeds of what must have them, then
-    the rest. A seed's base comes before all that is compared with it. ValueError for a variant that is not in the grid."""
+    """The runs in order of worth: every seed of what must have them, then the first seed of what is important, then the
+    rest. A seed's base comes before all that is compared with it. ValueError for a variant that is not in the grid."""
     chosen = {variant_of(name).name for name in only}
     wanted = [variant for name, variant in VARIANTS.items() if not chosen or name in chosen]
     first, later = seeds[:1], seeds[1:]
-    order = [(first, {0, 1}), (later, {0}), (first, {2}), (later, {1, 2})]
+    order = [(first, {0}), (later, {0}), (first, {1}), (first, {2}), (later, {1, 2})]
     for some, stages in order:
         for seed in some:
             yield from (Run(variant, seed) for variant in wanted if variant.stage in stages)

@@ -115,15 +115,15 @@ WRONG = [
     ("events", _with(EVENTS, 0, actions=[]), "line 1, actions: must name at least one action"),
     ("events", _with(EVENTS, 0, query_text="blue"), "line 1, item_id: or query_text must be set, one of them"),
     ("events", _with(EVENTS, 0, operation="del"), "line 1, operation: is 'del', must be add or retract"),
-    ("events", _with(EVENTS, 2, event_id="e1"), "line 3, event_id: is that of row 1 of the same person as well"),
+    ("events", _with(EVENTS, 2, event_id="e1"), "line 3, event_id: is that of line 1 of the same person as well"),
     ("events", _with(EVENTS, 3, operation="retract", item_id=None, event_id="e9"), "line 4, event_id: takes back nothing"),
     ("events", _with(EVENTS, 3, operation="retract", item_id=None, event_id=None), "line 4, retracts: or event_id must say"),
     ("events", _with(EVENTS, 3, retracts=1), "line 4, retracts: is set, though the event takes nothing back"),
     ("events", _with(EVENTS, 3, sequence=1), "line 4, sequence: is set, though rows before it have none"),
-    ("events", [row | {"sequence": 4} for row in EVENTS], "line 2, sequence: is 4, as that of row 1 of the same person is"),
+    ("events", [row | {"sequence": 4} for row in EVENTS], "line 2, sequence: is 4, as that of line 1 of the same person is"),
     ("events", _with([row | {"sequence": at} for at, row in enumerate(EVENTS)], 3, effective_ms=5), "line 4, effective_ms: is"),
     ("events", [event("ann", "x", DAY)], "none of its 1 actions is on one of the 6 items of .*items.jsonl"),
-    ("slates", [*SLATES, SLATES[0]], "line 4, slate_id: is that of row 1 as well"),
+    ("slates", [*SLATES, SLATES[0]], "line 4, slate_id: is that of line 1 as well"),
     ("slates", _with(SLATES, 1, items=None), "line 2, items: is missing"),
     ("slates", _with(SLATES, 1, items=[{"position": 1}]), r"line 2, items\[0\].item_id: is missing"),
     ("slates", _with(SLATES, 1, items=[{"item_id": "i1", "position": -1}]), r"line 2, items\[0\].position: must be a place"),
@@ -142,6 +142,15 @@ WRONG = [
     ("items", _with(ITEMS, 3, item_id="x" * 129), "line 4, item_id: must have from 1 to 128 bytes"),
     ("items", _with(ITEMS, 3, attributes={"size": {}}), r"line 4, attributes.size: is \{\}, must be a text, a list of texts"),
     ("items", _without(ITEMS, "embedding"), "line 1, embedding: is missing"),
+    ("items", _with(ITEMS, 3, embedding=[1.0, 2.0, 10**400]), r"line 4, embedding: is \[1.0, 2.0, 1000"),
+    ("items", _with(ITEMS, 3, title="a\ud800b"), "line 4, title: holds half a character"),
+    ("items", _with(ITEMS, 3, attributes={"color": "\ud800"}), "line 4, attributes: holds half a character"),
+    ("items", _with(ITEMS, 3, attributes={"size": 10**400}), r"line 4, attributes.size: is 1000.*must be a text"),
+    ("events", _with(EVENTS, 2, actions=["\ud800"]), "line 3, actions: holds half a character"),
+    ("events", [row | {"sequence": 1 << 50} for row in EVENTS], "line 1, sequence: is 1125899906842624, must be from 0 to"),
+    ("slates", _with(SLATES, 1, items=[{"item_id": "\ud800"}]), "line 2, items: holds half a character"),
+    ("slates", _with(SLATES, 1, features={"age": 10**400}), "line 2, features.age: is 1000.*must be a finite number"),
+    ("slates", _with(SLATES, 1, features={"age": 1e300}), r"line 2, features.age: is 1e\+300, must be a finite number"),
 ]  # fmt: skip
 
 
@@ -160,6 +169,12 @@ BROKEN = [
     ("events.jsonl", b'{"person": "a"', "line 1: is no JSON"),
     ("events.jsonl", b"[1]\n", r"line 1: is \[1\], must be an object"),
     ("events.jsonl", b'{"person": "\xff"}\n', "line 1: is not UTF-8"),
+    ("events.jsonl", b"[" * 100_000, "line 1: is nested too deeply"),
+    ("events.csv", "person,time_ms".encode("utf-16"), "line 1: is not UTF-8"),
+    ("events.csv", b"person;time_ms\na;1\n", "there is no column person; there are 'person;time_ms'"),
+    ("events.csv", b"person,time_ms,person\na,1,b\n", "events.csv: the column person is there twice"),
+    ("items.csv.gz", b"\x1f\x8b", r"items.csv.gz is not read: unpack it or convert it to one that ends with \.parquet or"),
+    ("slates.tsv", b"slate_id", "slates.tsv is not read: unpack it or convert it"),
     ("items.csv", b"item_id,title\ni1,One\n", "items.csv: there is no column embedding"),
     ("items.csv", b"item_id,embedding\n", "items.csv holds no items"),
     ("items.csv", b'item_id,embedding\ni1,"[1]"\ni2\n', "items.csv, line 3: has 1 fields, the head has 2"),
@@ -169,6 +184,7 @@ BROKEN = [
     ("items.parquet", b"nothing", "items.parquet is not a Parquet file"),
     ("dataset.json", b"{", "dataset.json is no JSON"),
     ("dataset.json", b"[]", "dataset.json must hold an object"),
+    ("dataset.json", b"[" * 100_000, "dataset.json is no JSON"),
     ("dataset.json", b'{"actions": []}', "dataset.json, actions: must be a list of at least one action"),
     ("dataset.json", b'{"actions": [{"name": 1}]}', r"dataset.json, actions\[0\].name: must be a text"),
     ("dataset.json", b'{"actions": [{"name": "a"}]}', "dataset.json, surfaces: names none"),
@@ -199,6 +215,10 @@ def test_a_broken_file_is_named(tmp_path, file, content, says):
         ({"embeddings": "magic"}, "embeddings: is 'magic', must be"),
         ({"surfaces": ["home", "home"]}, "surfaces: names one twice"),
         ({"actions": [{"name": f"a{at}"} for at in range(33)]}, "actions: has 33 entries, the most are 32"),
+        ({"actions": [{"name": "hide", "negative": True}]}, "actions: are all negative"),
+        ({"actions": [{"name": "click"}, {"name": "any"}]}, 'actions: "any" is the name of all of them together'),
+        ({"actions": [{"name": "c" * 129}]}, r"actions\[0\].name: 'c+'... has more than 128 bytes"),
+        ({"surfaces": ["é" * 65]}, "surfaces: 'é+'... has more than 128 bytes"),
     ],
 )  # fmt: skip
 def test_a_wrong_description_is_named(tmp_path, change, says):
@@ -216,9 +236,40 @@ def test_a_missing_file_or_two_of_one_are_named(tmp_path):
         (source / name).unlink()
     with pytest.raises(FileNotFoundError, match=r"holds no items\.parquet or items\.csv or items\.jsonl"):
         prepare(source, tmp_path / "dataset")
+    (source / "items.parquet").mkdir()
+    with pytest.raises(ValueError, match=r"items\.parquet is a directory: write it as one file"):
+        prepare(source, tmp_path / "dataset")
+    with pytest.raises(FileNotFoundError, match=r"logs is a directory, must be one file"):
+        prepare(source, tmp_path / "dataset", items=source)
+    with pytest.raises(FileNotFoundError, match=r"holds neither manifest\.json of a release nor dataset\.json"):
+        prepare(source, tmp_path / "dataset", vocabulary=tmp_path)
     (source / "dataset.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"dataset\.json is missing"):
         prepare(source, tmp_path / "dataset")
+
+
+def test_a_byte_order_mark_and_dos_lines_change_nothing(tmp_path):
+    (tmp_path / "plain").mkdir()
+    plain = prepared(tmp_path / "plain", EVENTS, SLATES)
+    for ending in (".jsonl", ".csv"):
+        (tmp_path / ending).mkdir()
+        source = write_logs(tmp_path / ending / "logs", EVENTS, SLATES, ending=ending)
+        for path in source.iterdir():
+            path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+        dataset = prepare(source, tmp_path / ending / "dataset", say=lambda line: None)
+        for name, values in vars(plain.bucket(0)).items():
+            np.testing.assert_array_equal(getattr(dataset.bucket(0), name), values, name)
+
+
+def test_times_that_look_like_seconds_are_doubted(tmp_path):
+    def said(name, factor):
+        folder, lines = tmp_path / name, []
+        rows = [[row | {"time_ms": (20_000 * DAY + row["time_ms"]) // factor} for row in table] for table in (EVENTS, SLATES)]
+        prepare(write_logs(folder, *rows, description=BY_SHARES), tmp_path / f"{name}-out", say=lines.append)
+        return [line for line in lines if "are these seconds" in line]
+
+    assert said("milliseconds", 1) == []
+    assert [line.split(":")[0] for line in said("seconds", 1000)] == ["events.jsonl", "slates.jsonl"]
 
 
 def test_slates_are_needed_or_formed(tmp_path):

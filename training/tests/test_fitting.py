@@ -12,7 +12,6 @@ SPLITS = Splits(800, 900, 1_000)
 
 def dataset(people=10, events=20, slates=4, shown=3, items=30, upstream=5):
     """Everybody's events and slates at times 0, 50, 100 ..; all slates after their first event."""
-    none = np.zeros(0, np.int64)
     v, s = people * events, people * slates
     bucket = Bucket(
         [f"p{person}" for person in range(people)], np.arange(people + 1) * events, np.arange(v) % items, np.full(v, -1),
@@ -23,9 +22,8 @@ def dataset(people=10, events=20, slates=4, shown=3, items=30, upstream=5):
         np.arange(s * shown) % items, np.ones(s * shown, np.uint32), np.tile(np.arange(shown), s),
         np.full(s * shown, -1, np.int8), [],
     )  # fmt: skip
-    catalogue = Items(
-        [f"i{row}" for row in range(items)], np.ones((items, upstream), np.float32), upstream, none, [""] * items, [{}] * items
-    )
+    catalogue = Items([f"i{row}" for row in range(items)], np.ones((items, upstream), np.float32), upstream,
+                      np.zeros(items, np.int64), [""] * items, [{}] * items)  # fmt: skip
     return MemoryDataset("mine", Vocabulary((Action("watch"),), ("home",)), catalogue, SPLITS, (bucket,))
 
 
@@ -79,3 +77,13 @@ def test_the_choice_is_told():
     told = choice(*fitting(dataset(slates=20)))
     assert "10 people, 30 items; before validation 160 events and 160 slates; 20 slates validate" in told
     assert "window 32, upstream 5; 400 steps of 12 histories" in told
+
+
+def test_logs_that_nothing_can_be_learnt_from_are_refused():
+    held = dataset()
+    negative = replace(held, vocabulary=Vocabulary((Action("hide", negative=True), Action("like")), ("home",)))
+    with pytest.raises(ValueError, match=r"^mine has no positive action \(like\) before validation begins"):
+        measure(negative)
+    unborn = replace(held, items=replace(held.items, born_ms=np.full(30, SPLITS.validation_ms)))
+    with pytest.raises(ValueError, match=r"^mine has no item that was born before validation begins: is its born_ms in"):
+        measure(unborn)

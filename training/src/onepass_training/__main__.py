@@ -31,13 +31,20 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _sentence(error: Exception) -> str:
+    """What went wrong. The system's own errors have numbers, and their file last."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; 0 if it went well, 1 for a failure, 2 for a bad argument, 130 where somebody pressed Ctrl-C."""
     arguments = parser().parse_args(argv)
     try:
         arguments.run(arguments)
-    except (FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError, ValueError, FloatingPointError) as error:
-        print(f"onepass_training: {error}", file=sys.stderr)
+    except (OSError, ValueError, FloatingPointError) as error:
+        print(f"onepass_training: {_sentence(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\nonepass_training: stopped{INTERRUPTED.get(arguments.command, '')}", file=sys.stderr)

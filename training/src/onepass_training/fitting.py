@@ -41,12 +41,15 @@ class Amount:
 def measure(dataset: Dataset) -> Amount:
     """Reads all buckets once. ValueError where there is nothing to train on."""
     people = slates = validation = shown = 0
-    lengths = []
+    lengths, engaged = [], False
+    positive = np.uint32(dataset.vocabulary.positive_bits)
     for bucket in dataset.each_bucket():
         people += len(set(bucket.history_person))
         training = bucket.event_time_ms < dataset.splits.validation_ms
         lengths.append(np.bincount(bucket.event_history[training], minlength=bucket.histories))
         times = bucket.slate_time_ms
+        early = bucket.engaged(int(positive))[times < dataset.splits.validation_ms]
+        engaged = engaged or bool((bucket.event_actions[training] & positive).any() or early.any())
         slates += int((times < dataset.splits.validation_ms).sum())
         validation += int(((times >= dataset.splits.validation_ms) & (times < dataset.splits.test_ms)).sum())
         shown = max(shown, int(np.diff(bucket.shown_start).max(initial=0)))
@@ -56,6 +59,13 @@ def measure(dataset: Dataset) -> Amount:
         raise ValueError(
             f"{dataset.name} has {length.sum()} events and {slates} slates before validation begins: "
             "there is nothing to train on"
+        )
+    if not engaged:
+        names = ", ".join(action.name for action in dataset.vocabulary.actions if not action.negative)
+        raise ValueError(f"{dataset.name} has no positive action ({names}) before validation begins: there is nothing to learn")
+    if (dataset.items.born_ms >= dataset.splits.validation_ms).all():
+        raise ValueError(
+            f"{dataset.name} has no item that was born before validation begins: is its born_ms in milliseconds, as time_ms is?"
         )
     usual = int(np.quantile(length, LONG_HISTORIES))
     return Amount(len(dataset.items), people, int(length.sum()), slates, validation, shown, usual)

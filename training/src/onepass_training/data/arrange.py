@@ -17,9 +17,10 @@ NEVER = np.iinfo(np.int64).max
 class Wrong(ValueError):
     """What is wrong with one row of the events' file, or of the slates'."""
 
-    def __init__(self, row: int, column: str, problem: str, table: str = "events") -> None:
-        super().__init__(f"{table}, row {row}, {column}: {problem}")
-        self.row, self.column, self.problem, self.table = row, column, problem, table
+    def __init__(self, row: int, column: str, problem: str, table: str = "events", other: int = 0) -> None:
+        """`problem` says {} where the row `other` is to be named."""
+        super().__init__(f"{table}, row {row}, {column}: {problem.format(f'row {other}')}")
+        self.row, self.column, self.problem, self.table, self.other = row, column, problem, table, other
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,7 @@ def arrange(events: NDArray, people: NDArray[np.uint64], contiguous: bool) -> Ar
             f"is {events['sequence'][at]}, must be {counted[at]}: they count from 1 without gaps"))  # fmt: skip
     elif sequenced:
         again = np.concatenate([[False], (np.diff(person) == 0) & (np.diff(events["sequence"]) == 0)])
-        _wrong(events, again, "sequence", lambda at: (
-            f"is {events['sequence'][at]}, as that of row {events['row'][at - 1]} of the same person is"))  # fmt: skip
+        _wrong(events, again, "sequence", lambda at: f"is {events['sequence'][at]}, as that of {{}} of the same person is")
     else:
         events["sequence"] = counted
     offset = person * LATEST_MS
@@ -84,7 +84,7 @@ def _unique_ids(events: NDArray) -> None:
     if same.any():
         at = int(np.flatnonzero(same)[0])
         first, second = events["row"][order[at]], events["row"][order[at + 1]]
-        raise Wrong(int(second), "event_id", f"is that of row {first} of the same person as well")
+        raise Wrong(int(second), "event_id", "is that of {} of the same person as well", other=int(first))
 
 
 def _gone_at(events: NDArray, person: INT, start: INT) -> INT:
@@ -109,8 +109,8 @@ def _gone_at(events: NDArray, person: INT, start: INT) -> INT:
 
 
 def _wrong(events: NDArray, wrong: NDArray[np.bool_], column: str, problem: Callable[[int], str]) -> None:
-    """Raises Wrong for the row that comes first in the file."""
+    """Raises Wrong for the row that comes first in the file; the other row is that of the event before."""
     if wrong.any():
         bad = np.flatnonzero(wrong)
         at = int(bad[events["row"][bad].argmin()])
-        raise Wrong(int(events["row"][at]), column, problem(at))
+        raise Wrong(int(events["row"][at]), column, problem(at), other=int(events["row"][at - 1]))

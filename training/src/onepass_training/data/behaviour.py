@@ -61,18 +61,16 @@ def behaviour_embeddings(
 
 def _past(bucket: Bucket, before_ms: int) -> tuple[INT, INT]:
     """Items and action bits of the actions before a time."""
-    use = (bucket.event_time_ms < before_ms) & (bucket.event_item >= 0)
+    use = bucket.told_before(before_ms) & (bucket.event_item >= 0)
     return bucket.event_item[use], bucket.event_actions[use].astype(np.int64)
 
 
 def _likes(bucket: Bucket, vocabulary: Vocabulary, before_ms: int) -> tuple[INT, INT]:
-    """Persons, from 0, and items that they acted on, never badly: each pair once. A person may have several histories."""
+    """Persons, from 0, and items that they acted on, never badly: each pair once."""
     positive = np.uint32(vocabulary.positive_bits)
-    use = (bucket.event_time_ms < before_ms) & (bucket.event_item >= 0)
-    people = np.array(bucket.history_person, dtype=object)
-    change = np.concatenate([[False], people[1:] != people[:-1]]) if len(people) else np.zeros(0, bool)
+    use = bucket.told_before(before_ms) & (bucket.event_item >= 0)
     items = int(bucket.event_item.max(initial=0)) + 1
-    pairs = np.cumsum(change)[bucket.event_history[use]] * items + bucket.event_item[use]
+    pairs = bucket.person[bucket.event_history[use]] * items + bucket.event_item[use]
     bits = bucket.event_actions[use]
     good, bad = np.unique(pairs[(bits & positive) != 0]), np.unique(pairs[(bits & ~positive) != 0])
     liked = np.setdiff1d(good, bad, assume_unique=True)

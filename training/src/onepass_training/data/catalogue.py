@@ -1,10 +1,12 @@
 """Checks of the items' rows. What is wrong is named by file, row and column."""
 
+from math import isfinite
+
 import numpy as np
 
 from .checks import fail, floats, lengths_of, times
 from .dataset import FLOAT, INT
-from .rows import Rows
+from .rows import HALF, Rows, half_a_character, is_number, short
 from .schema import LONGEST_ID
 
 
@@ -35,10 +37,13 @@ def check_attributes(rows: Rows) -> list[dict]:
     for at, held in enumerate(rows.columns["attributes"]):
         held = {name: value for name, value in (held or {}).items() if value is not None}
         for name, value in held.items():
-            number = isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value)
+            number = is_number(value) and isfinite(value)
             listed = isinstance(value, list) and all(isinstance(entry, str) for entry in value)
             if not (isinstance(value, str) or number or listed):
-                raise rows.error(at, f"attributes.{name}", f"is {value!r}, must be a text, a list of texts or a finite number")
+                problem = f"is {short(value)}, must be a text, a list of texts or a finite number"
+                raise rows.error(at, f"attributes.{name}", problem)
+        if half_a_character(held):
+            raise rows.error(at, "attributes", HALF)
         out.append(held)
     return out
 

@@ -130,6 +130,26 @@ class Bucket:
         return len(self.event_start) - 1
 
     @cached_property
+    def person(self) -> INT:
+        """[H] number of the person each history is of, from 0."""
+        people = np.array(self.history_person, dtype=object)
+        return np.cumsum(np.concatenate([[False], people[1:] != people[:-1]]))[: len(people)]
+
+    def tells(self, before_ms: int) -> NDArray[np.bool_]:
+        """[H] whether a history tells what its person did before a time: of several the one that has most of it, or the last
+        such. The others repeat it, and are there for their slates alone."""
+        done = np.concatenate([[0], np.cumsum(self.event_time_ms < before_ms)])
+        events = done[self.event_start[1:]] - done[self.event_start[:-1]]
+        order = np.lexsort((events, self.person))
+        tells = np.zeros(self.histories, bool)
+        tells[order[np.append(np.diff(self.person[order]) != 0, True)[: self.histories]]] = True
+        return tells
+
+    def told_before(self, before_ms: int) -> NDArray[np.bool_]:
+        """[V] events before a time, without those that another history of the person repeats: for counting."""
+        return (self.event_time_ms < before_ms) & self.tells(before_ms)[self.event_history]
+
+    @cached_property
     def slate_history(self) -> INT:
         """[S] history of each slate."""
         return np.repeat(np.arange(self.histories), np.diff(self.slate_start))
@@ -186,7 +206,7 @@ class Dataset(ABC):
         surfaces, items = len(self.vocabulary.surfaces), len(self.items)
         counts = np.zeros(surfaces * items, np.int64)
         for bucket in self.each_bucket():
-            use = (bucket.event_time_ms < self.splits.validation_ms) & ((bucket.event_actions & np.uint32(wanted_bits)) != 0)
+            use = bucket.told_before(self.splits.validation_ms) & ((bucket.event_actions & np.uint32(wanted_bits)) != 0)
             use &= bucket.event_surface >= 0
             counts += np.bincount(bucket.event_surface[use] * items + bucket.event_item[use], minlength=len(counts))
         return counts.reshape(surfaces, items)

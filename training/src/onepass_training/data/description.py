@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .dataset import MAX_ACTIONS, Action, Vocabulary
+from .schema import LONGEST_ID
 
 DESCRIPTION = "dataset.json"
 MANIFEST = "manifest.json"
+ANY = "any"
+"""The outcome that stands for every action, in requests and budgets."""
 COMPUTED = "content+behaviour"
 """What `embeddings` says to have them computed: by item_embeddings."""
 VALIDATION_SHARE, TEST_SHARE = 0.05, 0.15
@@ -53,10 +56,13 @@ class Description:
 def read_description(path: Path) -> Description:
     """From a dataset.json, a release directory or its manifest.json. ValueError names the setting that is wrong."""
     if path.is_dir():
-        path = path / (MANIFEST if (path / MANIFEST).is_file() else DESCRIPTION)
+        named = [path / name for name in (MANIFEST, DESCRIPTION) if (path / name).is_file()]
+        if not named:
+            raise FileNotFoundError(f"{path} holds neither {MANIFEST} of a release nor {DESCRIPTION}")
+        path = named[0]
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        held = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
     if not isinstance(held, dict):
         raise ValueError(f"{path} must hold an object")
@@ -85,7 +91,7 @@ class _Setting:
         value = self.held.get(name, default)
         if not isinstance(value, str) or not value:
             raise self.error(name, "must be a text")
-        return value
+        return self._short(name, value)
 
     def flag(self, name: str) -> bool:
         value = self.held.get(name, False)
@@ -113,7 +119,12 @@ class _Setting:
             raise self.error(name, "names one twice")
         if len(value) < least:
             raise self.error(name, "names none")
-        return tuple(value)
+        return tuple(self._short(name, entry) for entry in value)
+
+    def _short(self, name: str, value: str) -> str:
+        if len(value.encode(errors="surrogatepass")) > LONGEST_ID:
+            raise self.error(name, f"{value[:20]!r}... has more than {LONGEST_ID} bytes, the most that a mesh takes")
+        return value
 
 
 def _own(top: _Setting) -> Description:
@@ -159,4 +170,8 @@ def _actions(top: _Setting, weight: str) -> tuple[Action, ...]:
         actions.append(Action(entry.text("name"), negative, entry.number(weight, -1.0 if negative else 1.0, -1e6, 1e6)))
     if len({action.name for action in actions}) != len(actions):
         raise top.error("actions", "names one twice")
+    if any(action.name == ANY for action in actions):
+        raise top.error("actions", f'"{ANY}" is the name of all of them together: call the action something else')
+    if all(action.negative for action in actions):
+        raise top.error("actions", "are all negative: there is nothing that retrieval could look for")
     return tuple(actions)

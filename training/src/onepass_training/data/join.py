@@ -140,7 +140,7 @@ def _slates_of_events(raw: Raw, arranged: Arranged, person: INT) -> INT:
     again = np.flatnonzero(np.diff(pair[order]) == 0)
     if len(again):
         first, second = (int(raw.slates["row"][order[at]]) for at in (again[0], again[0] + 1))
-        raise Wrong(second, "slate_id", f"is that of row {first} as well", "slates")
+        raise Wrong(second, "slate_id", "is that of {} as well", "slates", first)
     named = np.minimum(np.searchsorted(ids, arranged.events["slate"]), len(ids) - 1)
     wanted = arranged.person * len(ids) + named
     at = np.minimum(np.searchsorted(pair[order], wanted), len(pair) - 1)

@@ -51,7 +51,7 @@ def is_export(directory: Path) -> bool:
     """Whether a mesh wrote what is in a directory, whole or not."""
     try:
         return "schema_version" in json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return False
 
 

@@ -17,7 +17,7 @@ from .disk import PREPARED, VERSION, BucketWriter, DiskDataset, ItemsWriter, is_
 from .join import join_bucket
 from .read import read_rows
 from .records import ACTED, TOOK_BACK
-from .rows import Rows, place
+from .rows import Rows, numbered, place
 from .schema import EVENTS, ITEMS, LATEST_MS, SLATES
 from .source import Source, find_source
 from .validate import Encoder, LeftOut
@@ -28,6 +28,8 @@ MOST_BUCKETS = 4096
 EVENT_ROWS, SLATE_ROWS, ITEM_ROWS = 50_000, 2_000, 4_000
 """Rows held at a time."""
 TIME_BINS = 1 << 20
+DOUBTFUL_MS = 100_000_000_000
+"""A file whose latest time is before this, in 1973, may well hold seconds."""
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -45,11 +47,15 @@ class _Counted:
     kept_slates: int = 0
     engaged: int = 0
 
-    def times(self, *times_ms: INT) -> None:
+    def times(self, *times_ms: INT) -> int:
+        """The latest of them."""
+        latest = 0
         for held in times_ms:
             held = held[held >= 0]
             if len(held):
-                self.first_ms, self.last_ms = min(self.first_ms, int(held.min())), max(self.last_ms, int(held.max()))
+                latest = max(latest, int(held.max()))
+                self.first_ms, self.last_ms = min(self.first_ms, int(held.min())), max(self.last_ms, latest)
+        return latest
 
 
 def prepare(
@@ -96,6 +102,7 @@ class _Preparation:
         self._left_out, self._counted = LeftOut(), _Counted()
         self._buckets = max(1, min(MOST_BUCKETS, -(-source.raw_bytes // bucket_bytes)))
         self._bins = np.zeros(TIME_BINS, np.int64)
+        self._doubts: list[str] = []
 
     def run(self, print_of: list) -> None:
         """All of it."""
@@ -156,18 +163,19 @@ class _Preparation:
         return row_of, dimension or 0
 
     def _events(self, encoder: Encoder, writer: BucketWriter, items: int) -> None:
-        path, counted, known, acted = self._source.events, self._counted, 0, 0
+        path, counted, known, acted, latest = self._source.events, self._counted, 0, 0, 0
         for rows in self._progress(path, read_rows(path, EVENTS, EVENT_ROWS), "events"):
             events, texts = encoder.events(rows)
             writer.events(events, texts)
             counted.events += len(events)
             counted.queries += len(texts)
             counted.retracts += int((events["kind"] == TOOK_BACK).sum())
-            counted.times(events["time_ms"], events["effective_ms"])
+            latest = max(latest, counted.times(events["time_ms"], events["effective_ms"]))
             acted += int((events["kind"] == ACTED).sum())
             known += int((events["item"] >= 0).sum())
         if not counted.events:
             raise ValueError(f"{path} holds no events")
+        self._doubt(path, latest)
         if acted and not known:
             raise ValueError(f"{path}: none of its {acted:,} actions is on one of the {items:,} items of {self._source.items}")
 
@@ -175,11 +183,19 @@ class _Preparation:
         path = self._source.slates
         if path is None:
             return
+        latest = 0
         for rows in self._progress(path, read_rows(path, SLATES, SLATE_ROWS), "slates"):
             batch = encoder.slates(rows)
             writer.slates(batch.slates, batch.shown, batch.texts, batch.given)
             self._counted.slates += len(rows)
-            self._counted.times(batch.slates["time_ms"])
+            latest = max(latest, self._counted.times(batch.slates["time_ms"]))
+        self._doubt(path, latest)
+
+    def _doubt(self, path: Path, latest_ms: int) -> None:
+        """Seconds read as milliseconds are some days of January 1970."""
+        if 0 < latest_ms < DOUBTFUL_MS:
+            when = f"{latest_ms}, {_day(latest_ms)}"
+            self._doubts.append(f"{path.name}: the latest time is {when}: are these seconds? They must be milliseconds")
 
     def _progress(self, path: Path, batches: Iterator[Rows], what: str) -> Iterator[Rows]:
         said, done = time.monotonic(), 0
@@ -201,7 +217,8 @@ class _Preparation:
             except Wrong as error:
                 path = self._source.events if error.table == "events" else self._source.slates
                 assert path is not None
-                raise ValueError(f"{place(path, error.row, error.column)}: {error.problem}") from error
+                problem = error.problem.format(numbered(path, error.other))
+                raise ValueError(f"{place(path, error.row, error.column)}: {problem}") from error
             for reason, count in left_out.items():
                 self._left_out.add(reason, count)
             self._count(bucket, bucket.slate_time_ms if by_slates else bucket.event_time_ms)
@@ -270,6 +287,8 @@ class _Preparation:
             say(line)
         splits = held["splits"]
         say(f"splits: validation from {_day(splits['validation_ms'])}, test from {_day(splits['test_ms'])}")
+        for line in self._doubts:
+            say(line)
 
 
 def _day(time_ms: int) -> str:

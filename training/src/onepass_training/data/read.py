@@ -16,10 +16,13 @@ FORMATS = (".parquet", ".csv", ".jsonl")
 
 
 def find_table(directory: Path, name: str) -> Path | None:
-    """The file of a table in any of the formats; ValueError where there are several."""
+    """The file of a table in any of the formats; ValueError where there are several, or one of a form that is not read."""
     found = [path for ending in FORMATS if (path := directory / f"{name}{ending}").is_file()]
     if len(found) > 1:
         raise ValueError(f"{directory} holds {' and '.join(path.name for path in found)}: keep one of them")
+    if not found and (other := sorted(directory.glob(f"{name}.*"))):
+        problem = "is a directory: write it as one file" if other[0].is_dir() else "is not read: unpack it or convert it to one"
+        raise ValueError(f"{other[0]} {problem} that ends with {' or '.join(FORMATS)}")
     return found[0] if found else None
 
 
@@ -54,7 +57,7 @@ def columns_of(path: Path) -> list[str]:
             return next(csv.reader(file), [])
         try:
             first = json.loads(next(file, "{}"))
-        except ValueError:
+        except (ValueError, RecursionError):
             return []
         return list(first) if isinstance(first, dict) else []
 

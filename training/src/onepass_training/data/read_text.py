@@ -46,7 +46,7 @@ def csv_rows(path: Path, columns: Sequence[Column], size: int) -> Iterator[Rows]
 
 def json_rows(path: Path, columns: Sequence[Column], size: int) -> Iterator[Rows]:
     """At most `size` rows a time."""
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
 
         def lines() -> Iterator[tuple[int, dict]]:
             for line in count(1):
@@ -68,6 +68,8 @@ def _parsed(path: Path, line: int, text: str) -> dict:
         value = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{path}, line {line}: is no JSON: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{path}, line {line}: is nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path}, line {line}: is {short(value)}, must be an object")
     return value
@@ -78,7 +80,7 @@ def _guarded(path: Path, read: Callable, line: Callable[[], int]) -> object:
     try:
         return read()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}, at or after line {line()}: is not UTF-8") from error
+        raise ValueError(f"{path}, at or after line {max(1, line())}: is not UTF-8") from error
     except csv.Error as error:
         raise ValueError(f"{path}, line {line()}: is no CSV: {error}") from error
 

@@ -17,7 +17,7 @@ WORDS = {
 LATEST_MS = 1 << 42
 """Times are before this, in the year 2109: what is later was not in milliseconds."""
 LONGEST_ID = 128
-"""Bytes of an item id that a mesh takes."""
+"""Bytes of an item id, and of the names of a vocabulary, that a mesh takes."""
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def find_source(directory: Path, items: Path | None = None, vocabulary: Path | N
         more = "; --vocabulary names one, or the release that served the pages" if vocabulary is None else ""
         raise FileNotFoundError(f"{held} is missing: it says which actions and surfaces there are{more}")
     if items is not None and not items.is_file():
-        raise FileNotFoundError(f"{items} is missing")
+        raise FileNotFoundError(f"{items} is {'a directory, must be one file' if items.is_dir() else 'missing'}")
     if items is None and export and find_table(directory, "items") is None:
         raise FileNotFoundError(f"{directory} is a mesh's export, which has no items: --items names a file of them")
     return Source(directory, read_description(held), events, slates, items or _table(directory, "items"), export)

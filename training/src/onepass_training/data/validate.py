@@ -12,8 +12,11 @@ from .checks import fail, floats, lengths_of, present, texts_of, times
 from .dataset import BITS, FLOAT, INT, UNKNOWN
 from .description import Description
 from .records import ABSENT, ACTED, ASKED, EVENT, NOBODY, SHOWN, TOOK_BACK, index_of, keys, numbers, slate_record
-from .rows import Rows, place
+from .rows import Rows, is_number, place, short
 from .schema import LATEST_MS
+
+MOST = float(np.finfo(np.float32).max)
+"""Of a feature: it is kept as float32."""
 
 
 @dataclass
@@ -136,9 +139,8 @@ class Encoder:
         word = "is missing, though rows before it have one" if self._sequenced else "is set, though rows before it have none"
         fail(rows, "sequence", has != self._sequenced, word)
         values = numbers(rows.columns["sequence"])
-        fail(
-            rows, "sequence", has & ((values < 0) | (values >= LATEST_MS)), lambda at: f"is {values[at]}, must not be negative"
-        )
+        wrong = has & ((values < 0) | (values >= LATEST_MS))
+        fail(rows, "sequence", wrong, lambda at: f"is {values[at]}, must be from 0 to {LATEST_MS - 1}")
         return values
 
     def _items(self, rows: Rows, column: str, ids: pa.Array, reason: str, wanted: NDArray[np.bool_]) -> INT:
@@ -227,8 +229,8 @@ class Encoder:
                     continue
                 if value is None:
                     continue
-                if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(np.float32(value)):
-                    raise rows.error(at, column, f"is {value!r}, must be a finite number")
+                if not is_number(value) or not abs(value) <= MOST:
+                    raise rows.error(at, column, f"is {short(value)}, must be a finite number")
                 out[at, self._features[name]] = value
         return out
 

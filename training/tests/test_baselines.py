@@ -27,8 +27,18 @@ def slates(data):
     return slate_set(data, data.splits.test_ms, data.splits.end_ms, 10_000, 4)
 
 
+def told(data, bucket):
+    """Histories that count: of each person the one with most events before validation, the last of several such."""
+    best = {}
+    for history, person in enumerate(bucket.history_person):
+        events = bucket.event_time_ms[bucket.event_start[history] : bucket.event_start[history + 1]]
+        best[person] = max(best.get(person, (-1, -1)), (int((events < data.splits.validation_ms).sum()), history))
+    return {history for _, history in best.values()}
+
+
 def engaged_before(data, bucket, history):
     events = range(bucket.event_start[history], bucket.event_start[history + 1])
+    events = events if history in told(data, bucket) else []
     good = [
         event for event in events if bucket.event_actions[event] & 3 and bucket.event_time_ms[event] < data.splits.validation_ms
     ]
@@ -41,8 +51,10 @@ def test_popularity_counts_on_the_surface_before_validation(data, slates):
     scores, chances = found.scores(slates, rows, ANY), found.probabilities(slates, rows)
     engaged, shown, saved = np.zeros((2, 30)), np.zeros((2, 30)), np.zeros((2, 30))
     for bucket in data.each_bucket():
+        mine = told(data, bucket)
         for event in range(len(bucket.event_item)):
-            if bucket.event_time_ms[event] < data.splits.validation_ms and bucket.event_actions[event] & 3:
+            before = bucket.event_time_ms[event] < data.splits.validation_ms and bucket.event_history[event] in mine
+            if before and bucket.event_actions[event] & 3:
                 engaged[bucket.event_surface[event], bucket.event_item[event]] += 1
         for place, slate in enumerate(bucket.shown_slate):
             if bucket.slate_time_ms[slate] < data.splits.validation_ms and bucket.shown_visible[place] != HIDDEN:

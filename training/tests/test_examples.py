@@ -191,6 +191,28 @@ def test_unengaged_slates_weigh_what_was_left_out(reader, config):
     assert (reader.collate([reader.example(0, random)], random, training=False).labelled <= 1).all()
 
 
+def test_a_person_with_several_histories_is_learnt_from_once(dataset, layout, config):
+    """Their actions that were taken back make histories that repeat each other; each trains its own slates."""
+    bucket = dataset.held[0]
+    people = [f"p{max(0, history - (history % 3 == 2))}" for history in range(bucket.histories)]
+    reader = Reader(replace(dataset, held=(replace(bucket, history_person=people),)), layout, config)
+    lengths, tells, random = reader.view.lengths, reader.view.tells, np.random.default_rng(5)
+    alone, first = np.arange(0, bucket.histories, 3), np.arange(1, bucket.histories - 1, 3)
+    assert tells[alone].all()
+    np.testing.assert_array_equal(tells[first], lengths[first] > lengths[first + 1])
+    np.testing.assert_array_equal(tells[first + 1], lengths[first] <= lengths[first + 1])
+    untold = [history for history in reader.histories if not tells[history]][:5]
+    examples = [reader.example(history, random) for history in untold]
+    batch = reader.collate(examples, random, training=True)
+    assert batch.slate_valid.any(dim=1).all()
+    assert not batch.past_scored.any()
+    assert not len(batch.targets.past_rows)
+    assert len(batch.targets.context_rows)
+    once = [bucket.event_item[bucket.event_start[h] : reader.view.train_end[h]] for h in np.flatnonzero(tells)]
+    counted = np.bincount(np.concatenate(once) + 1, minlength=len(dataset.items) + 1)[1:]
+    np.testing.assert_array_equal(reader.source.dataset.training_counts(2**32 - 1).sum(axis=0), counted)
+
+
 def test_a_slate_with_an_action_below_those_that_train_is_no_unengaged_one(dataset, layout, config):
     short = replace(config, slate_items=4)
     random, reader = np.random.default_rng(5), Reader(dataset, layout, short)

@@ -28,8 +28,7 @@ class HeldOut:
 def held_out(bucket: Bucket, positive_bits: int, least: int = LEAST) -> HeldOut:
     """A person whose actions were taken back has several histories: the last one counts, the others stop at the same moment."""
     engaged = (bucket.event_item != NONE) & ((bucket.event_actions & np.uint32(positive_bits)) != 0)
-    last = np.array([*(a != b for a, b in zip(bucket.history_person, bucket.history_person[1:], strict=False)), True], bool)
-    last = last[: bucket.histories]
+    last = np.append(np.diff(bucket.person) != 0, True)[: bucket.histories]
     at = np.flatnonzero(engaged)
     ends = np.searchsorted(at, bucket.event_start[1:])
     able = last & (ends - np.searchsorted(at, bucket.event_start[:-1]) >= least)
@@ -37,8 +36,7 @@ def held_out(bucket: Bucket, positive_bits: int, least: int = LEAST) -> HeldOut:
     test[able], validation[able] = at[ends[able] - 1], at[ends[able] - 2]
     after = int(max(bucket.event_time_ms.max(initial=0), bucket.slate_time_ms.max(initial=0))) + 1
     of_last = np.where(able, bucket.event_time_ms[validation] if len(at) else after, after)
-    person = np.cumsum(np.concatenate([[0], last[:-1]])) if len(last) else np.zeros(0, np.int64)
-    return HeldOut(test, validation, of_last[last][person])
+    return HeldOut(test, validation, of_last[last][bucket.person])
 
 
 def without_events(bucket: Bucket, keep: BOOL) -> Bucket:

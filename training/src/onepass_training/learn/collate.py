@@ -133,6 +133,7 @@ class Collator:
         previous = np.where(valid & (index > first), bucket.event_time_ms[index - 1], NO_TIME)
         queries = np.where(valid, bucket.event_query[index], NONE)
         masked = valid & (queries < 0) & (random.random(index.shape) < mask_probability)
+        masked &= np.array([example.past for example in examples])[:, None]
         done = action_bits(bucket.event_actions[index], len(self._layout.actions))
         kind = np.where(queries < 0, PAST_ACTION, PAST_QUERY)
         features = self._layout.feature_rows(done, masked, bucket.event_surface[index], time, previous, kind)

@@ -27,6 +27,8 @@ class Example:
     """The window of events."""
     slates: INT
     """[M] each one's prefix lies within the window."""
+    past: bool = True
+    """Whether the window's own events are learnt from too, not only its slates."""
 
 
 def without_queries(bucket: Bucket) -> Bucket:
@@ -51,10 +53,10 @@ class TrainingView:
     """[H] end of each history's training events."""
     trains: BOOL
     """[S] slates that train."""
-    engaged: BOOL
-    """[S] slates with a positive action."""
     histories: INT
     """Histories with something to train on."""
+    tells: BOOL
+    """[H] histories whose own events train: one of each person."""
 
     @cached_property
     def lengths(self) -> INT:
@@ -92,8 +94,9 @@ class ExampleSource:
         trains = keep & (bucket.slate_time_ms < limit) & (bucket.slate_prefix <= train_end[bucket.slate_history])
         trains &= np.diff(bucket.shown_start) > 0
         some = np.bincount(bucket.slate_history[trains], minlength=bucket.histories) > 0
-        histories = np.flatnonzero(some | (train_end - bucket.event_start[:-1] >= 2))
-        return TrainingView(bucket, train_end, trains, bucket.engaged(self.dataset.vocabulary.positive_bits), histories)
+        tells = bucket.tells(limit)
+        histories = np.flatnonzero(some | (tells & (train_end - bucket.event_start[:-1] >= 2)))
+        return TrainingView(bucket, train_end, trains, histories, tells)
 
     def training_example(self, view: TrainingView, history: int, random: np.random.Generator) -> Example:
         """A random window of the history's training events, and random training slates whose prefix lies within."""
@@ -104,7 +107,8 @@ class ExampleSource:
         mine = np.arange(bucket.slate_start[history], bucket.slate_start[history + 1])
         prefix = bucket.slate_prefix[mine]
         able = mine[view.trains[mine] & (prefix >= start) & (prefix <= end)]
-        return Example(history, start, end, np.sort(random.permutation(able)[: self._config.slates]))
+        slates = np.sort(random.permutation(able)[: self._config.slates])
+        return Example(history, start, end, slates, bool(view.tells[history]))
 
     def evaluation_examples(self, bucket: Bucket, histories: INT, since_ms: int, until_ms: int, most: int) -> Iterator[Example]:
         """All slates of `histories` shown from `since_ms` to before `until_ms`, at most `most` a time, behind the window of

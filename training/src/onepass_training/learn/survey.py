@@ -43,7 +43,7 @@ def survey(source: ExampleSource, config: TrainConfig) -> Survey:
         view = source.view(index)
         bucket = view.bucket
         histories[index] = len(view.histories)
-        training = np.arange(len(bucket.event_item)) < view.train_end[bucket.event_history]
+        training = bucket.told_before(dataset.splits.validation_ms)
         items = bucket.event_item[training & ((bucket.event_actions & positive) != 0)]
         sketch.add(items)
         if len(counts):

@@ -100,7 +100,7 @@ class TargetPicker:
             further = random.random(masked.shape) < FURTHER
             step = np.where(further, random.integers(1, AHEAD + 1, masked.shape), step)
         target = np.minimum(event + step, ends - 1)
-        usable = (target > event) & ~masked
+        usable = (target > event) & ~masked & np.array([example.past for example in examples])[:, None]
         usable[usable] = (bucket.event_actions[target[usable]] & self._positive) != 0
         return self._events(bucket, np.flatnonzero(usable), target[usable], bucket.event_time_ms[event[usable]])
 

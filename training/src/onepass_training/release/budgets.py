@@ -17,7 +17,7 @@ def outcome_counts(dataset: Dataset) -> INT:
     surfaces, actions = len(dataset.vocabulary.surfaces), len(dataset.vocabulary.actions)
     counts = np.zeros((surfaces, actions), np.int64)
     for bucket in dataset.each_bucket():
-        use = (bucket.event_time_ms < dataset.splits.validation_ms) & (bucket.event_surface >= 0)
+        use = bucket.told_before(dataset.splits.validation_ms) & (bucket.event_surface >= 0)
         surface, done = bucket.event_surface[use], bucket.event_actions[use]
         for action in range(actions):
             counts[:, action] += np.bincount(surface[(done >> np.uint32(action)) & 1 == 1], minlength=surfaces)

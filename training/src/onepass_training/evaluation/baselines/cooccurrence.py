@@ -73,7 +73,7 @@ def cooccurrence(dataset: Dataset, near: int = NEAR) -> Cooccurrence:
 def _engaged_before(bucket: Bucket, dataset: Dataset) -> NDArray[np.bool_]:
     positive = np.uint32(dataset.vocabulary.positive_bits)
     return (
-        (bucket.event_time_ms < dataset.splits.validation_ms)
+        bucket.told_before(dataset.splits.validation_ms)
         & (bucket.event_item != NONE)
         & ((bucket.event_actions & positive) != 0)
     )

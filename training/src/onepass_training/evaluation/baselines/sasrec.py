@@ -127,7 +127,7 @@ class _Histories:
 
 def _histories(bucket: Bucket, dataset: Dataset) -> _Histories:
     engaged = (bucket.event_actions & np.uint32(dataset.vocabulary.positive_bits)) != 0
-    engaged &= (bucket.event_item != NONE) & (bucket.event_time_ms < dataset.splits.validation_ms)
+    engaged &= (bucket.event_item != NONE) & bucket.told_before(dataset.splits.validation_ms)
     before = np.concatenate([[0], np.cumsum(engaged)])
     start, end = before[bucket.event_start[:-1]], before[bucket.event_start[1:]]
     able = end - start >= 2

@@ -92,6 +92,15 @@ def test_parquet_has_objects_as_maps_and_other_widths_of_numbers_too(tmp_path):
     assert dataset.items.upstream[1].tolist() == [3, 4, 5]
 
 
+def test_a_parquet_text_that_is_no_utf8_is_named(tmp_path):
+    source = write_logs(tmp_path / "logs", EVENTS, SLATES, ending=".parquet")
+    items = parquet.read_table(source / "items.parquet")
+    broken = pa.Array.from_buffers(pa.string(), len(items), pa.array([b"\xff"] * len(items)).buffers())
+    parquet.write_table(items.set_column(items.column_names.index("title"), "title", broken), source / "items.parquet")
+    with pytest.raises(ValueError, match=r"items\.parquet, at or after row 1, title: is broken: Invalid UTF8"):
+        prepare(source, tmp_path / "dataset", say=lambda line: None)
+
+
 def _with(rows, at, **changes):
     return [row | changes if place == at else row for place, row in enumerate(rows)]
 

@@ -85,5 +85,5 @@ def test_logs_that_nothing_can_be_learnt_from_are_refused():
     with pytest.raises(ValueError, match=r"^mine has no positive action \(like\) before validation begins"):
         measure(negative)
     unborn = replace(held, items=replace(held.items, born_ms=np.full(30, SPLITS.validation_ms)))
-    with pytest.raises(ValueError, match=r"^mine has no item that was born before validation begins: is its born_ms in"):
+    with pytest.raises(ValueError, match=r"^mine has no item that was born before validation begins: are born_ms and time_ms"):
         measure(unborn)

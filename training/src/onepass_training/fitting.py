@@ -65,7 +65,7 @@ def measure(dataset: Dataset) -> Amount:
         raise ValueError(f"{dataset.name} has no positive action ({names}) before validation begins: there is nothing to learn")
     if (dataset.items.born_ms >= dataset.splits.validation_ms).all():
         raise ValueError(
-            f"{dataset.name} has no item that was born before validation begins: is its born_ms in milliseconds, as time_ms is?"
+            f"{dataset.name} has no item that was born before validation begins: are born_ms and time_ms both in milliseconds?"
         )
     usual = int(np.quantile(length, LONG_HISTORIES))
     return Amount(len(dataset.items), people, int(length.sum()), slates, validation, shown, usual)

@@ -69,6 +69,10 @@ def _fits(held: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def _cast(rows: Rows, column: Column, array: pa.Array) -> pa.Array | list:
+    try:
+        array.validate(full=True)
+    except pa.ArrowException as error:
+        raise ValueError(f"{rows.path}, at or after row {rows.numbers[0]}, {column.name}: is broken: {error}") from error
     if pa.types.is_null(array.type):
         return [None] * len(array) if column.type == OBJECT else pa.nulls(len(array), column.type)
     if pa.types.is_dictionary(array.type):

@@ -1,7 +1,7 @@
 """model-card.md of a draft: for people, short, from what the run knows."""
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -16,8 +16,11 @@ from ..model.onepass_model import OnepassModel
 from ..report.machine import machine
 from .trial import FP32, Outcome
 
-MOST_METRICS = 60
-"""Rows of the card's table; all are in the manifest."""
+HEADLINES = {
+    "ndcgAt10": "NDCG@10",
+    "slateLogLoss": "log loss of a slate's item, all actions together",
+    "coverageAt10": "share of the items in anybody's first ten",
+}
 
 
 @dataclass(frozen=True)
@@ -118,28 +121,34 @@ def _training(config: TrainConfig, notes: Sequence[str]) -> list[str]:
 
 
 def _metrics(metrics: Mapping) -> list[str]:
-    rows = list(_flat(metrics, ()))
-    shown = [f"| {' '.join(path)} | {_number(value)} |" for path, value in rows[:MOST_METRICS]]
-    more = f"{len(rows) - MOST_METRICS} more are in the manifest." if len(rows) > MOST_METRICS else ""
-    return ["| metric | value |", "|---|---|", *shown, *(["", more] if more else [])] if rows else ["None were taken."]
+    """Of an evaluation's summary: by slice, by action, and in all. docs/training.md says what they mean."""
+    counts = metrics.get("slates", {})
+    lines = []
+    if "recallAt10" in metrics:
+        lines += ["| slates | number | Recall@10 | Recall@100 |", "|---|---|---|---|"]
+        lines += [
+            f"| {name} | {_number(counts.get('recallAt10', {}).get(name))} | {_number(value)} | "
+            f"{_number(metrics.get('recallAt100', {}).get(name))} |"
+            for name, value in metrics["recallAt10"].items()
+            if value is not None
+        ]
+        lines += [""]
+    if "hitAt3" in metrics:
+        lines += ["| action | slates with it | Hit@3 | AUC | ECE | Recall@10 of it, asked for any | asked for it |",
+                  "|---|---|---|---|---|---|---|"]  # fmt: skip
+        for name, hit in metrics["hitAt3"].items():
+            asked = metrics.get("askedFor", {}).get(name, {})
+            found = [asked.get(way, {}).get("recallAt10") for way in ("any", "outcome")]
+            pooled = [metrics.get(metric, {}).get(name) for metric in ("auc", "ece")]
+            values = (counts.get(f"hitAt3/{name}", {}).get("all"), hit["all"], *pooled)
+            lines.append(f"| {name} | " + " | ".join(_number(value) for value in (*values, *found)) + " |")
+        lines += [""]
+    named = {title: metrics[key] for key, title in HEADLINES.items() if metrics.get(key) is not None}
+    lines += [", ".join(f"{title} {_number(value)}" for title, value in named.items()) + "."] if named else []
+    return [*lines, "All of them: `metrics` in the manifest."] if lines else ["None were taken."]
 
 
-def _flat(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object]]:
-    """The plain numbers of nested dicts; a mean with its interval stays one row."""
-    if isinstance(value, Mapping):
-        if {"mean", "low", "high"} <= set(value):
-            yield path, (value["mean"], value["low"], value["high"])
-            return
-        for name, inner in value.items():
-            yield from _flat(inner, (*path, str(name)))
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield path, value
-
-
-def _number(value: object) -> str:
-    if isinstance(value, tuple):
-        mean, low, high = (_number(part) for part in value)
-        return f"{mean} ({low} to {high})"
+def _number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

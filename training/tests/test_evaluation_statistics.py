@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from onepass_training.evaluation.statistics import bootstrap, combine, difference, t_quantile, t_upper
+from onepass_training.evaluation.statistics import bootstrap, difference, t_quantile, t_upper
 
 
 def people_and_values(seed, people=200, spread=1.0):
@@ -51,26 +51,6 @@ def test_a_paired_difference_is_found_through_the_noise_that_both_share():
     nothing = difference(values + 0.1 * random.standard_normal(len(values)), values, person)
     assert nothing.low < 0 < nothing.high
     assert nothing.p > 0.05
-
-
-def test_seeds_are_combined_and_the_wider_interval_is_quoted():
-    seeds = []
-    for seed in range(3):
-        person, _, random = people_and_values(seed)
-        seeds.append((0.2 + 0.02 * seed + 0.3 * random.standard_normal(len(person)), person))
-    found = combine(seeds)
-    means = [values.mean() for values, _ in seeds]
-    assert found.mean == pytest.approx(np.mean(means))
-    assert found.by_seed == pytest.approx(means)
-    reach = 4.3027 * np.std(means, ddof=1) / math.sqrt(3)
-    assert found.seed_high - found.seed_low == pytest.approx(2 * reach, rel=1e-3)
-    assert found.low == min(found.seed_low, found.people_low)
-    assert found.high == max(found.seed_high, found.people_high)
-    one = combine(seeds[:1])
-    assert math.isnan(one.seed_low)
-    assert (one.low, one.high) == (one.people_low, one.people_high)
-    with pytest.raises(ValueError, match="no slates"):
-        combine([(np.full(3, np.nan), np.arange(3))])
 
 
 @pytest.mark.parametrize(("freedom", "expected"), [(1, 12.7062), (2, 4.3027), (9, 2.2622), (100, 1.9840)])

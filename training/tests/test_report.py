@@ -19,7 +19,19 @@ from onepass_training.report.grid import BASE, OTHERS, QUESTIONS, SMOKE_CONFIG, 
 from onepass_training.report.metrics import CROSSED, METRICS, crossed
 from onepass_training.report.results import append, key_of, read, succeeded
 from onepass_training.report.runner import Runner, compare_files, run_command
-from onepass_training.report.verdict import AGAINST, MISSING, NOISE, REPRODUCED, UNSURE, One, Several, together, verdict
+from onepass_training.report.verdict import (
+    AGAINST,
+    AHEAD_ONCE,
+    BEHIND_ONCE,
+    MISSING,
+    NOISE,
+    REPRODUCED,
+    UNSURE,
+    One,
+    Several,
+    together,
+    verdict,
+)
 
 PROCESS = Path(__file__).with_name("report_process.py")
 SOURCE = Path(__file__).parents[1] / "src"
@@ -131,7 +143,9 @@ def test_two_reports_at_once_and_a_broken_file_are_refused(tmp_path):
 
 def test_a_verdict_needs_an_interval_on_one_side_of_zero():
     assert verdict(together([One(0.02, 0.01, 0.03), One(0.021, 0.011, 0.031), One(0.019, 0.009, 0.029)])) == REPRODUCED
-    assert verdict(together([One(-0.02, -0.03, -0.01)])) == AGAINST
+    assert verdict(together([One(-0.02, -0.03, -0.01), One(-0.021, -0.031, -0.011), One(-0.02, -0.03, -0.01)])) == AGAINST
+    assert verdict(together([One(-0.02, -0.03, -0.01)])) == BEHIND_ONCE, "another run might say otherwise"
+    assert verdict(together([One(0.02, 0.01, 0.03)])) == AHEAD_ONCE
     assert verdict(together([One(0.02, 0.01, 0.03), One(-0.02, -0.03, -0.01), One(0.03, 0.02, 0.04)])) == NOISE
     assert verdict(together([One(0.02)])) == UNSURE
     assert verdict(together([])) == MISSING

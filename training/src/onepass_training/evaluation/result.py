@@ -2,7 +2,6 @@
 
 import json
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from .metrics import BOOL, FLOAT
 from .slices import ALL
-from .statistics import Combined, Difference, Estimate, bootstrap, combine, difference
+from .statistics import Difference, Estimate, bootstrap, difference
 
 FORMAT = 1
 
@@ -84,9 +83,3 @@ def compare(first: Result, second: Result, metric: str, group: str = ALL) -> Dif
     if not found.slates:
         raise ValueError(f"{first.name} and {second.name} share no slate that {metric} is told of")
     return found
-
-
-def compare_seeds(pairs: Sequence[tuple[Result, Result]], metric: str, group: str = ALL) -> Combined:
-    """first - second of several seeds, each a pair of results on the same slates. ValueError if they share none."""
-    shared = [_shared(first, second, metric, group) for first, second in pairs]
-    return combine([(np.asarray(mine, np.float64) - theirs, people) for mine, theirs, people in shared])

@@ -1,6 +1,5 @@
 """Intervals and differences. People are drawn, not slates: one person's slates are not independent of each other."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,25 +29,6 @@ class Difference(Estimate):
 
     p: float
     """Two-sided: how likely a difference as large is if there is none."""
-
-
-@dataclass(frozen=True)
-class Combined:
-    """Differences of several seeds. `low` .. `high`, the wider of the two intervals, is the one that is quoted."""
-
-    mean: float
-    """Of the seeds' differences."""
-    by_seed: tuple[float, ...]
-    seed_low: float
-    """t interval over the seeds' differences: what another training run would change. NaN for one seed."""
-    seed_high: float
-    people_low: float
-    """Bootstrap over people with all seeds' slates pooled: what other people would change."""
-    people_high: float
-    low: float
-    high: float
-    p: float
-    """The larger of the two tests'."""
 
 
 def _resampled_means(values: FLOAT, people: NDArray, seed: int) -> tuple[NDArray[np.float64], int]:
@@ -93,42 +73,6 @@ def difference(first: FLOAT, second: FLOAT, people: NDArray, seed: int = 1) -> D
         return Difference(np.nan, np.nan, np.nan, 0, 0, np.nan)
     means, n = _resampled_means(values[use], people[use], seed)
     return Difference(float(values[use].mean()), *_interval(means), int(use.sum()), n, _two_sided(means))
-
-
-def combine(differences: Sequence[tuple[FLOAT, NDArray]], seed: int = 1) -> Combined:
-    """Of several seeds, each (differences of its slates [R], their people [R]). ValueError if there is none."""
-    kept = [(values[~np.isnan(values)], people[~np.isnan(values)]) for values, people in differences]
-    kept = [pair for pair in kept if len(pair[0])]
-    if not kept:
-        raise ValueError("there are no slates that both models were evaluated on")
-    by_seed = np.array([values.mean() for values, _ in kept])
-    pooled = bootstrap_pooled(kept, seed)
-    people_low, people_high = _interval(pooled)
-    seed_low, seed_high, seed_p = _t_interval(by_seed)
-    return Combined(
-        float(by_seed.mean()), tuple(by_seed.tolist()), seed_low, seed_high, people_low, people_high,
-        float(np.nanmin([seed_low, people_low])), float(np.nanmax([seed_high, people_high])),
-        float(np.nanmax([seed_p, _two_sided(pooled)])),
-    )  # fmt: skip
-
-
-def bootstrap_pooled(seeds: Sequence[tuple[FLOAT, NDArray]], seed: int) -> FLOAT:
-    """[RESAMPLES] means over all seeds' slates, each seed weighing the same; a person comes with their slates of all seeds."""
-    people = np.concatenate([people for _, people in seeds])
-    # A seed's mean is the same whatever its number of slates if its slates are scaled to the average number.
-    average = len(people) / len(seeds)
-    values = np.concatenate([values * (average / len(values)) for values, _ in seeds])
-    return _resampled_means(values, people, seed)[0]
-
-
-def _t_interval(values: FLOAT) -> tuple[float, float, float]:
-    """Student's interval of the mean of `values` [n] and the two-sided p of its being 0; NaN for n < 2."""
-    n = len(values)
-    if n < 2:
-        return np.nan, np.nan, np.nan
-    mean, error = float(values.mean()), float(values.std(ddof=1) / np.sqrt(n))
-    reach = t_quantile((1 + LEVEL) / 2, n - 1) * error
-    return mean - reach, mean + reach, 2 * t_upper(abs(mean) / error, n - 1) if error > 0 else float(mean == 0)
 
 
 def t_upper(t: float, freedom: int) -> float:

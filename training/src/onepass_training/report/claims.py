@@ -4,14 +4,14 @@ from .book import Book
 from .grid import BASE, Claim
 from .material import title_of
 from .metrics import METRICS
-from .verdict import verdict
+from .verdict import AHEAD_ONCE, BEHIND_ONCE, verdict
 
 
 def verdict_text(book: Book, claim: Claim) -> str:
     """The verdict, with how many seeds it rests on."""
     found = book.ahead(claim)
     said = verdict(found)
-    if found is None:
+    if found is None or said in (AHEAD_ONCE, BEHIND_ONCE):
         return said
     count = len(found.by_seed)
     return f"{said} ({count} seed{'' if count == 1 else 's'})"

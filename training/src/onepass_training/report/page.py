@@ -11,7 +11,7 @@ from .material import Material, Text, gather, title_of
 from .plots import COLOURS, Point
 from .results import Line
 from .sections import costs_part, question_part, slices_part
-from .verdict import AGAINST, MISSING, NOISE, REPRODUCED, UNSURE, verdict
+from .verdict import AGAINST, BEHIND_ONCE, MISSING, NOISE, REPRODUCED, UNSURE, verdict
 
 LIMIT_MINUTES = 4
 
@@ -106,12 +106,15 @@ def _summary(page: Material) -> Text:
         "Differences are of the side that is said to be ahead minus the other, seed by seed on the same slates; where less "
         "is better the sign is turned, so that above 0 always means as said. In brackets the 95% interval: the wider of "
         "Student's over the seeds and the bootstrap over people; with one seed only the latter, and none where a metric is "
-        "taken over all slates together (AUC, ECE, coverage). *Reproduced* and *not reproduced* need an interval on one side "
-        f"of 0; all else is *within noise*. {len(rows)} claims are looked at: of twenty without any truth, one would leave 0 "
-        "out by chance.", "",
+        "taken over all slates together (AUC, ECE, coverage). *Reproduced* and *not reproduced* need several seeds and an "
+        "interval on one side of 0; one seed's says nothing of what another run would change, and is told as *ahead* or "
+        f"*behind on one seed*; all else is *within noise*. {len(rows)} claims are looked at: of twenty without any truth, one "
+        "would leave 0 out by chance.", "",
     ]  # fmt: skip
     if points:
-        plots.forest(page.plots / "claims.svg", points, "ahead by (green: reproduced, red: against, grey: within noise)")
+        plots.forest(
+            page.plots / "claims.svg", points, "ahead by (green: reproduced, red: against, grey: within noise, or one seed)"
+        )
         text += page.plot("claims", "All claims with their intervals")
     return [*text, *tables.table(("question", "claim", "ahead by", "verdict"), rows), ""]
 
@@ -126,7 +129,7 @@ def _not_reproduced(page: Material) -> Text:
     before = len(text)
     for question in QUESTIONS:
         said = [(claim, verdict(page.book.ahead(claim))) for claim in question.claims]
-        said = [(claim, outcome) for claim, outcome in said if outcome in (AGAINST, NOISE, UNSURE)]
+        said = [(claim, outcome) for claim, outcome in said if outcome in (AGAINST, BEHIND_ONCE, NOISE, UNSURE)]
         if not said:
             continue
         why = page.note("why", question.name) or ["No reason has been found yet.", ""]

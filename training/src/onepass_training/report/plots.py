@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .verdict import AGAINST, MISSING, NOISE, REPRODUCED, UNSURE, Several
+from .verdict import AGAINST, AHEAD_ONCE, BEHIND_ONCE, MISSING, NOISE, REPRODUCED, UNSURE, Several
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ STYLE = {
     "grid.color": "#e3e3e3", "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False,
 }  # fmt: skip
 BLUE, ORANGE, GREY, GREEN, RED = "#2f6db5", "#d9822b", "#8a8a8a", "#2e8b57", "#c0392b"
-COLOURS = {REPRODUCED: GREEN, AGAINST: RED, NOISE: GREY, UNSURE: GREY, MISSING: GREY}
+COLOURS = dict.fromkeys((NOISE, UNSURE, MISSING, AHEAD_ONCE, BEHIND_ONCE), GREY) | {REPRODUCED: GREEN, AGAINST: RED}
 LINES = (BLUE, ORANGE, GREEN, RED, "#7b5ea7")
 
 

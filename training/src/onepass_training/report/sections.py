@@ -58,7 +58,10 @@ def _unified(page: Material) -> Text:
          tables.level(book.value(two[1], "hit3_save"))],
     ]  # fmt: skip
     share = parameters[0] / sum(parameters[1:])
-    said = f"One model has {share:.0%} of the parameters of the two together, and one pass serves both uses."
+    said = (
+        f"One model has {share:.0%} of the parameters of the two together, and one pass serves both uses. Each of the two is "
+        "counted whole, with the head that it has no use for."
+    )
     return [*tables.table(("", "parameters", "Recall@10", "Hit@3 save"), rows), "", said, ""]
 
 

@@ -8,6 +8,8 @@ from math import sqrt
 from ..evaluation.statistics import t_quantile
 
 REPRODUCED, AGAINST, NOISE, UNSURE, MISSING = "reproduced", "not reproduced", "within noise", "no interval yet", "not run"
+AHEAD_ONCE, BEHIND_ONCE = "ahead on one seed", "behind on one seed"
+"""What one seed's interval over people can say: nothing of what another run would change."""
 _NORMAL_95 = 1.959964
 
 
@@ -42,8 +44,8 @@ def _student(freedom: int) -> float:
 
 
 def together(seeds: Sequence[One]) -> Several | None:
-    """The mean over seeds; None without one. Its interval is the wider of two, as in `statistics.combine`: Student's over seeds
-    (another run in another world), and the seeds' intervals over people joined (worlds are independent: variances add)."""
+    """The mean over seeds; None without one. Its interval is the wider of two: Student's over seeds (another run in another
+    world), and the seeds' intervals over people joined (worlds are independent: variances add)."""
     if not seeds:
         return None
     values = tuple(one.value for one in seeds)
@@ -63,11 +65,13 @@ def together(seeds: Sequence[One]) -> Several | None:
 
 
 def verdict(ahead: Several | None) -> str:
-    """Of "the difference is above 0": REPRODUCED or AGAINST only where the interval leaves 0 out."""
+    """Of "the difference is above 0": REPRODUCED or AGAINST only where the interval over several seeds leaves 0 out."""
     if ahead is None:
         return MISSING
     if ahead.low is None or ahead.high is None:
         return UNSURE
-    if ahead.low > 0:
-        return REPRODUCED
-    return AGAINST if ahead.high < 0 else NOISE
+    if ahead.low <= 0 <= ahead.high:
+        return NOISE
+    if len(ahead.by_seed) == 1:
+        return AHEAD_ONCE if ahead.low > 0 else BEHIND_ONCE
+    return REPRODUCED if ahead.low > 0 else AGAINST

@@ -6,8 +6,9 @@ import numpy as np
 
 from onepass_training.model.rows import CANDIDATE, CONTEXT, NO_TIME, PAST_ACTION, RawEvent, RowLayout
 from onepass_training.model.rows import history_rows as rows_of
+from onepass_training.world.config import ACTIONS, SURFACES
 
-LAYOUT = RowLayout(embedding=2)
+LAYOUT = RowLayout(2, ACTIONS, SURFACES)
 TABLE = np.array([[1, 0], [0, 1]], np.float32)
 ROWS = {"a": 0, "b": 1}
 MONDAY = 1_767_571_200_000
@@ -22,7 +23,7 @@ def history_rows(events):
 
 
 def test_columns_add_up():
-    assert RowLayout().columns == 64 + 6 + 3 + 8 + 4
+    assert RowLayout(64, ACTIONS, SURFACES).columns == 64 + 6 + 3 + 8 + 4
     assert LAYOUT.columns == LAYOUT.embedding + LAYOUT.features
 
 

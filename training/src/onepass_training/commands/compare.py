@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ..arguments import positive
 from ..config import TrainConfig
 from ..data.dataset import Dataset
 from ..data.open import open_dataset
@@ -21,7 +22,6 @@ from ..release.card import describe
 from ..release.opened import OpenedRelease
 from ..release.precision import Speed, speeds
 from ..world import WorldConfig, simulate
-from .arguments import positive
 
 SURE = 0.05
 """A difference counts in the verdict if one as large is less likely than this without any."""

@@ -5,11 +5,11 @@ import shutil
 import sys
 from pathlib import Path
 
+from ..arguments import natural, positive
 from ..report.grid import SEEDS, SMOKE_VARIANTS, base_config, runs
 from ..report.page import write_page
 from ..report.results import alone, read
 from ..report.runner import Runner, compare_files, run_command
-from .arguments import natural, positive
 
 ROOT = Path(__file__).parents[4]
 

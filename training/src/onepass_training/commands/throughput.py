@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..arguments import positive
 from ..config import LARGE, SMOKE, TrainConfig
 from ..learn.device import DEVICES
 from ..learn.throughput import OURS, PLAIN, Effort, compare
+from ..machine import commit, machine
 from ..report.grid import BASE_CONFIG
-from ..report.machine import commit, machine
 from ..world.config import REPORT_WORLD
-from .arguments import positive
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:

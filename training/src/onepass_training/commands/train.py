@@ -5,6 +5,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from ..arguments import natural, positive
 from ..config import LARGE, SMOKE, TrainConfig
 from ..data.dataset import Dataset
 from ..data.synthetic import synthetic_dataset
@@ -22,7 +23,6 @@ from ..model.onepass_model import OnepassModel
 from ..release.draft import write_draft
 from ..world import World, simulate
 from ..world.oracle import Oracle
-from .arguments import natural, positive
 from .own_data import add_data_options, check_data_options, own_data
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..world.config import ACTIONS, SURFACES
-
 FLOAT = NDArray[np.float32]
 INT = NDArray[np.int64]
 PERIODS_MS = (86_400_000, 604_800_000, 7_889_400_000)
@@ -22,9 +20,9 @@ NO_TIME = -1
 class RowLayout:
     """Columns of a row: embedding | actions | [MASK] | surface | periods | delta | has previous | kind | request features."""
 
-    embedding: int = 64
-    actions: tuple[str, ...] = ACTIONS
-    surfaces: tuple[str, ...] = SURFACES
+    embedding: int
+    actions: tuple[str, ...]
+    surfaces: tuple[str, ...]
     periods_ms: tuple[int, ...] = PERIODS_MS
     delta_scale: float = DELTA_SCALE
     request_features: tuple[str, ...] = ()

@@ -12,8 +12,8 @@ import torch
 
 from ..config import TrainConfig
 from ..data.dataset import NONE, Dataset
+from ..machine import machine
 from ..model.onepass_model import OnepassModel
-from ..report.machine import machine
 from .trial import FP32, Outcome
 
 HEADLINES = {

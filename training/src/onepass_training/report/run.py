@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..commands.arguments import natural
+from ..arguments import natural
 from ..config import TrainConfig
 from ..data.dataset import Dataset
 from ..data.synthetic import synthetic_dataset
@@ -29,11 +29,11 @@ from ..evaluation.scorers import Oracle as BestRanking
 from ..learn.calibration import apply, fit
 from ..learn.device import prepare
 from ..learn.train import Trainer
+from ..machine import commit, machine, peak_memory_mib
 from ..model.onepass_model import OnepassModel
 from ..world import simulate
 from ..world.oracle import Oracle
 from .grid import BASE, NO_CALIBRATION, Run, base_config, variant_of
-from .machine import commit, machine, peak_memory_mib
 from .metrics import kept, measure, reliability
 from .results import SCHEMA, Line, key_of
 from .runner import ARRAYS, RESULT

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -148,6 +148,13 @@ class Bucket:
     def told_before(self, before_ms: int) -> NDArray[np.bool_]:
         """[V] events before a time, without those that another history of the person repeats: for counting."""
         return (self.event_time_ms < before_ms) & self.tells(before_ms)[self.event_history]
+
+    def with_events(self, keep: NDArray[np.bool_]) -> "Bucket":
+        """The bucket with the events of `keep` [V] alone, its slates at what is left before them."""
+        before = np.concatenate([[0], np.cumsum(keep)])
+        columns = ("event_item", "event_query", "event_actions", "event_surface", "event_time_ms")
+        kept = {name: getattr(self, name)[keep] for name in columns}
+        return replace(self, event_start=before[self.event_start], slate_prefix=before[self.slate_prefix], **kept)
 
     @cached_property
     def slate_history(self) -> INT:

@@ -39,18 +39,6 @@ def held_out(bucket: Bucket, positive_bits: int, least: int = LEAST) -> HeldOut:
     return HeldOut(test, validation, of_last[last][bucket.person])
 
 
-def without_events(bucket: Bucket, keep: BOOL) -> Bucket:
-    """The bucket with the events of `keep` [V] alone."""
-    before = np.concatenate([[0], np.cumsum(keep)])
-    columns = ("event_item", "event_query", "event_actions", "event_surface", "event_time_ms")
-    return replace(
-        bucket,
-        event_start=before[bucket.event_start],
-        slate_prefix=before[bucket.slate_prefix],
-        **{name: getattr(bucket, name)[keep] for name in columns},
-    )
-
-
 def without_slates(bucket: Bucket, keep: BOOL) -> Bucket:
     """The bucket with the slates of `keep` [S] alone."""
     before = np.concatenate([[0], np.cumsum(keep)])
@@ -80,7 +68,7 @@ def training_part(bucket: Bucket, positive_bits: int, least: int = LEAST) -> Buc
     for event in (held.test, held.validation):
         wanted = np.where(event != NONE, bucket.event_item[event], NONE) if len(index) else event
         slates[bucket.shown_slate[acted & (bucket.shown_item == wanted[history])]] = False
-    return without_events(without_slates(bucket, slates), keep)
+    return without_slates(bucket, slates).with_events(keep)
 
 
 def asked_slates(bucket: Bucket, events: INT, dataset: Dataset) -> Bucket:

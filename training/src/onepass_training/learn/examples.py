@@ -5,7 +5,7 @@ The two are joined here, from a bucket in memory: on disk no slate repeats its h
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -33,15 +33,7 @@ class Example:
 
 def without_queries(bucket: Bucket) -> Bucket:
     """The bucket as if queries had never been logged as events."""
-    keep = bucket.event_query == NONE
-    before = np.concatenate([[0], np.cumsum(keep)])
-    columns = ("event_item", "event_query", "event_actions", "event_surface", "event_time_ms")
-    return replace(
-        bucket,
-        event_start=before[bucket.event_start],
-        slate_prefix=before[bucket.slate_prefix],
-        **{name: getattr(bucket, name)[keep] for name in columns},
-    )
+    return bucket.with_events(bucket.event_query == NONE)
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def test_cooccurrence_is_the_cosine_of_what_is_near(data, slates, monkeypatch, k
                     if other != item:
                         pairs[item, other] += 1
                         pairs[other, item] += 1
-    cosine = pairs / np.sqrt(np.maximum(times[:, None] * times, 1))
+    cosine = pairs / np.sqrt((times[:, None] + module.PRIOR) * (times + module.PRIOR))
     for item in range(30):
         order = sorted(range(30), key=lambda other, row=cosine[item]: (-row[other], other))
         cosine[item, order[kept:]] = 0
@@ -94,6 +94,17 @@ def test_cooccurrence_is_the_cosine_of_what_is_near(data, slates, monkeypatch, k
         if slates.related[row] >= 0:
             expected = expected + cosine[slates.related[row]]
         np.testing.assert_allclose(found[row], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_items_seen_once_are_not_the_nearest_of_all():
+    """Items 0 and 1 go together for twenty people; 0 and 2 once, which is all that anybody did with 2."""
+    base = hand_made.bucket(1, histories=21, items=30)
+    items = np.concatenate([np.tile([0, 1], 20), [0, 2]])
+    told = {"event_query": np.full(42, -1), "event_actions": np.full(42, hand_made.CLICK, np.uint32)}
+    nothing = {"event_surface": np.zeros(42, np.int64), "event_time_ms": np.zeros(42, np.int64)}
+    one = replace(base, event_start=np.arange(22) * 2, event_item=items, **told, **nothing)
+    found = cooccurrence(replace(hand_made.dataset(), held=(one,)))
+    assert found.other[found.start[0] : found.start[1]].tolist() == [1, 2]
 
 
 def test_pairs_seen_least_are_dropped_when_there_are_too_many(data, monkeypatch):

@@ -14,6 +14,9 @@ NEAR, LAST, NEIGHBOURS = 10, 20, 200
 """Events apart that count as together; engaged items of a person that are asked; other items kept for each."""
 DECAY = 0.9
 """Weight of an engaged item relative to the one after it."""
+PRIOR = 10.0
+"""Occurrences that each item is given before the cosine: without them two items that were seen once, together, are as near as
+can be, and fill every list."""
 HELD = 20_000_000
 """Pairs in memory at most: beyond that those seen least are dropped."""
 
@@ -25,7 +28,7 @@ class Cooccurrence:
     start: INT
     other: INT
     weight: FLOAT
-    """Cosine of the two items' occurrence: pairs / sqrt(occurrences of one x of the other)."""
+    """Cosine of the two items' occurrence, damped: pairs / sqrt((occurrences of one + PRIOR) x (of the other + PRIOR))."""
 
     def scores(self, slates: SlateSet, rows: INT, ask: Ask) -> FLOAT:
         """[r, N] summed over the person's last engaged items; the item a related page is about counts as the newest."""
@@ -95,7 +98,7 @@ def _neighbours(keys: INT, counts: INT, occurrences: INT) -> Cooccurrence:
     low, high = keys // items, keys % items
     one, other = np.concatenate([low, high]), np.concatenate([high, low])
     pairs = np.concatenate([counts, counts])
-    weight = pairs / np.sqrt(np.maximum(occurrences[one], 1) * np.maximum(occurrences[other], 1).astype(np.float64))
+    weight = pairs / np.sqrt((occurrences[one] + PRIOR) * (occurrences[other] + PRIOR))
     order = np.lexsort((other, -weight, one))
     one, other, weight = one[order], other[order], weight[order]
     place = np.arange(len(one)) - np.searchsorted(one, one)

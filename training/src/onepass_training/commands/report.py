@@ -2,7 +2,6 @@
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
 
 from ..arguments import natural, positive
@@ -58,12 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
             results.unlink(missing_ok=True)
             shutil.rmtree(work / "runs", ignore_errors=True)
     if not arguments.page_only:
-        runner = Runner(base, results, work, run_command(arguments.smoke), compare_files, arguments.jobs)
-        try:
-            failed = runner.run(wanted)
-        except KeyboardInterrupt:
-            print("report: stopped; the same command goes on where it was", file=sys.stderr)
-            raise SystemExit(130) from None
+        failed = Runner(base, results, work, run_command(arguments.smoke), compare_files, arguments.jobs).run(wanted)
     notes = ROOT / "training" / "results"
     write_page(page, read(results), notes / "notes.toml", notes / "throughput.json", base.as_json())
     print(f"report: {page}")

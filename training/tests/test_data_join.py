@@ -116,6 +116,15 @@ def test_slates_are_formed_of_sessions(tmp_path):
     assert _histories(dataset, "bob") == [([2], [(0, [2], [CLICK])])]
 
 
+def test_items_of_a_formed_slate_lie_in_the_order_they_were_acted_on(tmp_path):
+    """Recall asks for the first: not for that of the lowest row, which in a catalogue by age is the oldest and best known."""
+    events = [event("ann", item, at) for at, item in enumerate(["i4", "i1", "i3", "i1"])]
+    events[3]["actions"] = ["save"]
+    splits = {"validation_ms": 4, "test_ms": 4}
+    dataset = prepared(tmp_path, events, description=DESCRIPTION | {"sessions": {}, "splits": splits})
+    assert _histories(dataset, "ann") == [([4, 1, 3, 1], [(0, [4, 1, 3], [CLICK, CLICK | SAVE, CLICK])])]
+
+
 def _random_logs(seed):
     """Events with a mark each: the item's number is that of the event. Late ones, retracts, pages told and not told."""
     random = np.random.default_rng(seed)

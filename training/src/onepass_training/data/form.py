@@ -12,7 +12,8 @@ def with_formed_slates(bucket: Bucket, splits: Splits, sessions: Sessions) -> Bu
     """A bucket without slates, with some formed: a session's next items that were acted on, at the history before the first.
 
     A session ends with a pause of more than `sessions.gap_minutes`, and at a split, so that no slate's outcomes lie beyond it.
-    A slate's surface and time are those of its first event. All positions are 0: nobody saw an order.
+    A slate's surface and time are those of its first event. Its items lie in the order they were first acted on, so that the
+    first is what was done next, which recall asks for; all positions are 0: nobody saw an order.
     """
     acted = np.flatnonzero(bucket.event_item != NONE)
     history, time, item = bucket.event_history[acted], bucket.event_time_ms[acted], bucket.event_item[acted]
@@ -31,6 +32,8 @@ def with_formed_slates(bucket: Bucket, splits: Splits, sessions: Sessions) -> Bu
     pairs, at, back = np.unique(slate * width + item, return_index=True, return_inverse=True)
     done = np.zeros(len(pairs), np.uint32)
     np.bitwise_or.at(done, back, bucket.event_actions[acted])
+    order = np.argsort(at)
+    at, done = at[order], done[order]
     slates = len(starts)
     return replace(
         bucket,

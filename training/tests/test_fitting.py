@@ -1,12 +1,27 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from onepass_training.config import TrainConfig
 from onepass_training.data.dataset import Action, Bucket, Items, MemoryDataset, Splits, Vocabulary
-from onepass_training.fitting import LEAST_STEPS, MOST_STEPS, PATIENCE, SMOKE_STEPS, choice, fitting, measure
+from onepass_training.data.open import open_dataset
+from onepass_training.fitting import (
+    FORMED_ACTION_WEIGHT,
+    LEAST_STEPS,
+    MOST_STEPS,
+    PATIENCE,
+    SMALL_BATCH,
+    SMALL_SLATES,
+    SMALL_WINDOW,
+    SMOKE_STEPS,
+    choice,
+    fitting,
+    measure,
+)
 
+FIXTURES = Path(__file__).parent / "fixtures"
 SPLITS = Splits(800, 900, 1_000)
 
 
@@ -44,16 +59,24 @@ def test_the_datas_own_dimension_name_and_names():
 
 
 def test_more_data_more_steps_within_an_hour():
-    few, some, many = (fitting(dataset(people=people, events=6, slates=20))[0] for people in (2, 1_000, 30_000))
+    few, some, many = (fitting(dataset(people=people, events=6, slates=20))[0] for people in (2, 1_000, 60_000))
     assert few.steps == LEAST_STEPS
     assert LEAST_STEPS < some.steps < MOST_STEPS
     assert many.steps == MOST_STEPS
 
 
 def test_windows_fit_histories_and_small_data_a_small_model():
-    short, long = fitting(dataset(events=20))[0].model, fitting(dataset(people=20, events=4_000))[0].model
-    assert (short.window, short.width) == (32, 64)
-    assert (long.window, long.width) == (256, TrainConfig().model.width)
+    short, long = fitting(dataset(events=20))[0], fitting(dataset(people=80, events=4_000))[0]
+    assert (short.model.window, short.model.width, short.batch, short.slates) == (32, 64, SMALL_BATCH, SMALL_SLATES)
+    assert fitting(dataset(people=20, events=4_000))[0].model.window == SMALL_WINDOW
+    own = TrainConfig()
+    assert (long.model.window, long.model.width, long.batch, long.slates) == (256, own.model.width, own.batch, own.slates)
+
+
+def test_formed_slates_teach_actions_less(tmp_path):
+    formed = open_dataset(FIXTURES / "ml-100k", tmp_path, say=lambda _: None)
+    assert fitting(formed)[0].action_weight == FORMED_ACTION_WEIGHT
+    assert fitting(dataset())[0].action_weight == TrainConfig().action_weight
 
 
 def test_early_stopping_needs_something_to_go_by():
@@ -76,7 +99,7 @@ def test_nothing_to_train_on_is_said():
 def test_the_choice_is_told():
     told = choice(*fitting(dataset(slates=20)))
     assert "10 people, 30 items; before validation 160 events and 160 slates; 20 slates validate" in told
-    assert "window 32, upstream 5; 400 steps of 12 histories" in told
+    assert "window 32, upstream 5; 300 steps of 24 histories" in told
 
 
 def test_logs_that_nothing_can_be_learnt_from_are_refused():

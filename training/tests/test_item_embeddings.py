@@ -6,7 +6,7 @@ import pytest
 from onepass_training.data.behaviour import TRUST, behaviour_embeddings
 from onepass_training.data.content import CONTENT, content_embeddings
 from onepass_training.data.dataset import Action, Bucket, Vocabulary
-from onepass_training.data.item_embeddings import UPSTREAM, item_embeddings
+from onepass_training.data.item_embeddings import CONTENT_LENGTH, UPSTREAM, item_embeddings
 
 VOCABULARY = Vocabulary((Action("watch"), Action("like"), Action("dislike", negative=True)), ("home",))
 ITEMS, GROUPS, PEOPLE = 60, 3, 240
@@ -177,6 +177,6 @@ def test_content_comes_first_and_behaviour_after_it():
     titles, attributes = [f"Item {row}" for row in range(ITEMS)], [{"group": str(row % GROUPS)} for row in range(ITEMS)]
     embeddings, content = item_embeddings(titles, attributes, lambda: BUCKETS, VOCABULARY, VALIDATION)
     assert (embeddings.shape, embeddings.dtype, content) == ((ITEMS, UPSTREAM), np.float32, CONTENT)
-    np.testing.assert_array_equal(embeddings[:, :content], content_embeddings(titles, attributes))
+    np.testing.assert_array_equal(embeddings[:, :content], CONTENT_LENGTH * content_embeddings(titles, attributes))
     assert not embeddings[NEVER, content:].any()
     assert np.isfinite(embeddings).all()

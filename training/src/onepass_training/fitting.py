@@ -6,21 +6,29 @@ import numpy as np
 
 from .config import SMOKE, ModelConfig, TrainConfig
 from .data.dataset import Dataset
+from .data.disk import DiskDataset
 
-SMALL_BELOW = 50_000
+SMALL_BELOW = 200_000
 """Training events under which a smaller model is enough; it would learn the data by heart sooner."""
-SMALL = {"width": 64, "layers": 2, "heads": 2, "item_dimension": 32, "hidden": 128}
-SLATE_VISITS = 16
-"""Times that a run sees each training slate, where it is not cut short."""
-LEAST_STEPS, MOST_STEPS = 400, 2_500
+SMALL = {"width": 64, "layers": 2, "heads": 2, "item_dimension": 64, "hidden": 256}
+"""Items keep 64 columns: what people did with them, which is most of what is known, is told in as many."""
+SMALL_WINDOW = 64
+SMALL_BATCH, SMALL_SLATES = 24, 4
+"""Events, histories a step and slates on each, for the small model: what its settings were tried with (docs/training.md)."""
+FORMED_ACTION_WEIGHT = 1.0
+"""L_action's weight where slates are formed. They hold only what was acted on, so it has little to teach there, and at the
+default weight of 3 it slows what L_item does: docs/training.md has the numbers."""
+SLATE_VISITS, SMALL_VISITS = 16, 3.5
+"""Times that a run sees each training slate, where it is not cut short; of the small model, on fewer slates a history."""
+LEAST_STEPS, MOST_STEPS = 300, 2_500
 """At most what two cores do in an hour with the larger model."""
 SMOKE_STEPS = 100
 WINDOWS = (32, 64, 128, 256)
 LONG_HISTORIES = 0.9
-"""Share of the people whose whole history fits the window."""
+"""Share of the people whose whole history fits the window, where that is not longer than the longest window."""
 VALIDATIONS = 10
 PATIENCE = 6
-"""Validations: most of what is learnt about taste comes late, while the learning rate falls. The best weights are kept."""
+"""Validations without a lower loss. The best weights are kept, so patience costs time only."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +84,19 @@ def fitting(dataset: Dataset, seed: int = 1, smoke: bool = False) -> tuple[Train
     amount = measure(dataset)
     base = SMOKE if smoke else TrainConfig()
     own = {"upstream": dataset.items.upstream.shape[1], "parts": base.model.parts}
+    small = amount.events < SMALL_BELOW
     if smoke:
         model = replace(base.model, **own)
     else:
-        window = next((window for window in WINDOWS if window >= amount.usual_history), WINDOWS[-1])
-        model = ModelConfig(window=window, **(SMALL if amount.events < SMALL_BELOW else {}), **own)
-    steps = SMOKE_STEPS if smoke else _steps(base, amount)
+        windows = [window for window in WINDOWS if not small or window <= SMALL_WINDOW]
+        window = next((window for window in windows if window >= amount.usual_history), windows[-1])
+        model = ModelConfig(window=window, **(SMALL if small else {}), **own)
+        base = replace(base, batch=SMALL_BATCH, slates=SMALL_SLATES) if small else base
+    steps = SMOKE_STEPS if smoke else _steps(base, amount, SMALL_VISITS if small else SLATE_VISITS)
+    formed = isinstance(dataset, DiskDataset) and dataset.formed
     config = replace(
         base, name=dataset.name, seed=seed, world=None, model=model, steps=steps, action_weights={},
+        action_weight=FORMED_ACTION_WEIGHT if formed else base.action_weight,
         slate_items=max(2, min(amount.shown, TrainConfig().slate_items)), negatives=min(base.negatives, amount.items),
         warmup=min(base.warmup, max(1, steps // 10)), validate_every=max(1, steps // (2 if smoke else VALIDATIONS)),
         patience=PATIENCE if amount.validation_slates and not smoke else 0,
@@ -91,9 +104,9 @@ def fitting(dataset: Dataset, seed: int = 1, smoke: bool = False) -> tuple[Train
     return config, amount
 
 
-def _steps(base: TrainConfig, amount: Amount) -> int:
+def _steps(base: TrainConfig, amount: Amount, visits: float) -> int:
     """Enough for each training slate to be seen so many times, within bounds."""
-    return min(MOST_STEPS, max(LEAST_STEPS, round(SLATE_VISITS * amount.slates / (base.batch * base.slates))))
+    return min(MOST_STEPS, max(LEAST_STEPS, round(visits * amount.slates / (base.batch * base.slates))))
 
 
 def choice(config: TrainConfig, amount: Amount) -> str:

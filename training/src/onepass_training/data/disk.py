@@ -16,7 +16,7 @@ from .join import Raw, join_bucket
 from .records import EVENT, NOBODY, SHOWN, slate_record
 
 PREPARED = "prepared.json"
-VERSION = 1
+VERSION = 2
 HELD_BUCKETS = 2
 """Buckets that stay in memory."""
 EVENTS_FILE, SLATES_FILE, SHOWN_FILE, GIVEN_FILE = "events.bin", "slates.bin", "shown.bin", "given.f32"

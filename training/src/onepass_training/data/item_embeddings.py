@@ -12,6 +12,9 @@ from .content import CONTENT, content_embeddings
 from .dataset import FLOAT, Vocabulary
 
 UPSTREAM = CONTENT + BEHAVIOUR
+CONTENT_LENGTH = 0.25
+"""Of the content part, beside a behaviour part of at most about 1. At equal length what titles happen to share is half of all
+likeness, and a model of few ratings takes long to look past it, or never does (docs/training.md)."""
 
 
 def item_embeddings(
@@ -21,11 +24,11 @@ def item_embeddings(
     vocabulary: Vocabulary,
     validation_ms: int,
 ) -> tuple[FLOAT, int]:
-    """[N, UPSTREAM] embeddings and their number of content columns, the leading ones.
+    """[N, UPSTREAM] embeddings and their number of content columns, the leading ones, of CONTENT_LENGTH.
 
     `buckets` gives all buckets anew each time, one in memory at a time (`Dataset.each_bucket`); it is called six times. Nothing
     at or after `validation_ms` changes anything.
     """
-    content = content_embeddings(titles, attributes)
+    content = CONTENT_LENGTH * content_embeddings(titles, attributes)
     behaviour = behaviour_embeddings(buckets, len(titles), vocabulary, validation_ms)
     return np.concatenate([content, behaviour], axis=1), CONTENT

@@ -154,7 +154,8 @@ class TrainingBatches:
         index, count = int(order[place]), int(self._batches[order[place]])
         view = self._source.view(index)
         shuffle = np.random.default_rng([self._config.seed, 21, epoch, index])
-        histories = shuffle.permutation(view.histories)
+        # Who is left over is drawn before they are sorted: else it would be the longest, in every epoch.
+        histories = shuffle.permutation(view.histories)[: count * self._config.batch]
         histories = histories[np.argsort(np.minimum(view.lengths[histories], self._config.model.window), kind="stable")]
         chosen = shuffle.permutation(count)[within - (int(ends[place]) - count)] * self._config.batch
         random = np.random.default_rng([self._config.seed, 22, step])

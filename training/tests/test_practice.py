@@ -73,6 +73,7 @@ def test_a_torn_write_leaves_the_old_checkpoint_whole(short, dataset, tmp_path, 
         patch.setattr(torch, "save", torn)
         with pytest.raises(OSError, match="no space"):
             trainer.run(until=7)
+    assert not list(tmp_path.glob("*.partial"))
     resumed = Trainer(short, dataset, tmp_path)
     resumed.resume()
     assert resumed.step == 5

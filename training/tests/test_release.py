@@ -311,6 +311,7 @@ def test_the_item_table_is_unit_length(model, dataset):
         (["train"], "the following arguments are required: --out"),
         (["train", "--out", "x", "--threads", "0"], "'0' is not a whole number above 0"),
         (["train", "--out", "x", "--seed", "-3"], "--seed"),
+        (["train", "--out", "x", "--seed", "9" * 20], "is too large: it must be below 1000000000"),
         (["train", "--out", "x", "--sed", "3"], "unrecognized arguments"),
         (["tran"], "invalid choice"),
     ],
@@ -329,6 +330,7 @@ def test_failures_get_one_sentence(tmp_path, capsys):
     assert "no checkpoint to resume from" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert main(["train", "--smoke", "--threads", "1", "--out", str(tmp_path / "file")]) == 1
+    assert capsys.readouterr().err == f"onepass_training: {tmp_path / 'file'}: File exists\n"
 
 
 @pytest.mark.parametrize("command", [["--help"], ["train", "--help"]])

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from errno import ENOSPC
 
 from .commands import compare, convert, prepare, report, throughput, train
 
@@ -31,11 +32,12 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _sentence(error: Exception) -> str:
-    """What went wrong. The system's own errors have numbers, and their file last."""
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+def _sentence(error: Exception, out: object) -> str:
+    """What went wrong. The system's own errors have numbers, and their file last; a full disk has none: it is that of `out`."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    where = error.filename if error.filename is not None else out if error.errno == ENOSPC else None
+    return str(error) if where is None else f"{where}: {error.strerror}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments.run(arguments)
     except (OSError, ValueError, FloatingPointError) as error:
-        print(f"onepass_training: {_sentence(error)}", file=sys.stderr)
+        print(f"onepass_training: {_sentence(error, getattr(arguments, 'out', None))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\nonepass_training: stopped{INTERRUPTED.get(arguments.command, '')}", file=sys.stderr)

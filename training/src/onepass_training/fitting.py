@@ -52,7 +52,7 @@ def measure(dataset: Dataset) -> Amount:
     lengths, engaged = [], False
     positive = np.uint32(dataset.vocabulary.positive_bits)
     for bucket in dataset.each_bucket():
-        people += len(set(bucket.history_person))
+        people += len(set(bucket.history_person) - {""})
         training = bucket.event_time_ms < dataset.splits.validation_ms
         lengths.append(np.bincount(bucket.event_history[training], minlength=bucket.histories))
         times = bucket.slate_time_ms

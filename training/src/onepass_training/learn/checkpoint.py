@@ -41,11 +41,14 @@ def settings_of(config: TrainConfig, dataset: Dataset) -> str:
 def write_checkpoint(directory: Path, state: dict[str, Any]) -> None:
     """Writes `state` (tensors and plain values). The old checkpoint stays whole until the new one is, on disk."""
     partial = directory / f"{CHECKPOINT}.partial"
-    with partial.open("wb") as file:
-        torch.save({"kind": KIND, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(directory / CHECKPOINT)
+    try:
+        with partial.open("wb") as file:
+            torch.save({"kind": KIND, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(directory / CHECKPOINT)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_checkpoint(directory: Path, settings: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def test_the_graphs_give_every_slate_the_probabilities_it_was_served_with(export
     export, release, _ = exported
     model = json.loads((release / "manifest.json").read_text())["model"]
     items, bucket, vocabulary = dataset.items, dataset.bucket(0), dataset.vocabulary
-    layout = RowLayout(model["itemDimension"], vocabulary.names, vocabulary.surfaces)
+    layout = RowLayout(model["itemDimension"], vocabulary.names, vocabulary.surfaces, request_features=vocabulary.features)
     graphs = GraphRunner(release / "graphs", model["layers"])
     tokenizer = Tokenizer(buckets=json.loads((release / "manifest.json").read_text())["queryTokenizer"]["buckets"])
     served = {row["time_ms"]: row for row in parquet.read_table(export / SLATES).to_pylist()}
@@ -103,7 +103,8 @@ def test_the_graphs_give_every_slate_the_probabilities_it_was_served_with(export
             context[0, : layout.embedding] = items.upstream[bucket.slate_related[at]]
         surface = bucket.slate_surface[at]
         shared = _features(layout, time_ms, surface, previous, CANDIDATE, masked=1)
-        context[:, layout.embedding :] = _features(layout, time_ms, surface, previous, CONTEXT, masked=0)
+        given = bucket.slate_features[at : at + 1]
+        context[:, layout.embedding :] = _features(layout, time_ms, surface, previous, CONTEXT, masked=0, request=given)
         after = np.array([len(rows)], np.float32)
         candidates = items.upstream[bucket.shown_item[bucket.shown_start[at] : bucket.shown_start[at + 1]]]
         probabilities = graphs.rank(context, after, np.array(candidates), shared, after + 1, cache)
@@ -111,10 +112,10 @@ def test_the_graphs_give_every_slate_the_probabilities_it_was_served_with(export
         np.testing.assert_allclose(probabilities, [item["probabilities"] for item in slate["items"]], rtol=0, atol=1e-4)
 
 
-def _features(layout, time_ms, surface, previous, kind, masked):
+def _features(layout, time_ms, surface, previous, kind, masked, request=None):
     nothing = np.zeros((1, len(layout.actions)), np.float32)
     return layout.feature_rows(
-        nothing, np.array([masked]), np.array([surface]), np.array([time_ms]), np.array([previous]), kind
+        nothing, np.array([masked]), np.array([surface]), np.array([time_ms]), np.array([previous]), kind, request
     )
 
 

@@ -14,7 +14,7 @@ NEAR, LAST, NEIGHBOURS = 10, 20, 200
 """Events apart that count as together; engaged items of a person that are asked; other items kept for each."""
 DECAY = 0.9
 """Weight of an engaged item relative to the one after it."""
-PRIOR = 10.0
+PRIOR = 50.0
 """Occurrences that each item is given before the cosine: without them two items that were seen once, together, are as near as
 can be, and fill every list."""
 HELD = 20_000_000

@@ -17,7 +17,7 @@ SMALL_BATCH, SMALL_SLATES = 24, 4
 """Events, histories a step and slates on each, for the small model: what its settings were tried with (docs/training.md)."""
 FORMED_ACTION_WEIGHT = 1.0
 """L_action's weight where slates are formed. They hold only what was acted on, so it has little to teach there, and at the
-default weight of 3 it slows what L_item does: docs/training.md has the numbers."""
+default weight of 3 less was retrieved: docs/training.md has the numbers, of one seed."""
 SLATE_VISITS, SMALL_VISITS = 16, 3.5
 """Times that a run sees each training slate, where it is not cut short; of the small model, on fewer slates a history."""
 LEAST_STEPS, MOST_STEPS = 300, 2_500

@@ -14,7 +14,7 @@ from .dataset import FLOAT, Vocabulary
 UPSTREAM = CONTENT + BEHAVIOUR
 CONTENT_LENGTH = 0.25
 """Of the content part, beside a behaviour part of at most about 1. At equal length what titles happen to share is half of all
-likeness, and a model of few ratings takes long to look past it, or never does (docs/training.md)."""
+likeness, and a model of few ratings takes longer to look past it (docs/training.md)."""
 
 
 def item_embeddings(

@@ -26,7 +26,7 @@ def test_two_parts_have_no_release_without_them():
 @pytest.mark.parametrize("off", SERVABLE)
 def test_graphs_without_a_part_answer_as_training_does(config, dataset, layout, tmp_path, off):
     """Requests with features, texts and related items, of logged slates: through the training pass, and through the graphs."""
-    parts = replace(config.model.parts, **{off: False})
+    parts = Parts(**dict.fromkeys((part.name for part in fields(Parts)), True) | {off: False})
     config = replace(config, steps=3, batch=4, model=replace(config.model, parts=parts))
     trainer = Trainer(config, dataset, tmp_path)
     trainer.run()

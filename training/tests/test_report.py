@@ -239,7 +239,7 @@ def test_a_tiny_grid_from_nothing_to_its_page(tmp_path):
     assert tiny.run(list(runs((1,), ["base", "mask-0"]))) == 0
     lines = read(tmp_path / "grid.jsonl")
     assert [line["variant"] for line in lines] == [BASE, *OTHERS, "mask-0"]
-    assert {"recall10", "hit3_save", "ece_worst", "unordered10_offsets"} <= set(lines[0]["metrics"])
+    assert {"recall10", "hit3_save", "ece_worst", "unordered10"} <= set(lines[0]["metrics"])
     assert set(lines[0]["differences"]) <= {crossed(*pair) for pair in CROSSED} | {crossed(*pair[::-1]) for pair in CROSSED}
     assert lines[-1]["differences"]["recall10"][0] == pytest.approx(
         lines[-1]["metrics"]["recall10"] - lines[0]["metrics"]["recall10"], abs=2e-5

@@ -20,8 +20,9 @@ class Parts:
     """Person and request features, in context rows."""
     outcome_conditioning: bool = True
     """PinRec: the retrieval head is told which action is wanted."""
-    offsets: bool = True
-    """PinRec's temporal multi-token: the head is told how far ahead to look, and learns from items further ahead."""
+    offsets: bool = False
+    """PinRec's temporal multi-token: the head is told how far ahead to look, and learns from items further ahead. Off: on the
+    synthetic world it costs recall of what is wanted now and brings next to nothing later (docs/model-report.md)."""
     position_bias: bool = True
     """A term for the place on the page, in training only."""
     point_in_time: bool = True
@@ -106,7 +107,7 @@ class TrainConfig:
     query_weight: float = 0.2
     behaviour_dropout: float = 0.05
     """Share of a step's items shown to the tower as if they had no past (DropoutNet): so it learns to know such."""
-    fresh_weight: float = 0.1
+    fresh_weight: float = 0.02
     """Weight of the cold-start score regularisation."""
     action_weights: dict[str, float] = field(default_factory=lambda: {"save": 2.0})
     """w_c of L_action by the action's name; 1 where it says nothing."""

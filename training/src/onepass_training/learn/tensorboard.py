@@ -1,6 +1,7 @@
 """Scalars of a run for TensorBoard."""
 
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +22,8 @@ class ScalarLog:
         path = directory / DIRECTORY
         if not step:
             shutil.rmtree(path, ignore_errors=True)
+        elif any(path.glob(f"*.tfevents.{int(time.time())}.*")):
+            time.sleep(1 - time.time() % 1)  # files are read in the order of their names, which tell seconds apart
         self._writer = SummaryWriter(str(path), purge_step=step + 1 if step else None)
 
     def write(self, step: int, values: Mapping[str, float]) -> None:

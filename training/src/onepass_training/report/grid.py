@@ -94,7 +94,7 @@ def _ahead(metric: str, *worse: str, at_least: bool = False) -> list[Claim]:
     return [Claim(BASE, name, metric, at_least) for name in worse]
 
 
-NO_CALIBRATION = "no-calibration"
+NO_CALIBRATION, OFFSETS = "no-calibration", "offsets"
 OTHERS = {
     NO_CALIBRATION: "the base before calibration", "popularity": "popularity", "cooccurrence": "item co-occurrence",
     "oracle": "the world's own best",
@@ -165,13 +165,13 @@ QUESTIONS = (
         "offsets", "Temporal multi-token",
         "Several embeddings of one step, each for another time ahead, find more of what a person does next, in any order, "
         "at equal cost.",
-        PINREC, (_off("offsets", "no offsets", 0),),
+        PINREC, (Variant(OFFSETS, "with offsets", {"model.parts.offsets": True}, stage=0),),
         [
-            Claim(BASE, worse, f"unordered{at}_offsets", against=f"unordered{at}")
-            for at in (10, 100)
-            for worse in (BASE, "no-offsets")
+            Claim(OFFSETS, worse, f"{metric}_offsets", against=metric)
+            for metric in ("unordered10", "unordered100", "later100")
+            for worse in (OFFSETS, BASE)
         ]
-        + [Claim(BASE, worse, "later100_offsets", against="later100") for worse in (BASE, "no-offsets")],
+        + [Claim(OFFSETS, BASE, "recall10", at_least=True)],
         ("unordered10_offsets", "unordered10", "unordered100_offsets", "unordered100", "later100_offsets", "later100",
          "recall10"),
     ),

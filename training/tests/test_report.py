@@ -15,10 +15,11 @@ import pytest
 
 from onepass_training.report import page as report_page
 from onepass_training.report.book import Book
-from onepass_training.report.grid import BASE, OTHERS, QUESTIONS, SMOKE_CONFIG, VARIANTS, Claim, Run, base_config, runs
+from onepass_training.report.grid import BASE, OTHERS, QUESTIONS, SMOKE_CONFIG, VARIANTS, Run, base_config, runs
 from onepass_training.report.metrics import CROSSED, METRICS, crossed
 from onepass_training.report.results import append, key_of, read, succeeded
 from onepass_training.report.runner import Runner, compare_files, run_command
+from onepass_training.report.variant import Claim
 from onepass_training.report.verdict import (
     AGAINST,
     AHEAD_ONCE,

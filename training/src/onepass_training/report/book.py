@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from .grid import BASE, Claim
+from .grid import BASE
 from .metrics import METRICS, crossed
 from .results import Line
+from .variant import Claim
 from .verdict import One, Several, together
 
 

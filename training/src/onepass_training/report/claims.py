@@ -1,9 +1,10 @@
 """Claims in words."""
 
 from .book import Book
-from .grid import BASE, Claim
+from .grid import BASE
 from .material import title_of
 from .metrics import METRICS
+from .variant import Claim
 from .verdict import AHEAD_ONCE, BEHIND_ONCE, verdict
 
 

@@ -1,11 +1,11 @@
 """The grid as data: a base configuration, variants that each change one thing of it, and what the papers say comes of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from ..config import SMOKE, ModelConfig, TrainConfig
 from ..world.config import REPORT_WORLD
+from .variant import Claim, Question, Variant
 
 BASE = "base"
 SEEDS = (1, 2, 3)
@@ -22,66 +22,6 @@ BASE_CONFIG = TrainConfig(
 
 SMOKE_CONFIG = replace(SMOKE, name="report-smoke", steps=30, evaluation_people=60, evaluation_slates=120, validate_every=30)
 """Shows that the whole way works; its numbers say nothing."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One change against the base."""
-
-    name: str
-    title: str
-    change: Mapping[str, Any] = field(default_factory=dict)
-    """Dotted field of TrainConfig -> its value."""
-    kind: str = "onepass"
-    """Which model is trained: onepass, or sasrec."""
-    stage: int = 2
-    """0: named in the numbers that must be answered with every seed; 1: important; 2: the rest."""
-
-    def config(self, base: TrainConfig, seed: int) -> TrainConfig:
-        """The run's whole configuration."""
-        config = replace(base, name=f"{base.name}-{self.name}", seed=seed)
-        for path, value in self.change.items():
-            config = _changed(config, path.split("."), value)
-        return config
-
-
-@dataclass(frozen=True)
-class Claim:
-    """Somebody says that `better` is ahead of `worse` on a metric."""
-
-    better: str
-    worse: str
-    metric: str
-    """Name in metrics.METRICS."""
-    at_least: bool = False
-    """The claim is only that `better` is not behind."""
-    against: str | None = None
-    """The metric of `worse`, where that is another one."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of some variants together."""
-
-    name: str
-    title: str
-    says: str
-    """The paper's direction, in our words."""
-    source: str
-    variants: Sequence[Variant]
-    claims: Sequence[Claim]
-    metrics: Sequence[str]
-    """Columns of its table, by name in metrics.METRICS."""
-    others: Sequence[str] = ()
-    """Rows of its table that are evaluated beside the base: names in OTHERS."""
-
-
-def _changed(config: Any, path: list[str], value: Any) -> Any:  # noqa: ANN401
-    """A copy of a (nested) dataclass with one field replaced."""
-    if not is_dataclass(config) or path[0] not in {known.name for known in fields(config)}:
-        raise ValueError(f"the grid changes {path[0]}, which is no field of {type(config).__name__}")
-    inner = getattr(config, path[0])
-    return replace(config, **{path[0]: value if len(path) == 1 else _changed(inner, path[1:], value)})
 
 
 def _off(part: str, title: str, stage: int = 2) -> Variant:

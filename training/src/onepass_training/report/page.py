@@ -6,11 +6,12 @@ from pathlib import Path
 from ..progress import duration
 from . import plots, tables
 from .claims import claim_text, short_text, verdict_text
-from .grid import BASE, QUESTIONS, VARIANTS, Question
+from .grid import BASE, QUESTIONS, VARIANTS
 from .material import Material, Text, gather, title_of
 from .plots import COLOURS, Point
 from .results import Line
 from .sections import costs_part, question_part, slices_part
+from .variant import Question
 from .verdict import AGAINST, BEHIND_ONCE, MISSING, NOISE, REPRODUCED, UNSURE, verdict
 
 LIMIT_MINUTES = 4

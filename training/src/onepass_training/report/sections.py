@@ -7,9 +7,10 @@ from ..learn.throughput import OURS, PLAIN
 from . import plots, tables
 from .book import Book
 from .claims import claim_text, verdict_text
-from .grid import BASE, NO_CALIBRATION, VARIANTS, Question
+from .grid import BASE, NO_CALIBRATION, VARIANTS
 from .material import Material, Text, title_of
 from .metrics import METRICS, SLICED, SLICES, slice_name
+from .variant import Question
 
 ACTIONS = ("click", "long_view", "save", "share", "hide")
 ECE_AIM = 0.02

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from onepass_training.config import SMOKE
+from onepass_training.config import SMOKE, Parts
 from onepass_training.data.synthetic import synthetic_dataset
 from onepass_training.learn.train import Trainer, layout_of
 from onepass_training.release.export import export_graphs
@@ -18,7 +18,8 @@ torch.use_deterministic_algorithms(True)
 
 @pytest.fixture(scope="session")
 def config():
-    return replace(SMOKE, steps=60, evaluation_people=40, evaluation_slates=60)
+    every_part = replace(SMOKE.model, parts=Parts(offsets=True))
+    return replace(SMOKE, steps=60, evaluation_people=40, evaluation_slates=60, model=every_part)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from onepass_training.config import SMOKE
+from onepass_training.config import SMOKE, Parts
 from onepass_training.data.synthetic import synthetic_dataset
 from onepass_training.learn.train import Trainer
 from onepass_training.world import simulate
@@ -15,9 +15,11 @@ torch.set_num_threads(1)
 torch.use_deterministic_algorithms(True)
 
 directory, stop = Path(sys.argv[1]), int(sys.argv[2])
+every_part = replace(SMOKE.model, parts=Parts(offsets=True))
 config = replace(
-    SMOKE, steps=12, checkpoint_every=5, validate_every=5, validation_histories=8, evaluation_people=40, evaluation_slates=60
-)
+    SMOKE, steps=12, checkpoint_every=5, validate_every=5, validation_histories=8, evaluation_people=40, evaluation_slates=60,
+    model=every_part,
+)  # fmt: skip
 trainer = Trainer(config, synthetic_dataset(simulate(config.seed, config.world)), directory)
 losses = trainer._losses.losses
 

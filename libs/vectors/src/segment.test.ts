@@ -24,7 +24,14 @@ describe('segments of a release', () => {
     const directory = await smokeDraft(join(root, 'again'));
     const committed = await loadRelease(SMOKE_RELEASE);
     expect(await buildRelease(directory, { shards: 2, progress: quiet })).toBe(committed.id);
-    expect((await readdir(directory)).sort()).toEqual(['graphs', 'index', 'items', MANIFEST, 'model-card.md', 'vectors']);
+    expect((await readdir(directory)).sort()).toEqual([
+      'graphs',
+      'index',
+      'items',
+      MANIFEST,
+      'model-card.md',
+      'vectors',
+    ]);
   });
 
   test('hold every item once, in the shard of its id', async () => {

@@ -14,8 +14,9 @@ from ..evaluation.baselines.cooccurrence import cooccurrence
 from ..evaluation.baselines.popularity import popularity
 from ..evaluation.baselines.sasrec import predict_sasrec, train_sasrec
 from ..evaluation.held_out import LeaveOneOut
-from ..evaluation.leave_one_out import NEGATIVES, RIVALS, LeaveOneOutEvaluation
+from ..evaluation.leave_one_out import NEGATIVES, LeaveOneOutEvaluation
 from ..evaluation.result import Result
+from ..evaluation.table import format_leave_one_out
 from ..learn.device import device_named, prepare, threads_for
 from ..learn.train import Trainer
 from ..world import simulate
@@ -48,11 +49,9 @@ def run(arguments: argparse.Namespace) -> None:
     prepare(device_named("cpu"), threads_for(config.model.width))
     view = LeaveOneOut(dataset)
     evaluation = LeaveOneOutEvaluation(view, config)
-    results = []
-    for result in _contenders(view, evaluation, config, arguments.out):
-        results.append(result)
-        print(_row(result), flush=True)
-    summary = {result.name: result.summary for result in results}
+    results = {result.name: result for result in _contenders(view, evaluation, config, arguments.out)}
+    print(format_leave_one_out(results), flush=True)
+    summary = {name: result.summary for name, result in results.items()}
     partial = arguments.out / "results.json.partial"
     partial.write_text(
         json.dumps({"data": dataset.name, "seed": config.seed, "steps": config.steps, **summary}, indent=2) + "\n"
@@ -71,19 +70,9 @@ def _data(arguments: argparse.Namespace) -> tuple[Dataset, TrainConfig]:
 
 def _contenders(view: LeaveOneOut, evaluation: LeaveOneOutEvaluation, config: TrainConfig, directory: Path) -> Iterator[Result]:
     """The quick ones first."""
-    print(f"{len(evaluation.slates)} people asked of\n{_head()}", flush=True)
     yield evaluation.of("popularity", popularity(view).contender())
     yield evaluation.of("co-occurrence", cooccurrence(view).contender())
     yield evaluation.of("SASRec-style", predict_sasrec(train_sasrec(view, config), evaluation.slates).contender())
     trainer = Trainer(config, view, directory)
     trainer.run()
     yield evaluation.run(trainer.model.cpu().eval(), "onepass", config)
-
-
-def _head() -> str:
-    return f"{'':<15}" + "".join(f"{f'{rivals} {metric}':>17}" for rivals in RIVALS for metric in ("HR@10", "NDCG@10"))
-
-
-def _row(result: Result) -> str:
-    values = (result.summary[rivals][metric] for rivals in RIVALS for metric in ("hrAt10", "ndcgAt10"))
-    return f"{result.name:<15}" + "".join(f"{value:>17.4f}" for value in values)

@@ -1,9 +1,10 @@
 """The world: the same from the same seed, free of impossible things, and worth learning."""
 
 import numpy as np
+import pytest
 
 from onepass_training.world import simulate
-from onepass_training.world.config import RELATED, SEARCH
+from onepass_training.world.config import DAY_MS, RELATED, SEARCH, WorldConfig
 from onepass_training.world.queries import query_texts
 from onepass_training.world.truth import Situation, action_probabilities, affinity, item_exposure
 from onepass_training.world.words import COLORS
@@ -101,3 +102,17 @@ def test_items_have_ids_titles_and_attributes(world):
     assert isinstance(attributes["price"], float)
     assert isinstance(attributes["color"], list)
     assert len(set(world.catalogue.ids)) == world.config.items
+
+
+def test_late_people_come_evenly_over_the_last_days_and_are_as_active_as_the_others():
+    config = WorldConfig(items=2_000, people=300, categories=6, nouns=2, styles=2, creators=20, days=40, sessions=40.0)
+    world = simulate(3, config)
+    first = np.full(config.people, config.end_ms)
+    np.minimum.at(first, world.slate_person, world.situation.time_ms)
+    late = np.arange(config.people) >= config.people * (1 - config.late_share)
+    begins = config.start_ms + config.days * (1 - config.late_days) * DAY_MS
+    assert (first[late] >= begins - DAY_MS).all()
+    assert (first[late] >= config.split_ms).mean() == pytest.approx((1 - config.train_share) / config.late_days, abs=0.1)
+    last_days = world.situation.time_ms >= config.end_ms - 3 * DAY_MS
+    slates = np.bincount(world.slate_person[last_days], minlength=config.people)
+    assert slates[late].mean() == pytest.approx(slates[~late].mean(), rel=0.5)

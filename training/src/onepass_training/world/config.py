@@ -25,6 +25,11 @@ class WorldConfig:
     creators: int = 600
     days: int = 120
     sessions: float = 62.0
+    """Of a person of middling activity who is there on all days."""
+    late_share: float = 0.3
+    """Share of the people who join late: evenly over the days of `late_days`, the last of all."""
+    late_days: float = 0.4
+    """Share of the days over which they do."""
     slate_size: int = 12
     upstream: int = 64
     content: int = 44
@@ -52,6 +57,8 @@ class WorldConfig:
         return self.start_ms + int(self.days * self.train_share) * DAY_MS
 
 
-SMOKE_WORLD = WorldConfig(items=400, people=200, categories=6, nouns=2, styles=2, creators=20, days=40, sessions=9.0)
+SMOKE_WORLD = WorldConfig(
+    items=400, people=200, categories=6, nouns=2, styles=2, creators=20, days=40, sessions=9.0, late_share=0.0
+)
 REPORT_WORLD = WorldConfig(items=5_000, people=1_500, sessions=43.0)
 """For comparisons: large enough to tell models apart, small enough that a run takes minutes."""

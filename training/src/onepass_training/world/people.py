@@ -72,14 +72,24 @@ class People:
         return np.stack([mobile, self._declared[who]], axis=1).astype(np.float32)
 
 
+def _joined(config: WorldConfig) -> INT:
+    """[P] the day each person is there from: the first, or one of the last for those who join late, who are the last rows."""
+    late = round(config.people * config.late_share)
+    day = (config.days * (1 - config.late_days * np.arange(late, 0, -1) / (late + 1))).astype(np.int64)
+    return np.concatenate([np.zeros(config.people - late, np.int64), day])
+
+
 def _sessions(random: np.random.Generator, config: WorldConfig) -> tuple[INT, INT]:
     """Person and start of every session. Sessions come in spells of a day or two: some hours apart, each at its own hour."""
-    people = config.people
+    people, joined = config.people, _joined(config)
     activity = np.clip(np.exp(0.5 * random.standard_normal(people) - 0.125), 0.25, 2.5)
-    spells = np.maximum(2, random.poisson(config.sessions * activity / 3.1))
+    there = 1 - joined / config.days
+    spells = np.maximum(2, random.poisson(config.sessions * activity * there / 3.1))
     person = np.repeat(np.arange(people), spells)
-    day = random.integers(0, config.days, len(person))
+    day = random.integers(joined[person], config.days)
     day = np.where((day % 7 < 5) & (random.random(len(person)) < 0.15), day - day % 7 + 5, day)
+    joins = (joined[person] > 0) & (np.diff(person, prepend=-1) > 0)
+    day = np.where(joins, joined[person], day)
     usual_hour = random.uniform(7, 22, people)[person]
     hour = (usual_hour + 2.5 * random.standard_normal(len(person))) % 24
     length = np.minimum(random.geometric(0.3, len(person)), 8)

@@ -6,6 +6,7 @@ from logs import DAY, DESCRIPTION, asked, event, prepared, slate
 
 from onepass_training.config import TrainConfig
 from onepass_training.data.dataset import NONE
+from onepass_training.data.disk import DiskDataset
 from onepass_training.data.records import key
 from onepass_training.learn.examples import ExampleSource
 
@@ -105,7 +106,7 @@ def test_slates_are_formed_of_sessions(tmp_path):
         event("ann", "i3", 4), event("ann", "i4", 31 * minute), event("ann", "i5", 62 * minute), event("bob", "i2", 5),
     ]  # fmt: skip
     splits = {"validation_ms": 40 * minute, "test_ms": 62 * minute}
-    description = DESCRIPTION | {"sessions": {"gap_minutes": 60, "items": 2}, "splits": splits}
+    description = DESCRIPTION | {"sessions": {"gap_minutes": 60, "items": 2, "drawn": 0}, "splits": splits}
     said = []
     dataset = prepared(tmp_path, events, description=description, said=said)
     assert dataset.formed
@@ -123,6 +124,37 @@ def test_items_of_a_formed_slate_lie_in_the_order_they_were_acted_on(tmp_path):
     splits = {"validation_ms": 4, "test_ms": 4}
     dataset = prepared(tmp_path, events, description=DESCRIPTION | {"sessions": {}, "splits": splits})
     assert _histories(dataset, "ann") == [([4, 1, 3, 1], [(0, [4, 1, 3], [CLICK, CLICK | SAVE, CLICK])])]
+
+
+@pytest.mark.parametrize("each", [1, 3])
+def test_a_formed_slate_holds_drawn_items_that_nothing_was_done_with(tmp_path, each):
+    random = np.random.default_rng(each)
+    items = [{"item_id": f"i{at}", "embedding": [1.0, at]} for at in range(80)]
+    events = [
+        event(f"p{person}", items[random.integers(10 + 70 * at // 400)]["item_id"], at * 20_000 + person)
+        for person in range(8)
+        for at in range(400)
+        if random.random() < 0.2
+    ]
+    description = NO_SPLITS | {"sessions": {"gap_minutes": 1, "items": 3, "drawn": each}}
+    dataset = prepared(tmp_path, events, description=description, items=items)
+    bucket, again = (DiskDataset(dataset.directory).bucket(0) for _ in range(2))
+    np.testing.assert_array_equal(bucket.shown_item, again.shown_item)
+    acted = bucket.event_item
+    drawn_in_all = possible = 0
+    for one, prefix in enumerate(bucket.slate_prefix):
+        shown = slice(*bucket.shown_start[one : one + 2])
+        shown, done = bucket.shown_item[shown], bucket.shown_actions[shown]
+        here = int((done > 0).sum())
+        assert 1 <= here <= 3
+        assert (done[:here] > 0).all(), "what was acted on comes first"
+        assert len(np.unique(shown)) == len(shown)
+        drawn, now = shown[here:], bucket.slate_time_ms[one]
+        assert len(drawn) <= each * here
+        assert not np.isin(drawn, acted[bucket.event_start[bucket.slate_history[one]] : prefix]).any(), "acted on before"
+        assert np.isin(drawn, acted[bucket.event_time_ms < now]).all(), "nobody knew of it"
+        drawn_in_all, possible = drawn_in_all + len(drawn), possible + each * here
+    assert drawn_in_all > 0.3 * possible
 
 
 def _random_logs(seed):

@@ -8,7 +8,6 @@ from onepass_training.config import TrainConfig
 from onepass_training.data.dataset import Action, Bucket, Items, MemoryDataset, Splits, Vocabulary
 from onepass_training.data.open import open_dataset
 from onepass_training.fitting import (
-    FORMED_ACTION_WEIGHT,
     LEAST_STEPS,
     MOST_STEPS,
     PATIENCE,
@@ -73,10 +72,11 @@ def test_windows_fit_histories_and_small_data_a_small_model():
     assert (long.model.window, long.model.width, long.batch, long.slates) == (256, own.model.width, own.batch, own.slates)
 
 
-def test_formed_slates_teach_actions_less(tmp_path):
+def test_of_formed_slates_the_drawn_items_count_too(tmp_path):
     formed = open_dataset(FIXTURES / "ml-100k", tmp_path, say=lambda _: None)
-    assert fitting(formed)[0].action_weight == FORMED_ACTION_WEIGHT
-    assert fitting(dataset())[0].action_weight == TrainConfig().action_weight
+    longest = max(int(np.diff(bucket.shown_start).max()) for bucket in formed.each_bucket())
+    assert longest > TrainConfig().slate_items
+    assert fitting(formed)[0].slate_items == longest
 
 
 def test_early_stopping_needs_something_to_go_by():

@@ -15,9 +15,8 @@ SMALL = {"width": 64, "layers": 2, "heads": 2, "item_dimension": 64, "hidden": 2
 SMALL_WINDOW = 64
 SMALL_BATCH, SMALL_SLATES = 24, 4
 """Events, histories a step and slates on each, for the small model: what its settings were tried with (docs/training.md)."""
-FORMED_ACTION_WEIGHT = 1.0
-"""L_action's weight where slates are formed. They hold only what was acted on, so it has little to teach there, and at the
-default weight of 3 less was retrieved: docs/training.md has the numbers, of one seed."""
+MOST_FORMED = 48
+"""Most items of a formed slate that count; more are left out, those that were drawn before those that were acted on."""
 SLATE_VISITS, SMALL_VISITS = 16, 3.5
 """Times that a run sees each training slate, where it is not cut short; of the small model, on fewer slates a history."""
 LEAST_STEPS, MOST_STEPS = 300, 2_500
@@ -96,8 +95,8 @@ def fitting(dataset: Dataset, seed: int = 1, smoke: bool = False) -> tuple[Train
     formed = isinstance(dataset, DiskDataset) and dataset.formed
     config = replace(
         base, name=dataset.name, seed=seed, world=None, model=model, steps=steps, action_weights={},
-        action_weight=FORMED_ACTION_WEIGHT if formed else base.action_weight,
-        slate_items=max(2, min(amount.shown, TrainConfig().slate_items)), negatives=min(base.negatives, amount.items),
+        slate_items=max(2, min(amount.shown, MOST_FORMED if formed else base.slate_items)),
+        negatives=min(base.negatives, amount.items),
         warmup=min(base.warmup, max(1, steps // 10)), validate_every=max(1, steps // (2 if smoke else VALIDATIONS)),
         patience=PATIENCE if amount.validation_slates and not smoke else 0,
     )  # fmt: skip

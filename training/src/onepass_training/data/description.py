@@ -14,6 +14,7 @@ ANY = "any"
 COMPUTED = "content+behaviour"
 """What `embeddings` says to have them computed: by item_embeddings."""
 VALIDATION_SHARE, TEST_SHARE = 0.05, 0.15
+MOST_DRAWN = 20
 _SETTINGS = ("name", "actions", "surfaces", "features", "content_columns", "embeddings", "splits", "sessions")
 
 
@@ -34,7 +35,9 @@ class Sessions:
     gap_minutes: float = 60.0
     """A longer pause ends a session."""
     items: int = 12
-    """Most items of a formed slate."""
+    """Most items of a formed slate that something was done with."""
+    drawn: int = 1
+    """Items that nothing was done with, drawn beside each of them."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,11 @@ class _Setting:
             raise self.error(name, f"is {value!r}, must be a number from {least:g} to {most:g}")
         return float(value)
 
-    def whole(self, name: str, default: int | None, least: int) -> int | None:
+    def whole(self, name: str, default: int | None, least: int, most: int | None = None) -> int | None:
         value = self.held.get(name, default)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise self.error(name, f"is {value!r}, must be a whole number from {least}")
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if value is not None and (not whole or value < least or (most is not None and value > most)):
+            raise self.error(name, f"is {value!r}, must be a whole number from {least}" + (f" to {most}" if most else ""))
         return value
 
     def names(self, name: str, least: int) -> tuple[str, ...]:
@@ -138,8 +142,9 @@ def _own(top: _Setting) -> Description:
     sessions = None
     if "sessions" in top.held:
         given = _Setting(top.path, "sessions.", top.held["sessions"])
-        given.only("gap_minutes", "items")
-        sessions = Sessions(given.number("gap_minutes", 60.0, 0, 1e6), given.whole("items", 12, 2) or 12)
+        given.only("gap_minutes", "items", "drawn")
+        drawn = given.whole("drawn", 1, 0, MOST_DRAWN) or 0
+        sessions = Sessions(given.number("gap_minutes", 60.0, 0, 1e6), given.whole("items", 12, 2) or 12, drawn)
     embeddings = top.held.get("embeddings", "given")
     if embeddings not in ("given", COMPUTED):
         raise top.error("embeddings", f'is {embeddings!r}, must be "given" or "{COMPUTED}"')

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.dataset import HIDDEN, NONE, Bucket, Dataset
+from ..data.seen import seen_before
 from .metrics import BOOL, INT, expand
 
 HORIZON_MS = 86_400_000
@@ -92,20 +93,6 @@ class SlateSet:
             **taken, event_item=self.event_item, event_engaged=self.event_engaged,
             wanted_row=place[self.wanted_row[keep]], wanted_item=self.wanted_item[keep], wanted_later=self.wanted_later[keep],
         )  # fmt: skip
-
-
-def seen_before(event_item: INT, first: INT, prefix: INT, rows: INT, items: INT) -> BOOL:
-    """[n] whether `items` [n] were acted on in events first .. prefix of their `rows` [n]; histories do not overlap."""
-    base = int(max(event_item.max(initial=0), items.max(initial=0))) + 1
-    starts = np.unique(first)
-    history = np.searchsorted(starts, np.arange(len(event_item)), side="right")
-    known = np.flatnonzero(event_item != NONE)
-    pairs, earliest = np.unique(history[known] * base + event_item[known], return_index=True)
-    asked = (np.searchsorted(starts, first[rows]) + 1) * base + items
-    at = np.minimum(np.searchsorted(pairs, asked), max(len(pairs) - 1, 0))
-    if not len(pairs):
-        return np.zeros(len(rows), bool)
-    return (pairs[at] == asked) & (known[earliest[at]] < prefix[rows])
 
 
 def person_hashes(people: Sequence[str]) -> NDArray[np.uint64]:

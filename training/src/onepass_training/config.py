@@ -72,7 +72,7 @@ class TrainConfig:
 
     name: str = "synthetic-d128"
     seed: int = 1
-    steps: int = 1_500
+    steps: int = 2_400
     batch: int = 12
     """Histories a step."""
     slates: int = 16

@@ -98,7 +98,7 @@ export class PureCompute {
 }
 
 /** Tensors of one warm request in the engine's mapped buffers, as docs/release.md shapes them. */
-class RequestTensors {
+export class RequestTensors {
   readonly #engine: InferenceEngine;
   readonly #release: Release;
   readonly #items: Items;
@@ -111,17 +111,18 @@ class RequestTensors {
     this.#shapes = shapes;
   }
 
-  encodeInputs(): Tensors {
+  /** @param rows new tokens and, last, the context row */
+  encodeInputs(rows = 1): Tensors {
     return {
-      rows: this.#contextRow(),
-      positions: this.#tensor([1], () => this.#shapes.past),
+      rows: this.#contextRows(rows),
+      positions: this.#tensor([rows], (i) => this.#shapes.past + i),
       ...this.#pastKv(),
     };
   }
 
-  encodeOutputs(): Tensors {
+  encodeOutputs(rows = 1): Tensors {
     const { width, layers } = this.#release.manifest.model;
-    return { hidden: this.#tensor([1, width]), ...this.#perLayer(layers, ['key', 'value'], [1, width]) };
+    return { hidden: this.#tensor([rows, width]), ...this.#perLayer(layers, ['key', 'value'], [rows, width]) };
   }
 
   headInputs(): Tensors {
@@ -139,18 +140,19 @@ class RequestTensors {
     return { queries: this.#tensor([this.#shapes.queries, this.#items.dimension]) };
   }
 
-  rankInputs(): Tensors {
+  /** @param contexts rows before the candidates: the context row, and before it what of the history is not in the past */
+  rankInputs(contexts = 1): Tensors {
     const { past, candidates } = this.#shapes;
     const { dimension } = this.#items;
     const layout = rowLayout(this.#release.manifest);
     const embedding = (i: number) =>
       this.#items.embedding(Math.floor(i / dimension) % this.#items.count)[i % dimension] ?? 0;
     return {
-      context: this.#contextRow(),
-      context_positions: this.#tensor([1], () => past),
+      context: this.#contextRows(contexts),
+      context_positions: this.#tensor([contexts], (i) => past + i),
       candidates: this.#tensor([candidates, dimension], embedding),
       candidate_row: this.#tensor([1, layout.features - dimension], small),
-      candidate_position: this.#tensor([1], () => past + 1),
+      candidate_position: this.#tensor([1], () => past + contexts),
       ...this.#pastKv(),
     };
   }
@@ -159,10 +161,10 @@ class RequestTensors {
     return { probabilities: this.#tensor([this.#shapes.candidates, this.#release.vocabulary.actions.size]) };
   }
 
-  #contextRow() {
+  #contextRows(count: number) {
     const layout = rowLayout(this.#release.manifest);
     const row = contextRows(layout, { surface: 0, nowMs: Date.now() });
-    return this.#tensor([1, layout.features], (i) => row[i] ?? 0);
+    return this.#tensor([count, layout.features], (i) => row[i % layout.features] ?? 0);
   }
 
   #pastKv(): Tensors {
@@ -190,11 +192,11 @@ class RequestTensors {
 /** Numbers that look like activations: the time of a run does not depend on them, denormals left aside. */
 const small = (i: number) => Math.sin(i) / 8;
 
-interface IndexUnderTest {
+export interface IndexUnderTest {
   search(round: number): { readonly annMs: number; readonly searchMs: number };
 }
 
-async function openIndex(release: Release, items: Items, shapes: Shapes): Promise<IndexUnderTest> {
+export async function openIndex(release: Release, items: Items, shapes: Shapes): Promise<IndexUnderTest> {
   const { shards, probes } = release.manifest.index;
   let annMs = 0;
   const rowSearch: typeof usearchRows = (...args) => {

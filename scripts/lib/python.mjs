@@ -4,34 +4,41 @@ import { join } from 'node:path';
 import { root } from './paths.mjs';
 import { elapsed, report, runQuietly, runVisibly, Stop } from './steps.mjs';
 
-const environment = join(root, 'training', '.venv');
-const lock = join(root, 'training', 'requirements.lock');
-const stamp = join(environment, '.onepass-lock');
+/**
+ * Where the Python environment of a part of the repository lies; its lock lies beside it.
+ * @param {string} folder from the repository's root
+ */
+export const pythonOf = (folder) => join(root, folder, '.venv', 'bin', 'python');
 
-/** The environment's interpreter. */
-export const python = join(environment, 'bin', 'python');
+/** The interpreter of training's environment. */
+export const python = pythonOf('training');
 
 /**
- * Sets up the Python environment of training/ as its lock says, unless it already is so.
+ * Sets up the Python environment of training/, or of another folder, as its requirements.lock says, unless it already is so.
+ * @param {string} [folder] from the repository's root
  * @returns {Promise<string | undefined>} why it cannot, in one sentence, when there is no fitting Python on this machine
  */
-export async function ensurePython() {
+export async function ensurePython(folder = 'training') {
+  const lock = join(root, folder, 'requirements.lock');
+  const environment = join(root, folder, '.venv');
+  const stamp = join(environment, '.onepass-lock');
+  const name = folder === 'training' ? 'python packages' : `python, ${folder}`;
   const wanted = createHash('sha256')
     .update(await readFile(lock))
     .digest('hex');
-  if (await isReady(wanted)) {
-    report('python packages', 'up to date');
+  if ((await hasPython(folder)) && (await readFile(stamp, 'utf8').catch(() => '')) === wanted) {
+    report(name, 'up to date');
     return undefined;
   }
   const interpreter = await findInterpreter();
   if (interpreter === undefined)
     return 'no Python >= 3.11 with venv was found on the PATH (python3, python3.11 .. python3.14)';
-  report('python packages', `installing with ${interpreter} ...`);
+  report(name, `installing with ${interpreter} ...`);
   const since = Date.now();
   // Also over an environment that is there already: what fits is kept.
   if ((await runVisibly(interpreter, ['-m', 'venv', environment])) !== 0)
     throw new Stop(`${interpreter} -m venv failed; its own message is above.`);
-  const code = await runVisibly(python, [
+  const code = await runVisibly(pythonOf(folder), [
     '-m',
     'pip',
     'install',
@@ -42,21 +49,19 @@ export async function ensurePython() {
   ]);
   if (code !== 0) throw new Stop(`pip install failed with exit code ${code}; its own message is above.`);
   await writeFile(stamp, wanted);
-  report('python packages', `installed in ${elapsed(since)}`);
+  report(name, `installed in ${elapsed(since)}`);
   return undefined;
 }
 
-/** @returns {Promise<boolean>} whether the environment exists, for callers that can do without */
-export async function hasPython() {
-  return access(python).then(
+/**
+ * @param {string} [folder]
+ * @returns {Promise<boolean>} whether the environment exists, for callers that can do without
+ */
+export async function hasPython(folder = 'training') {
+  return access(pythonOf(folder)).then(
     () => true,
     () => false,
   );
-}
-
-/** @param {string} wanted hash of the lock */
-async function isReady(wanted) {
-  return (await hasPython()) && (await readFile(stamp, 'utf8').catch(() => '')) === wanted;
 }
 
 async function findInterpreter() {

@@ -6,6 +6,8 @@ import type { CellAddresses } from './settings.js';
 export interface Cell {
   readonly encoder: ServiceClient<typeof UserEncoderService>;
   readonly ranking: ServiceClient<typeof RankingService>;
+  /** That of a ranking model of its own, whose KV ranking reads instead of `encoder`'s; undefined = one model does both. */
+  readonly rankingEncoder: ServiceClient<typeof UserEncoderService> | undefined;
   /** Epoch ms until which others are asked first; 0 = it can be reached as far as is known. */
   passedOverUntilMs: number;
 }
@@ -20,13 +22,17 @@ export class Cells {
   readonly #connections: Connection[] = [];
 
   constructor(addresses: readonly CellAddresses[], connect: (address: string) => Connection) {
-    for (const { encoder, ranking } of addresses) {
-      const connections = [connect(encoder), connect(ranking)] as const;
-      this.#connections.push(...connections);
-      const [toEncoder, toRanking] = connections;
+    const connection = (address: string) => {
+      const made = connect(address);
+      this.#connections.push(made);
+      return made;
+    };
+    for (const { encoder, ranking, rankingEncoder } of addresses) {
       this.#cells.set(encoder, {
-        encoder: toEncoder.client(UserEncoderService),
-        ranking: toRanking.client(RankingService),
+        encoder: connection(encoder).client(UserEncoderService),
+        ranking: connection(ranking).client(RankingService),
+        rankingEncoder:
+          rankingEncoder === undefined ? undefined : connection(rankingEncoder).client(UserEncoderService),
         passedOverUntilMs: 0,
       });
     }
@@ -50,6 +56,11 @@ export class Cells {
   close(): void {
     for (const connection of this.#connections) connection.close();
   }
+}
+
+/** All that hold KV of the cell's persons. */
+export function encodersOf({ encoder, rankingEncoder }: Cell): Cell['encoder'][] {
+  return rankingEncoder === undefined ? [encoder] : [encoder, rankingEncoder];
 }
 
 /** One call that finds the time over tries the cell; the others go on passing it over until it is known how that went. */

@@ -7,6 +7,8 @@ import { historySettings } from '@onepass/history';
 export interface CellAddresses {
   readonly encoder: string;
   readonly ranking: string;
+  /** A second user-encoder, whose KV ranking reads; absent: that of `encoder`. */
+  readonly rankingEncoder?: string;
 }
 
 export const gatewaySettings = {
@@ -16,9 +18,12 @@ export const gatewaySettings = {
   releaseDir: sharedSettings.releaseDir,
   dataDir: sharedSettings.dataDir,
   ...historySettings,
-  cells: parsed('ONEPASS_CELLS', 'cells, as encoder=HOST:PORT,ranking=HOST:PORT, several with ; between', parseCells, {
-    default: 'encoder=127.0.0.1:50051,ranking=127.0.0.1:50053',
-  }),
+  cells: parsed(
+    'ONEPASS_CELLS',
+    'cells, as encoder=HOST:PORT,ranking=HOST:PORT, several with ; between; with ranking-encoder=HOST:PORT in each, ranking reads the KV of that second user-encoder, as a separate model would: for comparisons',
+    parseCells,
+    { default: 'encoder=127.0.0.1:50051,ranking=127.0.0.1:50053' },
+  ),
   retrieval: parsed('ONEPASS_RETRIEVAL', 'HOST:PORT of the retrieval root', parseAddress, {
     default: '127.0.0.1:50052',
   }),
@@ -61,18 +66,22 @@ const KEY_BYTES = 32;
 
 export function parseCells(raw: string): readonly CellAddresses[] {
   const cells = raw.split(';').map(parseCell);
-  const encoders = new Set(cells.map((cell) => cell.encoder));
-  if (encoders.size < cells.length) throw new Error('names one encoder twice');
+  const encoders = cells.flatMap(({ encoder, rankingEncoder = [] }) => [encoder, rankingEncoder].flat());
+  if (new Set(encoders).size < encoders.length) throw new Error('names one encoder twice');
+  if (new Set(cells.map((cell) => cell.rankingEncoder === undefined)).size > 1) {
+    throw new Error('must name a ranking-encoder for every cell or for none');
+  }
   return cells;
 }
 
 function parseCell(raw: string): CellAddresses {
   const parts = new Map(raw.split(',').map((part) => part.trim().split('=') as [string, string]));
-  const [encoder, ranking] = [parts.get('encoder'), parts.get('ranking')];
-  if (parts.size !== 2 || !isAddress(encoder) || !isAddress(ranking)) {
-    throw new Error(`must look like encoder=HOST:PORT,ranking=HOST:PORT, not ${JSON.stringify(raw)}`);
+  const [encoder, ranking, rankingEncoder] = ['encoder', 'ranking', 'ranking-encoder'].map((name) => parts.get(name));
+  const one = rankingEncoder === undefined;
+  if (parts.size === (one ? 2 : 3) && isAddress(encoder) && isAddress(ranking) && (one || isAddress(rankingEncoder))) {
+    return { encoder, ranking, ...(!one && { rankingEncoder }) };
   }
-  return { encoder, ranking };
+  throw new Error(`must look like encoder=HOST:PORT,ranking=HOST:PORT, not ${JSON.stringify(raw)}`);
 }
 
 function parseAddress(raw: string): string {

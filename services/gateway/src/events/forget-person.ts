@@ -3,7 +3,7 @@ import { invalidArgument, OnepassError, unavailable } from '@onepass/errors';
 import type { HistoryStore, SlateStore } from '@onepass/history';
 import { personKey } from '@onepass/routing';
 import type { Logger, Span } from '@onepass/telemetry';
-import type { Cells } from '../cells.js';
+import { type Cells, encodersOf } from '../cells.js';
 import type { RememberedSlates } from '../remembered-slates.js';
 import type { SlateWriter } from '../slates/slate-writer.js';
 
@@ -38,7 +38,9 @@ export async function forgetPerson(
     const deadlineMs = Math.min(call.deadlineMs, Date.now() + PATIENCE_MS);
     const options = { signal: call.signal, deadlineMs, span: call.span };
     const all = cells.inOrder(person);
-    const forgotten = all.map((cell) => cell.encoder.forget({ person: request.person }, options));
+    const forgotten = all.map((cell) =>
+      Promise.all(encodersOf(cell).map((encoder) => encoder.forget({ person: request.person }, options))),
+    );
     const failed = (await Promise.allSettled(forgotten)).filter((one) => one.status === 'rejected');
     await step(told, `the KV of ${failed.length} of ${all.length} cells`, async () => {
       if (failed[0] !== undefined) throw failed[0].reason;

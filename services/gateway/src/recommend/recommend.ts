@@ -20,7 +20,7 @@ import type { ServedRelease } from '../served-release.js';
 import { servedSlate } from '../slates/served-slate.js';
 import type { SlateWriter } from '../slates/slate-writer.js';
 import type { CandidateSet } from '../stages/candidate-set.js';
-import { type Encoded, encode } from '../stages/encode-stage.js';
+import { type Encoded, encode, encodeForRanking } from '../stages/encode-stage.js';
 import { Exclusions, type SeenItems } from '../stages/exclusions.js';
 import type { FilteredOut } from '../stages/filtered-out.js';
 import {
@@ -119,28 +119,34 @@ export class Recommender {
     const run = new Run({ plan, releaseId: release.id, budget, nowMs, signal, span }, this.#parts);
     await this.#checkSequence(run);
     const order = cells.inOrder(plan.personKey ?? plan.requestId);
-    const [encoded, lookedUp] = await Promise.all([this.#encode(run, order), this.#lookUp(run)]);
-    const seen = encoded ? seenBy(encoded) : await this.#ownSeen(run);
-    const exclusions = new Exclusions(plan, seen, (itemId) => release.rows.get(itemId));
-    const retrieved = plan.mode === Mode.SCORE_ONLY ? undefined : await this.#retrieve(run, encoded, exclusions);
-    const externals = withoutExcluded(lookedUp, exclusions);
-    const candidates = mergeExternals(retrieved?.candidates, externals.resolved, release.model.itemDimension);
-    const scored = await this.#rank(run, encoded, order, candidates);
+    const [found, apart] = await Promise.all([this.#find(run, order), this.#encodeApart(run, order)]);
+    const scored = await this.#rank(run, { encoded: found.encoded, apart }, order, found.candidates);
     const results = {
       release,
       pageTokenKey,
-      candidates,
-      filtered: externals.filtered,
-      retrieved,
+      ...found,
       ...scored,
       // What was acted on is left out without the encoder too; but the page is not made from it.
       head: scored.encoded ? headOf(scored.encoded) : NO_HISTORY,
-      seenItems: seen.itemIds.length + countItemRows(seen.rows),
     };
     const page = respond(run, results);
     const served = plan.mode !== Mode.SCORE_ONLY && plan.asOfMs === undefined;
     if (served) this.#parts.recordSlate?.(servedSlate(run, page, results), clockMs);
     return [page, run.outcome];
+  }
+
+  /** The candidates, and what they were found by. */
+  async #find(run: Run, cells: readonly Cell[]) {
+    const { release } = this.#parts;
+    const { plan } = run;
+    const [encoded, lookedUp] = await Promise.all([this.#encode(run, cells), this.#lookUp(run)]);
+    const seen = encoded ? seenBy(encoded) : await this.#ownSeen(run);
+    const exclusions = new Exclusions(plan, seen, (itemId) => release.rows.get(itemId));
+    const retrieved = plan.mode === Mode.SCORE_ONLY ? undefined : await this.#retrieve(run, encoded, exclusions);
+    const externals = withoutExcluded(lookedUp, exclusions);
+    const candidates = mergeExternals(retrieved?.candidates, externals.resolved, release.model.itemDimension);
+    const seenItems = seen.itemIds.length + countItemRows(seen.rows);
+    return { encoded, retrieved, candidates, filtered: externals.filtered, seenItems };
   }
 
   /** A page cannot have seen what the history does not hold. Where that cannot be read, the page will say what it has seen. */
@@ -171,6 +177,16 @@ export class Recommender {
     }
     run.degrade(Degraded_Reason.ENCODER, failureOf('the user-encoder', encoded));
     return undefined;
+  }
+
+  /** For a ranking model of its own, while candidates are found; undefined: it reads the KV that they are found by, or nothing. */
+  async #encodeApart(run: Run, cells: readonly Cell[]): Promise<Encoded | OnepassError | undefined> {
+    const ranks = run.plan.mode !== Mode.RETRIEVE_ONLY && !this.#parts.switches.isOn('popular_only');
+    if (cells[0]?.rankingEncoder === undefined || !ranks) return undefined;
+    const encoded = await run.stage('encode', () => encodeForRanking(run, cells, run.budget.latest('retrieve')));
+    if (encoded instanceof OnepassError) return encoded;
+    for (const { reason, detail } of encoded.response.degraded) run.degrade(reason, detail);
+    return encoded;
   }
 
   /** Without the encoder, what was acted on comes from the history itself. */
@@ -225,7 +241,7 @@ export class Recommender {
   /** On a KV miss encodes and ranks once more; answers which encode the ranking, or the page without one, is of. */
   async #rank(
     run: Run,
-    encoded: Encoded | undefined,
+    { encoded, apart }: { encoded: Encoded | undefined; apart: Encoded | OnepassError | undefined },
     cells: readonly Cell[],
     candidates: CandidateSet,
   ): Promise<{ ranked: Ranked | undefined; encoded: Encoded | undefined }> {
@@ -236,21 +252,27 @@ export class Recommender {
       return { ranked: undefined, encoded };
     }
     const rankWith = (from: Encoded | undefined) => run.stage('rank', () => rank(run, cells, from, candidates));
-    let source = encoded;
+    if (apart instanceof OnepassError) return this.#unranked(run, failureOf("ranking's own encoder", apart), encoded);
+    let source = apart ?? encoded;
     let ranked = await rankWith(source);
     if (source && ranked instanceof OnepassError && ranked.kind === 'kv_miss') {
       const { cell } = source;
-      const again = await run.stage('encode', () => encode(run, [cell], run.budget.again(Date.now())));
+      const again = await run.stage('encode', () => encodeForRanking(run, [cell], run.budget.again(Date.now())));
       if (!(again instanceof OnepassError)) {
         source = again;
         ranked = await rankWith(source);
       }
     }
     if (!(ranked instanceof OnepassError)) return { ranked, encoded: source };
-    const failure = failureOf('ranking', ranked);
-    if (mode === Mode.SCORE_ONLY) throw unavailable(`${failure}, and score only has nothing to answer without it`);
+    return this.#unranked(run, failureOf('ranking', ranked), source);
+  }
+
+  #unranked(run: Run, failure: string, encoded: Encoded | undefined) {
+    if (run.plan.mode === Mode.SCORE_ONLY) {
+      throw unavailable(`${failure}, and score only has nothing to answer without it`);
+    }
     run.degrade(Degraded_Reason.RANKING, failure);
-    return { ranked: undefined, encoded: source };
+    return { ranked: undefined, encoded };
   }
 }
 

@@ -55,7 +55,7 @@ export class Trunk {
   /** Must be released once no run uses them. */
   takeBuffers(past: PassPast, ask: EncodeAsk): PassBuffers {
     const { layout, width, layers, outcomes } = this.#model;
-    const rows = past.tokens.length + ask.contextRows;
+    const rows = past.tokens.length + contextCount(ask);
     const queries = ask.queries.length;
     const unkept = past.tensors === undefined ? 2 * layers : 0;
     const sizes = [
@@ -85,21 +85,23 @@ export class Trunk {
   }
 
   /**
-   * New tokens and, behind them, the context rows, in one causal pass. K and V of the new rows are written in place behind
-   * the held ones; those of the context rows lie behind the last token, where nobody reads.
+   * New tokens and, behind them where there are queries, the context rows, in one causal pass. K and V of the new rows are written in
+   * place behind the held ones; those of the context rows lie behind the last token, where nobody reads.
    */
   async encode(past: PassPast, ask: EncodeAsk, buffers: PassBuffers, terms: RunTerms): Promise<RunTiming> {
     const { layout, layers, width } = this.#model;
     const fresh = past.tokens.length;
-    const rows = fresh + ask.contextRows;
+    const rows = fresh + contextCount(ask);
     writePastRows(layout, buffers.rows, past.tokens, {
       previousMs: past.previousMs,
       itemEmbedding: (row) => this.#model.embedding(row),
       queryEmbedding: (text) => past.texts.get(text)!,
     });
-    const { surface, nowMs, embeddings, context } = ask;
-    const request = { surface, nowMs, previousMs: past.lastMs, embeddings, features: context.features };
-    buffers.rows.set(contextRows(layout, request), fresh * layout.features);
+    if (rows > fresh) {
+      const { surface, nowMs, embeddings, context } = ask;
+      const request = { surface, nowMs, previousMs: past.lastMs, embeddings, features: context.features };
+      buffers.rows.set(contextRows(layout, request), fresh * layout.features);
+    }
     for (let row = 0; row < rows; row++) buffers.positions[row] = past.length + row;
     const inputs: Record<string, Tensor> = {
       rows: { data: buffers.rows, shape: [rows, layout.features] },
@@ -141,6 +143,11 @@ export class Trunk {
       terms,
     );
   }
+}
+
+/** Rows of the request itself: their hidden states are for the queries, and nothing else of them is kept. */
+function contextCount({ queries, contextRows }: EncodeAsk): number {
+  return queries.length === 0 ? 0 : contextRows;
 }
 
 function aligned(floats: number): number {

@@ -422,6 +422,11 @@ test('without queries a held person runs nothing', async () => {
   expect(cell.measurements.snapshot()).toMatchObject({
     'onepass.inference.run.duration.count{onepass.graph="encode"}': 1,
   });
+  // New actions are encoded, and they alone.
+  await cell.append(who, action('e2', 'i2'));
+  const appended = await cell.encoder.encode(ask(who, { queries: [] }), call());
+  expect(appended).toMatchObject({ source: KvSource.APPEND, encodedTokens: 1 });
+  expect(cell.readKv(appended.reference)).toEqual(await cell.expectedKv(who, 2));
 });
 
 test('several context rows fit behind a full window', async () => {

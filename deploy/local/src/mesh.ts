@@ -6,7 +6,7 @@ import type { ClientTls } from '@onepass/client';
 import { isServing, type Transport, transportOf } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
 import { ROLE_COUNT } from './options.js';
-import { planMesh, type RolePlan } from './plan.js';
+import { type MeshPlanOptions, planMesh, type RolePlan } from './plan.js';
 import { freePorts, requireFreePorts } from './ports.js';
 import { createRunDirectory } from './run-directory.js';
 import { Supervisor, type SupervisorEvent } from './supervisor.js';
@@ -16,11 +16,15 @@ export const repositoryRoot = fileURLToPath(new URL('../../..', import.meta.url)
 
 export interface MeshOptions {
   readonly releaseDir: string;
-  /** First of four consecutive ports; undefined = any free ones. */
+  /** First of as many consecutive ports as there are processes; undefined = any free ones. */
   readonly port: number | undefined;
   /** Where histories and logs are kept; undefined = a temporary directory, removed at the end. */
   readonly dataDir: string | undefined;
   readonly onEvent?: (event: SupervisorEvent) => void;
+  /** A fifth process, `ranking-encoder`: a second user-encoder, whose KV ranking reads, as if ranking had a model of its own. */
+  readonly rankingEncoder?: boolean;
+  /** For every process, in the place of the environment's. */
+  readonly settings?: Readonly<Record<string, string>>;
   /** By role, settings beside those of the mesh; read at every start of the role. */
   readonly overrides?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Wait before restart number n; absent = as `npm start` waits. */
@@ -32,7 +36,7 @@ const CHECK_TIMEOUT_MS = 1_000;
 const SHARED_MEMORY = '/dev/shm';
 const POOL_ROOM_BYTES = 512 * 2 ** 20;
 
-/** The four processes on this machine, in shared memory and on ports of their own. */
+/** The processes on this machine, in shared memory and on ports of their own. */
 export class Mesh {
   readonly plans: readonly RolePlan[];
   readonly logDir: string;
@@ -48,15 +52,15 @@ export class Mesh {
    * @throws OnepassError `startup` when a port is in use.
    */
   static async prepare(options: MeshOptions): Promise<Mesh> {
-    const { port } = options;
-    const ports =
-      port === undefined ? await freePorts(HOST, ROLE_COUNT) : Array.from({ length: ROLE_COUNT }, (_, i) => port + i);
+    const { port, rankingEncoder = false } = options;
+    const count = ROLE_COUNT + Number(rankingEncoder);
+    const ports = port === undefined ? await freePorts(HOST, count) : Array.from({ length: count }, (_, i) => port + i);
     if (port !== undefined) await requireFreePorts(HOST, ports);
-    return new Mesh(options, ports as [number, number, number, number]);
+    return new Mesh(options, ports as [number, number, number, number, number?]);
   }
 
-  private constructor(options: MeshOptions, ports: readonly [number, number, number, number]) {
-    const gatewayEnv = { ...process.env, ...options.overrides?.gateway };
+  private constructor(options: MeshOptions, ports: MeshPlanOptions['ports']) {
+    const gatewayEnv = { ...process.env, ...options.settings, ...options.overrides?.gateway };
     this.transport = transportOf({ ...gatewayEnv, ONEPASS_HOST: HOST });
     this.tls = tlsOf(gatewayEnv);
     const temporary = options.dataDir === undefined ? createRunDirectory(tmpdir()) : undefined;
@@ -65,8 +69,9 @@ export class Mesh {
     const cellDir = createRunDirectory(hasRoom(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir());
     this.#runDirectories = temporary === undefined ? [cellDir] : [cellDir, temporary];
     this.logDir = join(dataDir, 'logs');
-    const { releaseDir, overrides, backOff } = options;
-    const plans = planMesh({ root: repositoryRoot, host: HOST, ports, releaseDir, dataDir, cellDir, env: process.env });
+    const { releaseDir, settings, overrides, backOff } = options;
+    const own = { host: HOST, ports, releaseDir, dataDir, cellDir };
+    const plans = planMesh({ root: repositoryRoot, ...own, env: process.env, settings });
     this.plans = plans.map((plan) => ({ ...plan, overrides: overrides?.[plan.role] }));
     this.#supervisor = new Supervisor({
       check: (address) => isServing(address, CHECK_TIMEOUT_MS, this.transport),

@@ -31,12 +31,30 @@ test('every role has its program, its port and the release; the gateway knows th
   expect(plans[0]?.env.ONEPASS_CELL_DIR).toBe(plans[1]?.env.ONEPASS_CELL_DIR);
 });
 
+test("a ranking model's own encoder is a fifth process, whose KV ranking reads and to which the gateway is told the way", () => {
+  const plans = planMesh({ ...options, ports: [1, 2, 3, 4, 5], env: { ONEPASS_METRICS_PORT: '9100' } });
+  const apart = plans.find((p) => p.role === 'ranking-encoder');
+  expect(apart).toMatchObject({ program: '/checkout/services/user-encoder/dist/main.js', address: '127.0.0.1:5' });
+  expect(apart?.env).toMatchObject({ ONEPASS_DATA_DIR: '/data', ONEPASS_METRICS_PORT: '9104' });
+  const cellDirs = Object.fromEntries(plans.map((p) => [p.role, p.env.ONEPASS_CELL_DIR]));
+  expect(cellDirs).toEqual({
+    'user-encoder': '/dev/shm/cell',
+    'ranking-encoder': '/dev/shm/cell/ranking',
+    ranking: '/dev/shm/cell/ranking',
+  });
+  expect(plans.at(-1)?.env.ONEPASS_CELLS).toBe('encoder=127.0.0.1:2,ranking=127.0.0.1:4,ranking-encoder=127.0.0.1:5');
+});
+
 test("libuv's pool is larger than the graph runs in flight, whatever they are set to", () => {
   const threads = (inFlight?: string) =>
     Number(planMesh({ ...options, env: { ONEPASS_INFERENCE_IN_FLIGHT: inFlight } })[0]?.env.UV_THREADPOOL_SIZE);
   expect(threads()).toBe(6);
   expect(threads('16')).toBe(20);
   expect(threads('many')).toBe(6);
+  const settings = { ONEPASS_INFERENCE_IN_FLIGHT: '3' };
+  for (const { env } of planMesh({ ...options, env: { ONEPASS_INFERENCE_IN_FLIGHT: '16' }, settings })) {
+    expect(env).toMatchObject({ ...settings, UV_THREADPOOL_SIZE: '7' });
+  }
 });
 
 test('metrics have a port of their own in each process, from the one that is set', () => {

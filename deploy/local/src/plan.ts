@@ -1,5 +1,6 @@
 /** One process of the mesh, before it is started. */
 export interface RolePlan {
+  /** What the mesh calls it: the role, or of a second process of one, a name of its own. */
   readonly role: string;
   /** The program that node runs. */
   readonly program: string;
@@ -15,33 +16,40 @@ export interface MeshPlanOptions {
   /** The repository's directory. */
   readonly root: string;
   readonly host: string;
-  /** gateway, user-encoder, retrieval, ranking. */
-  readonly ports: readonly [number, number, number, number];
+  /** gateway, user-encoder, retrieval, ranking; then that of a second user-encoder, whose KV ranking reads, where there is to be one. */
+  readonly ports: readonly [number, number, number, number, number?];
   readonly releaseDir: string;
   readonly dataDir: string;
   readonly cellDir: string;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** For every process, in the place of the environment's. */
+  readonly settings?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Threads of libuv's pool that stay free for files, DNS and LMDB while every graph run in flight holds one. */
 const SPARE_THREADS = 4;
 const DEFAULT_IN_FLIGHT = 2;
 
-/** The four processes, in the order in which they are started; they stop in reverse. */
+/** The mesh's name of a second user-encoder, that of a ranking model of its own. */
+export const RANKING_ENCODER = 'ranking-encoder';
+
+/** The processes, in the order in which they are started; they stop in reverse. */
 export function planMesh(options: MeshPlanOptions): RolePlan[] {
-  const { host, ports, releaseDir, dataDir, cellDir, env } = options;
-  const [gateway, userEncoder, retrieval, ranking] = ports;
+  const { host, ports, releaseDir, dataDir, cellDir, settings } = options;
+  const env = { ...options.env, ...settings };
+  const [gateway, userEncoder, retrieval, ranking, rankingEncoder] = ports;
   const inFlight = Number(env.ONEPASS_INFERENCE_IN_FLIGHT || DEFAULT_IN_FLIGHT);
   const common = {
+    ...settings,
     ONEPASS_MODE: env.ONEPASS_MODE || 'development',
     ONEPASS_HOST: host,
     ONEPASS_RELEASE_DIR: releaseDir,
     // A value that is not a number is left for the service to refuse in its own words.
     UV_THREADPOOL_SIZE: String((Number.isFinite(inFlight) ? inFlight : DEFAULT_IN_FLIGHT) + SPARE_THREADS),
   };
-  const plan = (role: string, port: number, own: Record<string, string>): RolePlan => ({
+  const plan = (role: string, port: number, own: Record<string, string>, program = role): RolePlan => ({
     role,
-    program: `${options.root}/services/${role}/dist/main.js`,
+    program: `${options.root}/services/${program}/dist/main.js`,
     address: `${host}:${port}`,
     env: {
       ...common,
@@ -50,13 +58,19 @@ export function planMesh(options: MeshPlanOptions): RolePlan[] {
       ...own,
     },
   });
+  const encoder = (kvDir: string) => ({ ONEPASS_DATA_DIR: dataDir, ONEPASS_CELL_DIR: kvDir });
+  const apart = rankingEncoder === undefined ? undefined : { port: rankingEncoder, kvDir: `${cellDir}/ranking` };
   return [
-    plan('user-encoder', userEncoder, { ONEPASS_DATA_DIR: dataDir, ONEPASS_CELL_DIR: cellDir }),
-    plan('ranking', ranking, { ONEPASS_CELL_DIR: cellDir }),
+    plan('user-encoder', userEncoder, encoder(cellDir)),
+    ...(apart ? [plan(RANKING_ENCODER, apart.port, encoder(apart.kvDir), 'user-encoder')] : []),
+    plan('ranking', ranking, { ONEPASS_CELL_DIR: apart?.kvDir ?? cellDir }),
     plan('retrieval', retrieval, {}),
     plan('gateway', gateway, {
       ONEPASS_DATA_DIR: dataDir,
-      ONEPASS_CELLS: `encoder=${host}:${userEncoder},ranking=${host}:${ranking}`,
+      ONEPASS_CELLS: [
+        `encoder=${host}:${userEncoder},ranking=${host}:${ranking}`,
+        ...(apart ? [`ranking-encoder=${host}:${apart.port}`] : []),
+      ].join(),
       ONEPASS_RETRIEVAL: `${host}:${retrieval}`,
     }),
   ];

@@ -167,7 +167,7 @@ function columns(rounds: readonly Round[], load: (round: Round) => LoadResult): 
 const ms = (value: number | undefined) => (value ?? Number.NaN).toFixed(2);
 
 /** A Markdown table whose source is aligned: text left, numbers right. */
-function table(titles: readonly string[], rows: readonly (readonly string[])[]): string[] {
+export function table(titles: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const widths = titles.map((title, i) => Math.max(3, title.length, ...rows.map((row) => (row[i] ?? '').length)));
   const line = (cells: readonly string[]) =>
     `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join(' | ')} |`;

@@ -3,9 +3,14 @@ import { join } from 'node:path';
 import { repositoryRoot } from '@onepass/local';
 import { describeMachine, type Machine } from './machine.js';
 
-/** One number as it was seen. */
-export interface Figure {
+/** A number, and where it is known the interval in which it would fall if it were measured again. */
+export interface Estimate {
   readonly value: number;
+  readonly band?: readonly [low: number, high: number];
+}
+
+/** One number as it was seen. */
+export interface Figure extends Estimate {
   readonly date: string;
   readonly cpu: string;
   readonly cores: number;
@@ -23,11 +28,11 @@ const FILE = 'summary.json';
 /** Puts numbers in the place of older ones of the same name, whole or not at all. */
 export async function mergeIntoSummary(
   folder: string,
-  numbers: Readonly<Record<string, number>>,
+  numbers: Readonly<Record<string, number | Estimate>>,
 ): Promise<FigureTable> {
   await mkdir(folder, { recursive: true });
   const path = join(folder, FILE);
-  const before: FigureTable = JSON.parse(await readFile(path, 'utf8').catch(() => '{}'));
+  const before = await readSummary(folder);
   const seen = figures(numbers, describeMachine());
   const after = Object.fromEntries(Object.entries({ ...before, ...seen }).sort(([a], [b]) => (a < b ? -1 : 1)));
   await writeFile(`${path}.new`, `${JSON.stringify(after, null, 2)}\n`);
@@ -35,7 +40,15 @@ export async function mergeIntoSummary(
   return after;
 }
 
-function figures(numbers: Readonly<Record<string, number>>, { cpu, cores, node }: Machine): FigureTable {
+/** Empty where there is none yet. */
+export async function readSummary(folder: string): Promise<FigureTable> {
+  return JSON.parse(await readFile(join(folder, FILE), 'utf8').catch(() => '{}'));
+}
+
+function figures(numbers: Readonly<Record<string, number | Estimate>>, { cpu, cores, node }: Machine): FigureTable {
   const date = new Date().toISOString().slice(0, 10);
-  return Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, { value, date, cpu, cores, node }]));
+  const estimate = (number: number | Estimate) => (typeof number === 'number' ? { value: number } : number);
+  return Object.fromEntries(
+    Object.entries(numbers).map(([name, number]) => [name, { ...estimate(number), date, cpu, cores, node }]),
+  );
 }

@@ -1,0 +1,106 @@
+import type { Machine } from '../../machine.js';
+import type { Findings, Measurement, PureCompute, Shape, SystemName } from '../measurements.js';
+
+/** What the time of a span goes into. */
+export const SPAN_KINDS = ['compute', 'serialise', 'copy', 'hop', 'queue', 'network', 'other'] as const;
+export type SpanKind = (typeof SPAN_KINDS)[number];
+
+/** A part of one request, from its begin. A span may lie inside another. */
+export interface Span {
+  readonly name: string;
+  readonly process: string;
+  readonly kind: SpanKind;
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+/** One warm request, taken apart. */
+export interface Waterfall {
+  readonly date: string;
+  readonly shape: Shape;
+  readonly system: SystemName;
+  /** Which request it is, in words: "the median of 500 warm requests, one at a time". */
+  readonly what: string;
+  readonly spans: readonly Span[];
+}
+
+/** Where one process spends its CPU, as a profiler of the process saw it. */
+export interface CpuParts {
+  readonly date: string;
+  readonly shape: Shape;
+  readonly system: SystemName;
+  readonly process: string;
+  /** CPU in ms a page, by what it is for. */
+  readonly parts: readonly { readonly name: string; readonly ms: number }[];
+}
+
+/** An avoidable cost that was removed. */
+export interface Improvement {
+  readonly date: string;
+  readonly shape: Shape;
+  readonly what: string;
+  readonly unit: string;
+  readonly before: number;
+  readonly after: number;
+}
+
+/** What a page takes in the gateway beyond the stages that it waits for: one at a time, warm, the median of a round's pages. */
+export interface GatewayTime {
+  readonly date: string;
+  readonly round: number;
+  readonly shape: Shape;
+  readonly p50Ms: number;
+}
+
+/** Everything that a run may find, by kind. */
+export interface FindingKinds {
+  readonly measurement: Measurement;
+  readonly pure: PureCompute;
+  readonly waterfall: Waterfall;
+  readonly cpu: CpuParts;
+  readonly improvement: Improvement;
+  readonly gateway: GatewayTime;
+}
+export type FindingKind = keyof FindingKinds;
+
+export interface MeasuredRelease {
+  readonly id: string;
+  readonly name: string;
+  /** Its weights are made up: speeds mean something, pages do not. */
+  readonly synthetic: boolean;
+}
+
+/** What a run is: another machine, version, setting or release makes it another run. */
+export interface RunIdentity {
+  readonly machine: Machine;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly settings: Readonly<Record<string, string>>;
+  readonly systems: Findings['systems'];
+  /** One for each shape of model; the first is the one that the run is about. At least one. */
+  readonly releases: readonly MeasuredRelease[];
+}
+
+/** Findings, with what the page needs beyond them. */
+export interface ReportFindings extends Findings {
+  readonly releases: readonly MeasuredRelease[];
+  readonly waterfalls: readonly Waterfall[];
+  readonly cpu: readonly CpuParts[];
+  readonly improvements: readonly Improvement[];
+  readonly gateway: readonly GatewayTime[];
+  /** What a reader should know of how the run went: lines left out, things that could not be measured and why. */
+  readonly notes: readonly string[];
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  return shapeKey(a) === shapeKey(b);
+}
+
+/** Also the suffix of the figures of a shape that has no name of its own. */
+export function shapeKey({ n, k, layers, width }: Shape): string {
+  return `n${n}_k${k}_l${layers}_d${width}`;
+}
+
+/** In the words of the field. */
+export function describeShape({ n, k, layers, width }: Shape): string {
+  return `n=${n}, k=${k}, L=${layers}, d=${width}`;
+}

@@ -11,6 +11,8 @@ export interface SentCall {
   readonly status: string;
   /** Undefined where the sender does not read answers. */
   readonly degraded?: boolean | undefined;
+  /** Where the KV of the page came from, as in Measurement.kv; where the sender reads answers. */
+  readonly kv?: string | undefined;
 }
 
 /** What is measured of a load, from `fromMs` to before `toMs`, in epoch ms. */

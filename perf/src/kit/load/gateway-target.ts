@@ -1,0 +1,39 @@
+import { connectTo, RecommendationService } from '@onepass/contracts';
+import type { LoadTarget } from './observe.js';
+
+/**
+ * A gateway of ours as something to be loaded: it counts what ghz does not read, in what Describe answers.
+ * @param pids its processes and those behind it, by role, as they are now
+ */
+export function gatewayTarget(address: string, pids: () => Readonly<Record<string, number>>): LoadTarget {
+  return {
+    address,
+    pids,
+    degraded: async () => {
+      const reasons = labelled(await measurements(address), 'onepass.pages.degraded');
+      // A page with two reasons counts twice: goodput is rather too low than too high.
+      return Object.values(reasons).reduce((sum, count) => sum + count, 0);
+    },
+    kv: async () => labelled(await measurements(address), 'onepass.pages'),
+  };
+}
+
+async function measurements(address: string): Promise<Readonly<Record<string, number>>> {
+  const connection = connectTo(address);
+  try {
+    return (await connection.client(RecommendationService).describe({}, { deadlineMs: Date.now() + 5_000 }))
+      .measurements;
+  } finally {
+    connection.close();
+  }
+}
+
+/** Counts by the value of a metric's only label, as in `onepass.pages{onepass.kv.source="slot"}`. */
+function labelled(all: Readonly<Record<string, number>>, metric: string): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const [name, count] of Object.entries(all)) {
+    const label = name.startsWith(`${metric}{`) ? /="([^"]*)"\}$/.exec(name)?.[1] : undefined;
+    if (label !== undefined) counts[label] = count;
+  }
+  return counts;
+}

@@ -1,0 +1,40 @@
+import { connectTo, RankingService, RecommendationService, retrieval, UserEncoderService } from '@onepass/contracts';
+import type { Mesh } from '@onepass/local';
+
+type Numbers = Readonly<Record<string, number>>;
+type ByRole = Readonly<Record<string, Numbers>>;
+
+const SERVICES: Readonly<Record<string, unknown>> = {
+  gateway: RecommendationService,
+  'user-encoder': UserEncoderService,
+  'ranking-encoder': UserEncoderService,
+  retrieval: retrieval.RetrievalService,
+  ranking: RankingService,
+};
+
+/**
+ * What processes of a mesh say of themselves by Describe, by role.
+ * @throws OnepassError of one that does not answer
+ */
+export async function measurementsOf(mesh: Mesh, roles = mesh.plans.map(({ role }) => role)): Promise<ByRole> {
+  const described = roles.map(async (role) => {
+    const connection = connectTo(mesh.address(role));
+    try {
+      // They all have the same Describe.
+      const client = connection.client(SERVICES[role] as typeof RecommendationService);
+      return [role, (await client.describe({})).measurements] as const;
+    } finally {
+      connection.close();
+    }
+  });
+  return Object.fromEntries(await Promise.all(described));
+}
+
+/** Pages since the start, by source of the KV that they were ranked on. */
+export function kvSourcesOf({ gateway = {} }: ByRole): Numbers {
+  const sources = Object.entries(gateway).flatMap(([name, pages]) => {
+    const source = /^onepass\.pages\{onepass\.kv\.source="(\w+)"\}$/.exec(name)?.[1];
+    return source === undefined || pages === 0 ? [] : [[source, pages] as const];
+  });
+  return Object.fromEntries(sources);
+}

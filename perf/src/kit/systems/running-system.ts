@@ -1,0 +1,28 @@
+import type { SystemName } from '../measurements.js';
+
+type Numbers = Readonly<Record<string, number>>;
+
+/** One system under test, started and serving: what the kit may know of any of them, of whatever it is made. */
+export interface RunningSystem {
+  readonly name: SystemName;
+  /** What is special about it, for who reads the report. */
+  readonly description: string;
+  /** host:port of the front door, which answers onepass.gateway.v1. */
+  readonly address: string;
+  /** Memory of the KV that it may keep from request to request, all pools together, in MiB; 0 = it keeps none. */
+  readonly kvMiB: number;
+  /** Process ids of the moment, by role. */
+  pids(): Numbers;
+  /** Pages answered since the start, by source of the KV that they were ranked on: slot, append, recompute, empty; none = not ranked. */
+  kvSources(): Promise<Numbers>;
+  /** What each process says of itself, by role, then by name of the measurement; empty for a system whose processes say nothing. */
+  measurements(): Promise<Readonly<Record<string, Numbers>>>;
+  /** Ends its processes; resolves when none is left. What lies in its folder stays. */
+  stop(): Promise<void>;
+}
+
+/** What counters have gained, by name, without those that have not. */
+export function gained(before: Numbers, after: Numbers): Numbers {
+  const gains = Object.entries(after).map(([name, value]) => [name, value - (before[name] ?? 0)] as const);
+  return Object.fromEntries(gains.filter(([, gain]) => gain !== 0));
+}

@@ -4,6 +4,7 @@ import { delimiter } from 'node:path';
 import { promisify } from 'node:util';
 import { OnepassError, startupError } from '@onepass/errors';
 import { findGhz } from '../../ghz.js';
+import { lastLine } from './sender.js';
 
 /** What figures are made with. */
 export const GHZ_VERSION = 'v0.120.0';
@@ -73,8 +74,4 @@ async function versionOf(path: string): Promise<string> {
   if (said !== undefined) return `v${said}`;
   const built = /\bmod\tgithub\.com\/bojand\/ghz\t(v[^\t\n]+)/.exec((await readFile(path)).toString('latin1'));
   return built?.[1] ?? 'unknown';
-}
-
-export function lastLine(text: string): string {
-  return text.trim().split('\n').at(-1)?.trim() ?? '';
 }

@@ -4,9 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startupError } from '@onepass/errors';
 import { pinning } from './cores.js';
-import { lastLine } from './ensure-ghz.js';
 import type { SentCall } from './seen.js';
-import { endOf, type Sender, type SenderReport } from './sender.js';
+import { endOf, lastWords, type Sender, type SenderReport } from './sender.js';
 
 const METHOD = 'onepass.gateway.v1.RecommendationService/Recommend';
 /** Of an open loop ghz uses them to begin calls only, not to wait for them. */
@@ -37,17 +36,14 @@ export async function startGhz(terms: GhzTerms): Promise<Sender> {
   const [command, ...args] = [...pinning(terms.cores), terms.ghz, ...flags(terms), `--output=${output}`, terms.address];
   const beganMs = Date.now();
   const child = spawn(command as string, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  let stderr = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr = (stderr + text).slice(-10_000);
-  });
+  const said = lastWords(child.stderr);
   const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
   const finished = ended.then(async ([code, signal]): Promise<SenderReport> => {
     if (signal !== null) {
       const cutShort = `ghz ${endOf(code, signal)}: what it saw is lost, since it reports at its end only`;
       return { calls: [], notes: [], cutShort };
     }
-    if (code !== 0) throw startupError(`ghz ${endOf(code, signal)}: ${lastLine(stderr)}`);
+    if (code !== 0) throw startupError(`ghz ${endOf(code, signal)}: ${said()}`);
     return { calls: parseCalls(await readFile(output, 'utf8'), terms.loop), notes: [] };
   });
   finished.catch(() => {}); // Whoever waits for it hears of it.

@@ -22,7 +22,8 @@ export interface Observed {
   readonly cpuMs: Readonly<Record<string, number>>;
   /** CPU of the sender as a share of one core. */
   readonly senderCpu: number;
-  readonly degraded: number;
+  /** Undefined when the target did not say. */
+  readonly degraded: number | undefined;
   readonly kv: Readonly<Record<string, number>> | undefined;
   /** Why it ended before its time. */
   readonly cutShort: string | undefined;
@@ -59,8 +60,8 @@ export async function observe(
     window: { fromMs: before.atMs, toMs: after.atMs },
     cpuMs: cpuBetween(before, after),
     senderCpu: ((after.sender ?? Number.NaN) - (before.sender ?? Number.NaN)) / wallMs,
-    degraded: (counted?.degraded ?? 0) - (countedBefore?.degraded ?? 0),
-    kv: counted?.kv && subtract(counted.kv, countedBefore?.kv ?? {}),
+    degraded: counted && countedBefore && counted.degraded - countedBefore.degraded,
+    kv: counted?.kv && countedBefore?.kv && subtract(counted.kv, countedBefore.kv),
     cutShort:
       gone(before, after) ?? (early ? `the sender ended ${(wallMs / 1000).toFixed(1)} s into ${seconds} s` : undefined),
   };

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { SentCall } from './seen.js';
 
 /** Whoever sends a load: a process of its own, so that what it costs can be told, and its lateness is its own. */
@@ -33,4 +34,17 @@ export interface ActionsSeen {
 /** Why a child process that should have finished did not: for a sentence. */
 export function endOf(code: number | null, signal: NodeJS.Signals | null): string {
   return signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
+}
+
+/** What a child said of its error, in one line; empty when it said nothing. */
+export function lastWords(stderr: Readable | null): () => string {
+  let text = '';
+  stderr?.setEncoding('utf8').on('data', (part: string) => {
+    text = (text + part).slice(-10_000);
+  });
+  return () => /^\w*Error: .*$/m.exec(text)?.[0] ?? lastLine(text);
+}
+
+export function lastLine(text: string): string {
+  return text.trim().split('\n').at(-1)?.trim() ?? '';
 }

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import ctypes
 import json
 import signal
 import sys
@@ -17,6 +18,7 @@ from .service import Events, Mind, Recommendations
 MESSAGE_BYTES = 16 * 2**20
 SERVICES = ("", "onepass.gateway.v1.RecommendationService", "onepass.gateway.v1.EventService")
 GRACE_SECONDS = 2.0
+PR_SET_PDEATHSIG = 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--in-flight", type=int, default=2, help="pages made at one time (default 2)")
     options.add_argument("--keep-kv", action="store_true", help="keep people's KV and append to it")
     options.add_argument("--kv-mib", type=float, default=1_024.0, help="memory of the KV that is kept (default 1024)")
+    options.add_argument("--with-parent", action="store_true", help="end when the process that started it ends (Linux)")
     return options
 
 
@@ -58,6 +61,8 @@ async def serve(options: argparse.Namespace) -> None:
 def main() -> int:
     """0, or 1 with one sentence on standard error."""
     options = parser().parse_args()
+    if options.with_parent:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     try:
         asyncio.run(serve(options))
     except (OSError, ValueError, KeyError, RuntimeError) as error:

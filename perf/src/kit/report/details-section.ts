@@ -1,0 +1,168 @@
+import type { Measurement } from '../measurements.js';
+import { SYSTEMS } from '../measurements.js';
+import { describeShape, type ReportFindings, SPAN_KINDS, sameShape } from './findings.js';
+import { both, figure, htmlTable, legendOf, middle, type Part, provenance } from './html.js';
+import { shapesOf } from './numbers.js';
+import { type StackedBar, stackedBars, threeDigits } from './plot/bars.js';
+import { element } from './plot/svg.js';
+import { timeline } from './plot/timeline.js';
+import { grouped, hitRate, saturated } from './rounds.js';
+import { describeLoad } from './store.js';
+import { NAMES, SHORT, SPANS } from './words.js';
+
+/** One request taken apart. */
+export function waterfallParts(findings: ReportFindings): Part[] {
+  if (findings.waterfalls.length === 0) return [{ missing: 'the waterfall of one warm request' }];
+  return findings.waterfalls.map(({ spans, date, shape, system, what }) => {
+    const kinds = SPAN_KINDS.filter((kind) => spans.some((span) => span.kind === kind));
+    const total = Math.max(0, ...spans.map(({ endMs }) => endMs));
+    const compute = spans.filter(({ kind }) => kind === 'compute').reduce((sum, s) => sum + s.endMs - s.startMs, 0);
+    const legend = legendOf(kinds.map((kind) => [`k-${kind}`, SPANS[kind]]));
+    const caption = provenance(findings, { dates: [date], shape, more: `${NAMES[system]}: ${what}` });
+    const title = `Of ${threeDigits(total)} ms of one request, ${threeDigits(compute)} ms are graphs and search`;
+    const html = figure(
+      title,
+      both((width) => timeline(spans, 'Waterfall of one request', width)),
+      caption,
+      legend,
+    );
+    return { html };
+  });
+}
+
+/** CPU a page by process for each system, at saturation; and by what it is for where a profiler was asked. */
+export function cpuParts(findings: ReportFindings): Part[] {
+  const bySystem = shapesOf(findings).flatMap((shape): Part[] => {
+    const here = findings.measurements.filter((m) => m.sweep === undefined && sameShape(m.shape, shape));
+    const loads = SYSTEMS.map((system) => ({ system, rounds: [...saturated(here, system).values()] }));
+    const processes = [...new Set(loads.flatMap(({ rounds }) => rounds.flatMap((m) => Object.keys(m.cpuMs))))].sort();
+    const cost = (rounds: readonly Measurement[], process: string) => middle(rounds.map((m) => m.cpuMs[process])) ?? 0;
+    const bars = loads.flatMap(({ system, rounds }) => {
+      const parts = processes.map((name, i) => ({ key: partKey(i), name, value: cost(rounds, name) }));
+      return rounds.length === 0 || parts.every(({ value }) => value <= 0) ? [] : [{ label: SHORT[system], parts }];
+    });
+    if (bars.length === 0) return [];
+    const [first] = bars;
+    const largest = first!.parts.reduce((a, b) => (b.value > a.value ? b : a));
+    const title = `CPU a page by process: in ${first!.label} most goes to ${largest.name}`;
+    const caption = provenance(findings, {
+      dates: here.map(({ date }) => date),
+      shape,
+      more: 'at saturation, medians',
+    });
+    return [{ html: stacked(title, bars, caption) }];
+  });
+  const profiles = [...grouped(findings.cpu, ({ shape, system }) => `${describeShape(shape)} ${system}`).values()];
+  const profiled = profiles.map((some): Part => {
+    const { shape, system } = some[0]!;
+    const names = [...new Set(some.flatMap(({ parts }) => parts.map(({ name }) => name)))];
+    const bars = some.map(({ process, parts }) => ({
+      label: process,
+      parts: parts.map(({ name, ms }) => ({ key: partKey(names.indexOf(name)), name, value: ms })),
+    }));
+    const caption = provenance(findings, {
+      dates: some.map(({ date }) => date),
+      shape,
+      more: 'by a profiler in each process',
+    });
+    return { html: stacked(`What each process of ${SHORT[system]} spends its CPU on`, bars, caption) };
+  });
+  return [
+    ...(bySystem.length > 0 ? bySystem : [{ missing: 'CPU by process' }]),
+    ...(profiled.length > 0 ? profiled : [{ missing: 'what CPU is spent on within a process' }]),
+  ];
+}
+
+const COLOURS = 8;
+const partKey = (i: number) => `p${i % COLOURS}`;
+
+function stacked(title: string, bars: readonly StackedBar[], caption: string): string {
+  const entries = new Map(bars.flatMap(({ parts }) => parts.map(({ key, name }) => [name, `s-${key}`] as const)));
+  const legend = legendOf([...entries].map(([name, kind]) => [kind, name]));
+  return figure(
+    title,
+    both((width) => stackedBars(bars, title, 'ms', width)),
+    caption,
+    legend,
+  );
+}
+
+export function improvementParts(findings: ReportFindings): Part[] {
+  if (findings.improvements.length === 0) return [{ missing: 'a cost before and after it was removed' }];
+  const rows = findings.improvements.map(({ what, before, after, unit, shape, date }) => [
+    what,
+    before,
+    after,
+    unit,
+    { html: `${threeDigits((100 * (after - before)) / before)}%` },
+    describeShape(shape),
+    date.slice(0, 10),
+  ]);
+  const titles = ['what was removed', 'before', 'after', 'unit', 'change', 'shape', 'date'];
+  const caption = provenance(findings, { dates: findings.improvements.map(({ date }) => date) });
+  return [{ html: element('h3', {}, 'Costs that were removed') + htmlTable(titles, rows, caption) }];
+}
+
+/** What is the same for all systems, and with what it was measured. */
+export function settingsPart(findings: ReportFindings): Part {
+  const { machine, versions, settings, releases } = findings;
+  const where = `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Linux ${machine.kernel}`;
+  const rows = [
+    ['machine', where],
+    ...releases.map((r) => [
+      'release',
+      `${r.id} (${r.name})${r.synthetic ? ', weights made up: its speed counts, its pages do not' : ''}`,
+    ]),
+    ['Node', machine.node],
+    ...Object.entries(versions),
+    ...Object.entries(settings),
+  ];
+  const caption = 'The same for every system unless the table of systems says otherwise.';
+  return { html: htmlTable(['what', 'as measured'], rows, caption) };
+}
+
+/** Everything, by point: medians over rounds. */
+export function allPart(findings: ReportFindings): Part {
+  if (findings.measurements.length === 0) return { missing: 'any load' };
+  const points = grouped(findings.measurements, (m) =>
+    [describeShape(m.shape), m.sweep?.name, m.sweep?.value, m.system, describeLoad(m.load)].join(),
+  );
+  const rows = [...points.values()].map((some) => {
+    const [first] = some as [Measurement];
+    const over = (value: (m: Measurement) => number | undefined) => middle(some.map(value));
+    const errors = grouped(
+      some.flatMap(({ seen }) => Object.entries(seen.errors)),
+      ([status]) => status,
+    );
+    const told = [...errors].map(([status, all]) => `${all.reduce((sum, [, n]) => sum + n, 0)} ${status}`).join(', ');
+    return [
+      SHORT[first.system],
+      describeShape(first.shape),
+      first.sweep && `${first.sweep.name} ${first.sweep.value}`,
+      describeLoad(first.load),
+      some.length,
+      over((m) => m.seen.goodput),
+      over((m) => m.seen.latencyMs.p50),
+      over((m) => m.seen.latencyMs.p90),
+      over((m) => m.seen.latencyMs.p99),
+      over((m) => m.seen.latencyMs.p999),
+      over((m) => m.seen.degraded),
+      told || undefined,
+      over((m) => 100 * hitRate(m)),
+      over((m) => m.kvMiB),
+      over((m) => Object.values(m.cpuMs).reduce((sum, ms) => sum + ms, 0)),
+      over((m) => 100 * m.seen.senderCpu),
+      first.date.slice(0, 10),
+    ];
+  });
+  const titles = [
+    ...['system', 'shape', 'sweep', 'load', 'rounds', 'whole pages/s', 'p50 ms', 'p90 ms', 'p99 ms', 'p99.9 ms'],
+    ...['degraded', 'errors', 'hit %', 'KV MiB', 'CPU-ms a page', "sender's CPU %", 'date'],
+  ];
+  const caption = provenance(findings, {
+    dates: findings.measurements.map(({ date }) => date),
+    more: 'medians over rounds, errors together; p99 from 1,000 samples, p99.9 from 10,000',
+  });
+  const summary = element('summary', {}, `All ${rows.length} points with their numbers`);
+  return { html: element('details', {}, summary + htmlTable(titles, rows, caption)) };
+}

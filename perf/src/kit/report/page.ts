@@ -1,0 +1,88 @@
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { allPart, cpuParts, improvementParts, settingsPart, waterfallParts } from './details-section.js';
+import type { ReportFindings } from './findings.js';
+import { headlineParts, purePart, systemsPart } from './headline-section.js';
+import { datesOf, type Part } from './html.js';
+import { loadParts } from './load-section.js';
+import { figuresOf, type KitFigure } from './numbers.js';
+import { PAGE_STYLE } from './page-style.js';
+import { element, escapeText } from './plot/svg.js';
+import { type Objective, sweepParts } from './sweeps-section.js';
+
+export interface PageOptions {
+  /** With bands that repeated runs widened; by default those of this run alone. */
+  readonly figures?: readonly KitFigure[];
+  /** What an offered rate must keep. */
+  readonly objective?: Objective;
+}
+
+/** The gateway's own budget of time, which nearly all pages should keep. */
+const OBJECTIVE: Objective = { latencyMs: 300, goodShare: 0.99 };
+
+/** Writes `index.html` in `folder`, whole or not at all. @returns its path */
+export async function writePage(folder: string, findings: ReportFindings, options: PageOptions = {}): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const path = join(folder, 'index.html');
+  await writeFile(`${path}.new`, formatPage(findings, options));
+  await rename(`${path}.new`, path);
+  return path;
+}
+
+/** One page that needs nothing else: style and drawings are in it, and it asks nobody for anything. */
+export function formatPage(findings: ReportFindings, { figures, objective = OBJECTIVE }: PageOptions = {}): string {
+  const sections: readonly (readonly [title: string, parts: readonly Part[]])[] = [
+    ['What one pass saves', headlineParts(findings, figures ?? figuresOf(findings))],
+    ['What was compared', [systemsPart(findings), purePart(findings)]],
+    ['Throughput against latency', loadParts(findings)],
+    ['What it depends on', sweepParts(findings, objective)],
+    ['Where the time goes', [...waterfallParts(findings), ...cpuParts(findings), ...improvementParts(findings)]],
+    ['What was held equal', [settingsPart(findings)]],
+    ['Numbers', [allPart(findings)]],
+  ];
+  const missing = sections.flatMap(([, parts]) => parts.flatMap((part) => ('missing' in part ? [part.missing] : [])));
+  const body = [
+    header(findings),
+    ...sections.map(([title, parts]) => section(title, parts)),
+    missing.length === 0 ? '' : element('p', {}, escapeText(`Not measured in this run: ${missing.join('; ')}.`)),
+    element('p', { class: 'caption' }, 'How it was measured, and how to repeat it: perf/README.md.'),
+  ];
+  const head = [
+    '<meta charset="utf-8">',
+    '<meta name="viewport" content="width=device-width, initial-scale=1">',
+    '<meta name="color-scheme" content="light dark">',
+    '<link rel="icon" href="data:,">',
+    element('title', {}, 'Onepass, measured'),
+    element('style', {}, PAGE_STYLE),
+  ];
+  return `<!doctype html>\n<html lang="en">${element('head', {}, head)}${element('body', {}, element('main', {}, body))}</html>\n`;
+}
+
+function header(findings: ReportFindings): string {
+  const { machine, release, partial, notes, measurements } = findings;
+  const told =
+    `Measured ${datesOf(measurements.map(({ date }) => date))} on ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ` +
+    `Node ${machine.node}, with release ${release.id} (${release.name}). Ratios hold within this run; absolute numbers are this machine's.`;
+  const warnings = [
+    ...(partial ? ['This run was cut short. What is here was measured whole, but not everything was measured.'] : []),
+    ...notes,
+  ];
+  return [
+    element('h1', {}, 'Onepass, measured'),
+    ...(warnings.length > 0
+      ? [
+          element(
+            'ul',
+            { class: 'warning' },
+            warnings.map((w) => element('li', {}, escapeText(w))),
+          ),
+        ]
+      : []),
+    element('p', { class: 'lead' }, escapeText(told)),
+  ].join('');
+}
+
+function section(title: string, parts: readonly Part[]): string {
+  const html = parts.flatMap((part) => ('html' in part ? [part.html] : []));
+  return html.length === 0 ? '' : element('section', {}, [element('h2', {}, escapeText(title)), ...html]);
+}

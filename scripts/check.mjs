@@ -15,7 +15,7 @@ requirePlatform();
 
 const HELP = `npm run check
 
-Format, lint, types, import direction, proto lint and compatibility, generated code and docs up to date, and training/'s lint where its Python
+Format, lint, types, import direction, proto lint and compatibility, generated code and docs up to date, and the lint of Python where training's
 environment is (with CI=true it is set up). One line each; the last line counts: "N passed, N failed".`;
 
 /** @typedef {() => Promise<string | undefined>} Check answers what is wrong, undefined when nothing is */
@@ -31,7 +31,7 @@ const CHECKS = [
   ['proto compatible', command('node_modules/.bin/buf', ['breaking', 'proto', '--against', 'proto/baseline.binpb'])],
   ['generated code', generatedCode],
   ['generated docs', generatedDocuments],
-  ['training lint', () => pythonCheck(['-m', 'ruff', 'check', 'training'])],
+  ['python lint', () => pythonCheck(['-m', 'ruff', 'check', 'training', 'perf/monolith'])],
 ];
 
 /**
@@ -83,16 +83,16 @@ async function pythonCheck(args) {
   return code === 0 ? undefined : output;
 }
 
-/** Training's checks need its environment; only CI insists on it. */
+/** Python's checks need training's environment; only CI insists on it. */
 async function applicableChecks() {
   if (process.env.CI === 'true') {
     const problem = await ensurePython();
-    if (problem !== undefined) throw new Stop(`training/ cannot be checked: ${problem}.`);
+    if (problem !== undefined) throw new Stop(`Python cannot be checked: ${problem}.`);
     return CHECKS;
   }
   if (await hasPython()) return CHECKS;
-  console.log('  not run: training lint, training format (no training/.venv; npm test makes it)');
-  return CHECKS.filter(([name]) => !name.startsWith('training'));
+  console.log('  not run: python lint (no training/.venv; npm test makes it)');
+  return CHECKS.filter(([name]) => !name.startsWith('python'));
 }
 
 async function run() {

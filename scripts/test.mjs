@@ -7,7 +7,7 @@ import { ensureBuilt } from './lib/build.mjs';
 import { ensureInstalled } from './lib/install.mjs';
 import { root } from './lib/paths.mjs';
 import { requirePlatform } from './lib/platform.mjs';
-import { ensurePython, python } from './lib/python.mjs';
+import { ensurePython, pythonOf } from './lib/python.mjs';
 import { countLine, NOTHING, pytestResults, sum, vitestResults } from './lib/results.mjs';
 import { bold, elapsed, main, runVisibly, Stop } from './lib/steps.mjs';
 
@@ -15,7 +15,8 @@ requirePlatform();
 
 const HELP = `npm test [-- options] [filter ...]
 
-Sets up what the tests need (npm packages, the build, a Python environment in training/.venv) and runs all of them.
+Sets up what the tests need (npm packages, the build, Python environments in training/.venv and
+perf/monolith/.venv) and runs all of them.
 The last line counts them: "N passed, N failed". What could not run is listed by name; with CI=true it is a failure.
 
   --only ts|python   one of the two suites
@@ -42,20 +43,24 @@ async function runVitest(filters, reports) {
   return failedWhenBroken(vitestResults(await report(file, 'vitest')), code, 'vitest');
 }
 
+/** Folders with Python tests and an environment of their own. */
+const PYTHON_FOLDERS = ['training', 'perf/monolith'];
+
 /**
+ * @param {string} folder one of PYTHON_FOLDERS
  * @param {readonly string[]} filters
  * @param {{ reports: string, problem: string | undefined }} how directory for the report file; why Python is not to be had
  * @returns {Promise<Results>}
  */
-async function runPytest(filters, { reports, problem }) {
-  if (problem !== undefined) return { ...NOTHING, notRun: [`the tests of training/: ${problem}`] };
-  const file = join(reports, 'pytest.xml');
+async function runPytest(folder, filters, { reports, problem }) {
+  if (problem !== undefined) return { ...NOTHING, notRun: [`the tests of ${folder}/: ${problem}`] };
+  const file = join(reports, `pytest-${PYTHON_FOLDERS.indexOf(folder)}.xml`);
   const expression = filters.length > 0 ? ['-k', filters.join(' or ')] : [];
-  const code = await runVisibly(python, ['-m', 'pytest', `--junitxml=${file}`, ...expression], {
-    cwd: join(root, 'training'),
+  const code = await runVisibly(pythonOf(folder), ['-m', 'pytest', `--junitxml=${file}`, ...expression], {
+    cwd: join(root, folder),
   });
   // 5: the filter left no test, which is no failure of the suite.
-  return failedWhenBroken(pytestResults(await report(file, 'pytest')), code === 5 ? 0 : code, 'pytest');
+  return failedWhenBroken(pytestResults(await report(file, 'pytest')), code === 5 ? 0 : code, `pytest of ${folder}`);
 }
 
 /**
@@ -91,10 +96,14 @@ async function run(args) {
   /** @type {Results[]} */
   const results = [];
   try {
-    // Before vitest: one of its tests trains.
-    const pythonProblem = values.only === 'ts' ? undefined : await ensurePython();
+    // Before vitest: some of its tests train, or start what is in Python.
+    const folders = values.only === 'ts' ? [] : PYTHON_FOLDERS;
+    const problems = new Map();
+    for (const folder of folders) problems.set(folder, await ensurePython(folder));
     if (values.only !== 'python') results.push(await runVitest(positionals, reports));
-    if (values.only !== 'ts') results.push(await runPytest(positionals, { reports, problem: pythonProblem }));
+    for (const folder of folders) {
+      results.push(await runPytest(folder, positionals, { reports, problem: problems.get(folder) }));
+    }
   } finally {
     await rm(reports, { recursive: true, force: true });
   }

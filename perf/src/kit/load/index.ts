@@ -3,5 +3,5 @@ export { type CrossCheck, crossCheck } from './cross-check.js';
 export { ensureGhz, GHZ_VERSION, type Ghz } from './ensure-ghz.js';
 export { gatewayTarget } from './gateway-target.js';
 export type { LoadTarget } from './observe.js';
-export { type LoadOptions, type SentLoad, sendLoad, type TraceTerms } from './send-load.js';
-export { makeTrace, type TraceEvent, type TraceParameters, usualTrace } from './trace.js';
+export { type LoadOptions, type SentLoad, sendLoad, type TraceTerms, traceOf } from './send-load.js';
+export { makeTrace, peopleNeeded, type TraceEvent, type TraceParameters, usualTrace, visitsOf } from './trace.js';

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { OnepassError } from '@onepass/errors';
 import { Replay } from './replay.js';
 import type { ReplayerSays, ReplayerTold, ReplayOrder } from './replayer.js';
@@ -32,6 +33,8 @@ async function replay(order: ReplayOrder): Promise<void> {
   const beganMs = await began;
   const telling = setInterval(tell, SAY_EVERY_MS);
   await replay.run(trace, beganMs);
+  // A quiet end belongs to the trace too.
+  await delay(Math.max(0, beganMs + (order.trace ?? order.plain).durationMs - Date.now()));
   clearInterval(telling);
   tell();
   say({ kind: 'done' });

@@ -11,7 +11,7 @@ import { type CoreSplit, pinProcess } from './cores.js';
 import { startGhz } from './ghz-load.js';
 import { type LoadTarget, type Observed, observe } from './observe.js';
 import type { ReplayTerms } from './replay.js';
-import { type ReplayOrder, startReplayer } from './replayer.js';
+import { startReplayer } from './replayer.js';
 import { countBy, endedWithin, latenessOf, type SentCall, seenOf, within } from './seen.js';
 import type { ActionsSeen, Sender, SenderReport } from './sender.js';
 import { type TraceParameters, usualTrace } from './trace.js';
@@ -22,6 +22,11 @@ export interface LoadOptions {
   readonly warmUpSeconds: number;
   /** Persons personId(0) to personId(people - 1), whose histories are there. Of a trace, its own number of people counts. */
   readonly people: number;
+  /**
+   * Whose page each next call of a closed or open loop is for, over and over; absent: person after person. In turn, more people than the KV
+   * has slots never find theirs again, and fewer always do: for a share between, give the order of a trace (visitsOf).
+   */
+  readonly order?: readonly number[];
   readonly page: MeasuredPage;
   /** For files of the load. */
   readonly folder: string;
@@ -78,6 +83,8 @@ const MARGIN_SECONDS = 0.3;
 /** A sender that is later than this for one call in a hundred is worth a sentence. */
 const LATE_MS = 5;
 
+const BUSY = 0.8;
+
 /**
  * Sends one load to one target and says what was seen of it after the warm-up.
  * - closed: ghz, `concurrency` calls at any time, over as many connections, at most 8
@@ -88,7 +95,8 @@ const LATE_MS = 5;
 export async function sendLoad(load: LoadKind, target: LoadTarget, options: LoadOptions): Promise<SentLoad> {
   await mustAnswer(target.address);
   if (load.kind === 'trace') {
-    const order = traceOrder(load, target, options);
+    const terms = replayTerms(target, options, load.people, termsOf(options));
+    const order = { terms, trace: traceOf(load, options) };
     return measure(target, options, () => startReplayer(order, placeOf(options)), []);
   }
   const open = load.kind === 'open';
@@ -176,18 +184,25 @@ function notesOn(
       ? [`ghz reads no answers: the latencies hold the ${seen.degraded} degraded pages too`]
       : []),
     ...(unsent > 0 ? [`the sender fell behind: ${unsent} pages were not sent, since too many were in flight`] : []),
+    // The replayer has one thread; ghz has many.
+    ...(readsAnswers && seen.senderCpu > BUSY
+      ? [`the replayer used ${seen.senderCpu.toFixed(2)} of a core: it may itself be what was measured`]
+      : []),
     ...(late.p99 > LATE_MS
       ? [`the sender was late, by ${late.p99.toFixed(1)} ms for one call in a hundred; the latencies hold it`]
       : []),
   ];
 }
 
-function traceOrder(load: Extract<LoadKind, { kind: 'trace' }>, target: LoadTarget, options: LoadOptions): ReplayOrder {
-  const terms = options.trace;
-  if (terms === undefined) throw startupError('a trace needs items, habits and a seed: options.trace');
+/**
+ * The trace that sendLoad sends for this load.
+ * @throws OnepassError `startup` without options.trace
+ */
+export function traceOf(load: Extract<LoadKind, { kind: 'trace' }>, options: LoadOptions): TraceParameters {
+  const terms = termsOf(options);
   const usual = { ...usualTrace(terms.dayMs), ...terms.parameters };
   const has = (surface: string) => terms.surfaces.includes(surface) && terms.itemIds.length > 0;
-  const trace: TraceParameters = {
+  return {
     ...usual,
     seed: terms.seed,
     durationMs: 1000 * lengthOf(options),
@@ -201,7 +216,11 @@ function traceOrder(load: Extract<LoadKind, { kind: 'trace' }>, target: LoadTarg
     // What is measured is one whole period, so that its rate is the mean one.
     rhythm: { periodMs: 1000 * options.seconds, swing: usual.rhythm.swing },
   };
-  return { terms: replayTerms(target, options, load.people, terms), trace };
+}
+
+function termsOf({ trace }: LoadOptions): TraceTerms {
+  if (trace === undefined) throw startupError('a trace needs items, habits and a seed: options.trace');
+  return trace;
 }
 
 function replayTerms(
@@ -223,11 +242,12 @@ function wholeRate(qps: number): number {
   throw startupError(`an open loop needs at least one page a second, not ${qps}`);
 }
 
-/** A page of each person, for ghz. */
-async function writeRequests({ people, page, folder }: LoadOptions): Promise<string> {
+/** Pages for ghz, which begins anew when it is through. */
+async function writeRequests({ people, order, page, folder }: LoadOptions): Promise<string> {
   const file = join(folder, 'requests.json');
   const { surface, pageSize, candidates } = page;
-  const requests = Array.from({ length: people }, (_, person) => ({
+  const persons = order ?? Array.from({ length: people }, (_, person) => person);
+  const requests = persons.map((person) => ({
     person: { user_id: personId(person) },
     surface,
     page_size: pageSize,

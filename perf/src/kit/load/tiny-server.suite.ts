@@ -10,6 +10,7 @@ import {
   startServer,
 } from '@onepass/contracts';
 import { Measurements, silentLogger } from '@onepass/telemetry';
+import { findGhz } from '../../ghz.js';
 import type { LoadTarget } from './observe.js';
 
 /** What a tiny server was asked. */
@@ -83,3 +84,12 @@ export async function startTinyServer({
   };
   return { asked, target, server };
 }
+
+/** Tests with ghz are left out where there is none. */
+export const GHZ = ((): string | undefined => {
+  try {
+    return findGhz();
+  } catch {
+    return undefined;
+  }
+})();

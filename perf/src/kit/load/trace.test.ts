@@ -2,12 +2,14 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
   makeTrace,
+  peopleNeeded,
   plainTrace,
   type TraceActions,
   type TraceEvent,
   type TracePage,
   type TraceParameters,
   usualTrace,
+  visitsOf,
 } from './trace.js';
 import { positionChances } from './trace-actions.js';
 
@@ -148,6 +150,13 @@ test('earlier positions are acted upon more, and the chances add up', () => {
   );
 });
 
+test('the order of visits is that of the pages', () => {
+  const trace = makeTrace({ ...BASE, joining: 0 });
+  const visits = visitsOf(trace);
+  expect(visits).toEqual(pagesOf(trace).map(({ person }) => person));
+  expect(Math.max(...visits)).toBeLessThan(BASE.people);
+});
+
 test('the plain trace is even', () => {
   const pages = plainTrace({ durationMs: 1_000, qps: 4, people: 3 });
   expect(pages.map(({ atMs, person }) => [atMs, person])).toEqual([
@@ -156,6 +165,16 @@ test('the plain trace is even', () => {
     [750, 2],
     [1_000, 0],
   ]);
+});
+
+test('as many people as are said to be needed are enough', () => {
+  fc.assert(
+    fc.property(parameters, fc.integer({ min: 500, max: 30_000 }), (some, durationMs) => {
+      const people = peopleNeeded({ ...some, durationMs });
+      expect(() => makeTrace({ ...some, durationMs, people })).not.toThrow();
+    }),
+    RUNS,
+  );
 });
 
 test('what cannot be is refused by name', () => {

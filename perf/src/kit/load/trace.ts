@@ -124,6 +124,23 @@ export function makeTrace(parameters: TraceParameters): TraceEvent[] {
   return [...joins, ...pages, ...actions].sort((a, b) => a.atMs - b.atMs);
 }
 
+/** People whose histories must be there for a trace: enough in any case, more than come in a long one. */
+export function peopleNeeded(
+  parameters: Pick<TraceParameters, 'qps' | 'durationMs' | 'returning' | 'joining' | 'rhythm'>,
+): number {
+  const { qps, durationMs, returning, joining, rhythm } = parameters;
+  // At first nobody is there to return, and newcomers have to bring their histories.
+  const ownMs = (1 - joining) * ((1 - returning) * durationMs + 4 * LEAST_GAP_MS) + JOIN_LEAD_MS;
+  const expected = (qps * (1 + rhythm.swing) * ownMs) / 1000;
+  // Chance may bring more than the mean.
+  return Math.ceil(expected + 5 * Math.sqrt(expected + 1));
+}
+
+/** Whose its pages are, in their order. Without newcomers (`joining` 0) all of them are people whose histories are there. */
+export function visitsOf(trace: readonly TraceEvent[]): number[] {
+  return trace.flatMap((event) => (event.kind === 'page' ? [event.person] : []));
+}
+
 /** The same page asked for by person after person at even times, as ghz does it. */
 export function plainTrace({
   durationMs,

@@ -27,6 +27,11 @@ const KEEPS: Readonly<Record<MonolithName, string>> = {
   Gkv: 'KV is kept in the process, as much as the others may keep, and only new actions are encoded.',
 };
 
+export const MONOLITH_DESCRIPTIONS: Readonly<Record<MonolithName, string>> = {
+  G: `${MONOLITH} ${KEEPS.G}`,
+  Gkv: `${MONOLITH} ${KEEPS.Gkv}`,
+};
+
 const HOST = '127.0.0.1';
 const ROLE = 'monolith';
 /** Loading graphs and choosing the index take seconds; the rest is patience with a busy machine. */
@@ -57,7 +62,7 @@ export async function startMonolith(name: MonolithName, options: MonolithOptions
   const measurements = async () => ({ [ROLE]: await described(address) });
   return {
     name,
-    description: `${MONOLITH} ${KEEPS[name]} Its index: ${index}.`,
+    description: `${MONOLITH_DESCRIPTIONS[name]} Its index: ${index}.`,
     address,
     kvMiB,
     pids: () => (hasEnded(child) ? {} : { [ROLE]: child.pid! }),

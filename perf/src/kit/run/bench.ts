@@ -1,0 +1,207 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { OnepassError, startupError } from '@onepass/errors';
+import { repositoryRoot } from '@onepass/local';
+import { loadRelease, openItems, type Release } from '@onepass/release';
+import { writeProtoset } from '../../ghz.js';
+import { describeMachine } from '../../machine.js';
+import { pageOf } from '../../page.js';
+import { REPORT_FOLDER } from '../../summary.js';
+import { ensureGhz, type Ghz, splitCores } from '../load/index.js';
+import type { Shape } from '../measurements.js';
+import { sameShape } from '../report/findings.js';
+import {
+  compareToSummary,
+  earlierFindings,
+  figuresOf,
+  formatComparison,
+  formatHeadlines,
+  hasWorsened,
+  type KitFigure,
+  openStore,
+  type RunIdentity,
+  type Store,
+  widen,
+  writePage,
+  writeSummary,
+} from '../report/index.js';
+import { medianOf, saturated } from '../report/rounds.js';
+import { hasSyntheticWeights } from '../shape/shape.js';
+import { shapeRelease } from '../shape/shape-release.js';
+import { commonSettings } from '../systems/systems.js';
+import { systemDescriptions, versionsOf } from './identity.js';
+import { HELP, type KitOptions, parseKitOptions } from './options.js';
+import { type Bed, claimBeds, sweepBeds } from './plan.js';
+import { type Ground, runBed } from './run-bed.js';
+
+/** @returns the exit code */
+export async function runBench(args: readonly string[]): Promise<number> {
+  try {
+    const options = parseKitOptions(args);
+    if (options === 'help') {
+      console.log(HELP);
+      return 0;
+    }
+    return await bench(options, (line) => console.log(`  ${line}`));
+  } catch (thrown) {
+    const error = OnepassError.from(thrown);
+    console.error(error.message);
+    if (error.kind === 'internal') console.error(error.cause);
+    return 1;
+  }
+}
+
+async function bench(options: KitOptions, progress: (line: string) => void): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), 'onepass-bench-'));
+  try {
+    const kit = await openKit(options, folder, progress);
+    try {
+      await measureAll(options, kit);
+      return await tell(options, kit);
+    } finally {
+      await kit.store.close();
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** A run of the bench under way. */
+interface Kit {
+  readonly folder: string;
+  readonly report: string;
+  readonly run: RunIdentity;
+  readonly store: Store;
+  readonly ghz: Ghz;
+  readonly protoset: string;
+  readonly given: Given;
+  readonly claims: readonly Bed[];
+  /** Of beds whose release is made: its directory and what is in it. */
+  readonly made: ReadonlyMap<Bed, Served>;
+  readonly notes: string[];
+  readonly progress: (line: string) => void;
+  /** Aborted when the run is to end after the load that is under way. */
+  readonly cut: AbortSignal;
+}
+
+interface Served {
+  readonly releaseDir: string;
+  readonly release: Release;
+}
+
+interface Given extends Served {
+  readonly shape: Shape;
+}
+
+async function openKit(options: KitOptions, folder: string, progress: (line: string) => void): Promise<Kit> {
+  const ghz = await ensureGhz(progress);
+  const given = await givenOf(options.releaseDir ?? join(repositoryRoot, 'releases', 'default'));
+  const claims = claimBeds(options.size, given.shape, options.shape).map((bed) => restricted(bed, options));
+  const made = new Map<Bed, Served>();
+  for (const bed of claims) {
+    if (bed.release === 'given') continue;
+    const releaseDir = await shapeRelease(bed.release, { slots: bed.slots, progress });
+    made.set(bed, { releaseDir, release: await loadRelease(releaseDir) });
+  }
+  const releases = [...new Set(claims.map((bed) => made.get(bed)?.release ?? given.release))];
+  const run: RunIdentity = {
+    machine: describeMachine(),
+    versions: await versionsOf(ghz.version),
+    settings: commonSettings(claims[0]!.shape),
+    systems: systemDescriptions(claims[0]!.systems),
+    releases: releases.map(({ manifest }) => ({
+      id: manifest.id,
+      name: manifest.name,
+      synthetic: hasSyntheticWeights(manifest),
+    })),
+  };
+  const report = options.size === 'smoke' ? join(folder, 'report') : REPORT_FOLDER;
+  const protoset = join(folder, 'contract.binpb');
+  await writeProtoset(repositoryRoot, protoset);
+  const store = await openStore(report, run, { fresh: options.fresh });
+  if (store.size > 0) progress(`going on from ${store.size} findings of a run that was cut short`);
+  return { folder, report, run, store, ghz, protoset, given, claims, made, notes: [], progress, cut: cutBySignals() };
+}
+
+async function givenOf(releaseDir: string): Promise<Given> {
+  const release = await loadRelease(releaseDir);
+  const { window, layers, width } = release.manifest.model;
+  return { releaseDir, release, shape: { n: window, k: pageOf(release).candidates, layers, width } };
+}
+
+/** As the options say. */
+function restricted(bed: Bed, { systems, rounds, seconds }: KitOptions): Bed {
+  return {
+    ...bed,
+    systems: bed.systems.filter((name) => systems?.includes(name) ?? true),
+    rounds: rounds ?? bed.rounds,
+    seconds: seconds ?? bed.seconds,
+  };
+}
+
+/** The first signal lets the load under way end; a second one ends the process as usual. */
+function cutBySignals(): AbortSignal {
+  const cut = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      console.error('\nEnding after the load that is under way; the same command goes on from there.');
+      cut.abort();
+    });
+  }
+  return cut.signal;
+}
+
+async function measureAll(options: KitOptions, kit: Kit): Promise<void> {
+  for (const bed of kit.claims) await runBed(bed, await groundOf(bed, kit));
+  if (options.size === 'full' && options.shape === undefined && !kit.cut.aborted) {
+    const { measurements } = kit.store.findings();
+    const here = measurements.filter((m) => m.sweep === undefined && sameShape(m.shape, kit.given.shape));
+    const peakQps = medianOf(saturated(here, 'A'), (m) => m.seen.goodput);
+    if (!Number.isFinite(peakQps)) kit.notes.push('The sweeps were left out: they need what A answers at most.');
+    else {
+      for (const bed of sweepBeds(kit.given.shape, peakQps).map((one) => restricted(one, options))) {
+        await runBed(bed, await groundOf(bed, kit));
+      }
+    }
+  }
+  if (!kit.cut.aborted && kit.notes.length === 0) await kit.store.complete();
+}
+
+async function groundOf(
+  bed: Bed,
+  { made, given, store, folder, protoset, ghz, notes, progress, cut }: Kit,
+): Promise<Ground> {
+  const served = made.get(bed) ?? given;
+  const { ids } = await openItems(served.release);
+  const note = (sentence: string) => {
+    notes.push(sentence);
+    progress(sentence);
+  };
+  return {
+    ...{ releaseDir: served.releaseDir, release: served.release, items: ids },
+    ...{ store, folder, protoset, progress, note, cut },
+    settings: commonSettings(bed.shape),
+    ghz: ghz.path,
+    cores: splitCores(),
+  };
+}
+
+/** The page, the figures, and what became of them since. */
+async function tell(options: KitOptions, { store, report, run, notes, progress }: Kit): Promise<number> {
+  const found = store.findings();
+  const findings = { ...found, notes: [...found.notes, ...notes] };
+  const earlier = (await earlierFindings(report, run)).map((one) => figuresOf(one));
+  const figures: readonly KitFigure[] = widen(figuresOf(findings), earlier);
+  const page = await writePage(report, findings, { figures });
+  console.log(`\n${formatHeadlines(findings, figures)}`);
+  progress(`the page: ${page}`);
+  const good = findings.measurements.some(({ seen }) => seen.good > 0);
+  if (!good) throw startupError('no page was whole in any load: there is nothing to report');
+  if (options.size === 'smoke') return 0;
+  const compared = await compareToSummary(report, figures, run.machine);
+  console.log(`\n${formatComparison(compared)}`);
+  if (options.compare) return hasWorsened(compared) ? 1 : 0;
+  await writeSummary(report, figures);
+  return 0;
+}

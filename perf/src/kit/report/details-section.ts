@@ -94,13 +94,13 @@ export function improvementParts(findings: ReportFindings): Part[] {
     before,
     after,
     unit,
-    { html: `${threeDigits((100 * (after - before)) / before)}%` },
+    before > 0 && Number.isFinite(after / before) ? `${threeDigits(100 * (after / before - 1))}%` : undefined,
     describeShape(shape),
     date.slice(0, 10),
   ]);
   const titles = ['what was removed', 'before', 'after', 'unit', 'change', 'shape', 'date'];
   const caption = provenance(findings, { dates: findings.improvements.map(({ date }) => date) });
-  return [{ html: element('h3', {}, 'Costs that were removed') + htmlTable(titles, rows, caption) }];
+  return [{ html: element('h3', {}, 'Costs that were removed') + htmlTable(titles, rows, caption, 'tight') }];
 }
 
 /** What is the same for all systems, and with what it was measured. */
@@ -163,6 +163,6 @@ export function allPart(findings: ReportFindings): Part {
     dates: findings.measurements.map(({ date }) => date),
     more: 'medians over rounds, errors together; p99 from 1,000 samples, p99.9 from 10,000',
   });
-  const summary = element('summary', {}, `All ${rows.length} points with their numbers`);
+  const summary = element('summary', {}, `All points that were measured, ${rows.length}, with their numbers`);
   return { html: element('details', {}, summary + htmlTable(titles, rows, caption)) };
 }

@@ -165,5 +165,7 @@ export function purePart(findings: ReportFindings): Part {
     dates: findings.measurements.map(({ date }) => date),
     more: 'medians in ms, one call at a time, nothing else running',
   });
-  return { html: element('h3', {}, 'Pure compute, of which ceilings are made') + htmlTable(titles, rows, caption) };
+  return {
+    html: element('h3', {}, 'Pure compute, of which ceilings are made') + htmlTable(titles, rows, caption, 'tight'),
+  };
 }

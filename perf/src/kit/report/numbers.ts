@@ -96,7 +96,7 @@ const plain = ({ shape }: AtShape, base: string, values: readonly number[]) => m
 /** A ratio, its bound by pure compute (ceiling or floor), and the one over the other. */
 function bounded(shape: Shape, base: string, bound: string, ratios: readonly number[], limit: number, detail: string) {
   const limits = make(shape, `${base}_${bound}`, banded([limit]));
-  const shares = banded(ratios.map((ratio) => ratio / limit));
+  const shares = banded(limit > 0 && Number.isFinite(limit) ? ratios.map((ratio) => ratio / limit) : []);
   return [
     ...make(shape, base, banded(ratios), detail),
     ...(ratios.length > 0 ? limits : []),

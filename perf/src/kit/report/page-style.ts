@@ -46,13 +46,14 @@ text{fill:var(--ink)}
 .name{fill:var(--t,var(--c));font-weight:600}
 .value{font-weight:600;font-variant-numeric:tabular-nums}
 .inner{fill:var(--inner);font-size:12px}
+.i-p2,.i-p7{fill:#1d1d1b}
 .halo{paint-order:stroke;stroke:var(--ground);stroke-width:4px;stroke-linejoin:round}
 line.grid{stroke:var(--grid)}
 line.base{stroke:var(--base)}
 line.mark{stroke:var(--soft);stroke-dasharray:4 4}
 line.limit{stroke:var(--ink);stroke-width:2.5}
 line.leader{stroke:var(--base);stroke-width:.8}
-.whisker{fill:none;stroke:var(--ink);stroke-width:1.2}
+.whisker{fill:none;stroke:var(--ink);stroke-width:1.4}.whisker.under{stroke:var(--ground);stroke-width:4.5}
 .line{fill:none;stroke:var(--c);stroke-width:2.2;stroke-linejoin:round}
 .marker{fill:var(--c);stroke:var(--ground);stroke-width:1}
 .band{fill:var(--c);opacity:.16}

@@ -77,6 +77,15 @@ const pure = () => ({
   search: 1,
 });
 
+test('a number that is none is still none when it is read again', async () => {
+  const store = await openStore(folder, RUN);
+  await store.append('pure', store.keyOf({ ...subject, kind: 'pure' }), { ...pure(), search: Number.NaN });
+  await store.close();
+  const again = await openStore(folder, RUN);
+  expect(again.findings().pure[0]?.search).toBe(Number.NaN);
+  await again.close();
+});
+
 test('another machine, setting, version or release begins anew and leaves what is there', async () => {
   await (await storeWith(2)).close();
   const others = [

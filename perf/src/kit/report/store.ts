@@ -224,8 +224,9 @@ function readLines(bytes: Buffer): { lines: Line[]; torn: number; end: number } 
 
 function parseLine(text: string): Line | undefined {
   try {
-    const line = JSON.parse(text) as Partial<Line> | null;
-    return typeof line?.kind === 'string' && typeof line.key === 'string' ? (line as Line) : undefined;
+    // JSON has no NaN and writes null, which would count as 0.
+    const line = JSON.parse(text, (_, value) => (value === null ? Number.NaN : value)) as Partial<Line>;
+    return typeof line.kind === 'string' && typeof line.key === 'string' ? (line as Line) : undefined;
   } catch {
     return undefined;
   }

@@ -26,7 +26,7 @@ export function sweepParts(findings: ReportFindings, objective: Objective): Part
   const missing = plots.filter((sweep) => sweep.plots.length === 0).map(({ name }) => name);
   return [
     ...(drawn.length > 0 ? [{ html: element('div', { class: 'plots' }, drawn) }] : []),
-    ...missing.map((name) => ({ missing: `the sweep of ${SWEEPS[name].title.toLowerCase()}` })),
+    ...missing.map((name) => ({ missing: `the sweep of ${SWEEPS[name].title.replace(/^./, (c) => c.toLowerCase())}` })),
   ];
 }
 
@@ -123,7 +123,7 @@ function goodputTitle(name: SweepName, points: SystemPoints): string {
   if (name === 'cells' && a !== undefined) {
     const [one, ...more] = [...a].map(([cells, rounds]) => ({ cells, qps: medianOf(rounds, (m) => m.seen.goodput) }));
     const last = more.at(-1);
-    if (one && last) return `${value(last.cells)} answer ${times(last.qps / one.qps)} the pages of ${value(one.cells)}`;
+    if (one && last && Number.isFinite(last.qps / one.qps)) return `${value(last.cells)} answer ${times(last.qps / one.qps)} the pages of ${value(one.cells)}`;
   }
   const rival = (name === 'kv_memory' ? (['Bprime', 'B'] as const) : (['B', 'Bprime'] as const)).find((s) =>
     points.has(s),

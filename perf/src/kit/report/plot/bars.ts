@@ -58,7 +58,9 @@ function ratioBar(bar: RatioBar, top: number, at: (value: number) => number, nar
     }),
     ...(band === undefined
       ? []
-      : [element('path', { class: 'whisker', d: whisker(at(band[0]), at(band[1]), middle) })]),
+      : ['whisker under', 'whisker'].map((kind) =>
+          element('path', { class: kind, d: whisker(at(band[0]), at(band[1]), middle) }),
+        )),
     ...(limit === undefined
       ? []
       : [element('line', { class: 'limit', x1: at(limit), x2: at(limit), y1: bottom - 4, y2: bottom + 22 })]),
@@ -78,7 +80,7 @@ export function stackedBars(bars: readonly StackedBar[], label: string, unit: st
   const narrow = width < 560;
   const left = narrow ? 0 : 12 + Math.max(...bars.map((bar) => textWidth(bar.label)));
   const height = narrow ? LINE + 30 : 32;
-  const sum = (bar: StackedBar) => bar.parts.reduce((total, { value }) => total + Math.max(0, value), 0);
+  const sum = (bar: StackedBar) => bar.parts.reduce((total, { value }) => total + length(value), 0);
   const told = (bar: StackedBar) => `${threeDigits(sum(bar))} ${unit}`;
   const right = width - 10 - Math.max(...bars.map((bar) => textWidth(told(bar))));
   const most = Math.max(...bars.map(sum), Number.MIN_VALUE);
@@ -94,14 +96,14 @@ export function stackedBars(bars: readonly StackedBar[], label: string, unit: st
         : text(left - 10, top + 16, bar.label, { class: 'label', 'text-anchor': 'end' });
       let from = 0;
       const parts = bar.parts.flatMap(({ key, name: part, value }) => {
-        const [x, room] = [at(from), at(Math.max(0, value)) - left];
-        from += Math.max(0, value);
+        const [x, room] = [at(from), at(length(value)) - left];
+        from += length(value);
         const says = element('title', {}, escapeText(`${part}: ${threeDigits(value)} ${unit}`));
         const inner = threeDigits(value);
         return [
           element('rect', { class: `bar part s-${key}`, x, y: top, width: room, height: 22 }, says),
           ...(room > textWidth(inner) + 8
-            ? [text(x + room / 2, top + 16, inner, { class: 'inner', 'text-anchor': 'middle' })]
+            ? [text(x + room / 2, top + 16, inner, { class: `inner i-${key}`, 'text-anchor': 'middle' })]
             : []),
         ];
       });
@@ -109,6 +111,8 @@ export function stackedBars(bars: readonly StackedBar[], label: string, unit: st
     }),
   );
 }
+
+const length = (value: number) => (Number.isFinite(value) ? Math.max(0, value) : 0);
 
 /** As many digits as a reader takes in. */
 export function threeDigits(value: number): string {

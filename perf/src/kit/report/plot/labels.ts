@@ -88,5 +88,5 @@ const inside = (box: Box, bounds: Box) =>
 export const overlap = (a: Box, b: Box) =>
   a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
 
-const covers = (box: Box, { x, y }: { x: number; y: number }) =>
+export const covers = (box: Box, { x, y }: { x: number; y: number }) =>
   x > box.x - 4 && x < box.x + box.width + 4 && y > box.y - 4 && y < box.y + box.height + 4;

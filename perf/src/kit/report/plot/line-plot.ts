@@ -1,4 +1,4 @@
-import { type Anchor, type Box, LABEL_GAP, placeLabels, spread } from './labels.js';
+import { type Anchor, type Box, covers, LABEL_GAP, placeLabels, spread } from './labels.js';
 import { linearScale, logScale, measuredScale, type Scale } from './scale.js';
 import { drawing, element, escapeText, FONT, short, text, textWidth } from './svg.js';
 
@@ -59,7 +59,7 @@ export function linePlot(plot: LinePlot): string {
   const [x, y, area] = scales(plot, series, width, height);
   return drawing(width, height, plot.label, [
     ...axes(plot, x, y, area, width),
-    ...marks(plot, x, y, area),
+    ...marks(plot, series, x, y, area),
     ...series.map((s) => band(s, x, y)),
     ...series.map((s) => line(s, x, y)),
     ...labels(series, x, y, area, width),
@@ -105,13 +105,14 @@ function axes(plot: LinePlot, x: Scale, y: Scale, area: Box, width: number): str
   ];
 }
 
-function marks(plot: LinePlot, x: Scale, y: Scale, area: Box): string[] {
+function marks(plot: LinePlot, series: readonly Series[], x: Scale, y: Scale, area: Box): string[] {
   return (plot.marks ?? []).flatMap((mark) => {
     if (mark.kind === 'y') {
       const at = y.at(mark.value);
+      const { x: left, y: top } = freePlace(at, textWidth(mark.label, 12), series, x, y, area);
       return [
         element('line', { class: 'mark', x1: area.x, x2: area.x + area.width, y1: at, y2: at }),
-        text(area.x + 4, at - 5, mark.label, { class: 'note halo' }),
+        text(left, top + FONT - 1, mark.label, { class: 'note halo' }),
       ];
     }
     const [low, high] = [Math.max(x.domain[0], y.domain[0]), Math.min(x.domain[1], y.domain[1])];
@@ -121,6 +122,29 @@ function marks(plot: LinePlot, x: Scale, y: Scale, area: Box): string[] {
       text(x.at(high) - 4, y.at(high) - 5, mark.label, { class: 'note halo', 'text-anchor': 'end' }),
     ];
   });
+}
+
+/** Above or below a level line, from left to right: where the fewest lines pass. */
+function freePlace(at: number, width: number, series: readonly Series[], x: Scale, y: Scale, area: Box): Box {
+  const passed = series.flatMap(({ points }) =>
+    points.slice(1).flatMap((p, i) => steps(points[i]!, p).map((q) => ({ x: x.at(q.x), y: y.at(q.y) }))),
+  );
+  const places = [0, 0.25, 0.5, 0.75, 1].flatMap((share) =>
+    [at - LINE - 1, at + 3].map((top) => ({
+      x: area.x + 3 + share * (area.width - width - 6),
+      y: top,
+      width,
+      height: LINE - 2,
+    })),
+  );
+  const crossings = places.map((box) => passed.filter((point) => covers(box, point)).length);
+  return places[crossings.indexOf(Math.min(...crossings))]!;
+}
+
+/** Points on the way from one to the other. */
+function steps(from: Point, to: Point): Point[] {
+  const between = (a: number, b: number, share: number) => a + (b - a) * share;
+  return Array.from({ length: 17 }, (_, i) => ({ x: between(from.x, to.x, i / 16), y: between(from.y, to.y, i / 16) }));
 }
 
 function band({ key, points }: Series, x: Scale, y: Scale): string {

@@ -44,7 +44,7 @@ export function linearScale(values: readonly number[], { from, to, count = 5 }: 
 /** A scale by orders of magnitude over the values above 0, its ends on ticks, which are 1, 2 and 5 times powers of ten, or these alone. */
 export function logScale(values: readonly number[], { from, to, count = 7 }: ScaleOptions): Scale {
   const [low, high] = extent(values.filter((value) => value > 0));
-  const ends = low === high ? [low / 2, high * 2] : [low, high];
+  const ends = high / low < 1.001 ? [low / 2, high * 2] : [Math.max(low, high / 1e15), high];
   const steps = [[1, 2, 5], [1, 3], [1]].map((factors) => between(factors, ends[0]!, ends[1]!));
   const ticks = steps.find((some) => some.length <= count + 1) ?? steps.at(-1)!;
   const domain = [ticks[0]!, ticks.at(-1)!] as const;
@@ -97,9 +97,11 @@ function extent(values: readonly number[]): readonly [number, number] {
   return finite.length === 0 ? [1, 1] : [Math.min(...finite), Math.max(...finite)];
 }
 
+/** A range whose ends are not too near each other for numbers to tell apart what lies between. */
 function widened([low, high]: readonly [number, number]): readonly [number, number] {
-  if (high > low) return [low, high];
-  return low === 0 ? [0, 1] : [Math.min(low, 0), Math.max(high, 0)];
+  const most = Math.max(Math.abs(low), Math.abs(high));
+  if (most < 1e-12) return [0, 1];
+  return high - low > 1e-9 * most ? [low, high] : [Math.min(low, 0), Math.max(high, 0)];
 }
 
 const range = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, i) => first + i);

@@ -33,5 +33,5 @@ export function drawing(width: number, height: number, label: string, content: r
 
 export const FONT = 13;
 
-/** About how wide a text is, in pixels; letters of system fonts are some 0.55 of their size. */
-export const textWidth = (content: string, size = FONT) => content.length * size * 0.56;
+/** About how wide a text is, in pixels; taken rather too wide: fonts differ, and what is cut off cannot be read. */
+export const textWidth = (content: string, size = FONT) => content.length * size * 0.63;

@@ -15,7 +15,7 @@ function passes(system: SystemName, back: boolean, shape: Shape): Pass[] {
   const few: Pass = { kind: 'append', width: append, says: '' };
   const keeps = ['A', 'D', 'Gkv', 'Bprime'].includes(system);
   const once = (says: string) => (back && keeps ? [few, held('kept', encode - append)] : [all(says)]);
-  const second = system === 'B' || system === 'Bprime' ? once('encode again') : [held('shared')];
+  const second = system === 'B' || system === 'Bprime' ? once('again') : [held('shared')];
   return [...once('encode'), ...second, { kind: 'rank', width: rank, says: 'rank' }];
 }
 

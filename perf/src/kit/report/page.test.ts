@@ -1,0 +1,162 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { type LoadKind, type Measurement, type PureCompute, type SweepName, SYSTEMS } from '../measurements.js';
+import { type ReportFindings, SPAN_KINDS } from './findings.js';
+import { madeUpFindings } from './fixture.js';
+import { DEFAULT_SHAPE, MAIN_SHAPE, REUSE_SHAPE } from './goals.js';
+import { formatHeadlines } from './headline-table.js';
+import { formatPage, writePage } from './page.js';
+import { SWEEPS } from './words.js';
+
+/** What a reader sees: without style, marks and their attributes. */
+const textOf = (page: string) => page.replace(/<style>.*?<\/style>/s, '').replace(/<[^>]*>/g, ' ');
+/** What only a mistake would write. */
+const BROKEN = /undefined|NaN|Infinity|\[object|\bnull\b/;
+
+const number = fc.oneof(
+  { weight: 8, arbitrary: fc.double({ min: 0, max: 1e4, noNaN: true }) },
+  { weight: 1, arbitrary: fc.constantFrom(0, Number.NaN, Number.POSITIVE_INFINITY, 1e-12, 1e15) },
+);
+const word = fc.oneof(
+  fc.constantFrom('gateway', '<script>alert(1)</script>', '"&\'', 'a b'),
+  fc.string({ maxLength: 8 }),
+);
+/** A word that may itself say what a mistake would write is no test of mistakes. */
+const name = word.filter((text) => !BROKEN.test(text));
+const shape = fc.constantFrom(MAIN_SHAPE, DEFAULT_SHAPE, REUSE_SHAPE, { n: 3, k: 2, layers: 1, width: 8 });
+const system = fc.constantFrom(...SYSTEMS);
+const round = fc.integer({ min: 1, max: 3 });
+const load: fc.Arbitrary<LoadKind> = fc.oneof(
+  fc.record({ kind: fc.constant('closed' as const), concurrency: fc.constantFrom(1, 2, 8) }),
+  fc.record({ kind: fc.constant('open' as const), qps: fc.constantFrom(1, 20, 300) }),
+  fc.record({ kind: fc.constant('trace' as const), people: fc.constantFrom(10, 20), qps: fc.constantFrom(1, 20) }),
+);
+const byName = (value: fc.Arbitrary<number>) => fc.dictionary(name, value, { maxKeys: 3 });
+const measurement: fc.Arbitrary<Measurement> = fc.record({
+  key: name,
+  date: fc.constantFrom('2026-11-21', '2026-11-22T10:00:00Z'),
+  round,
+  system,
+  shape,
+  load,
+  sweep: fc.option(
+    fc.record({
+      name: fc.constantFrom(...(Object.keys(SWEEPS) as SweepName[])),
+      value: fc.constantFrom(0, 0.5, 1, 2, 64),
+    }),
+    { nil: undefined },
+  ) as fc.Arbitrary<{ name: SweepName; value: number }>,
+  seen: fc.record({
+    seconds: number,
+    calls: number,
+    good: number,
+    degraded: number,
+    errors: byName(fc.nat()),
+    goodput: number,
+    latencyMs: fc.record({
+      p50: number,
+      p90: number,
+      p99: fc.option(number, { nil: undefined }),
+      p999: fc.option(number, { nil: undefined }),
+    }),
+    senderCpu: number,
+    senderCores: fc.constant(undefined),
+  }),
+  cpuMs: byName(number),
+  residentMiB: byName(number),
+  kv: fc.record({ slot: number, append: number, recompute: number }, { requiredKeys: [] }) as fc.Arbitrary<
+    Record<string, number>
+  >,
+  kvMiB: number,
+});
+const pure: fc.Arbitrary<PureCompute> = fc.record({
+  round,
+  shape,
+  encodeAll: number,
+  append: number,
+  retrieveHead: number,
+  rankOnKv: number,
+  rankFromScratch: number,
+  search: number,
+});
+const at = { date: fc.constant('2026-11-21'), shape, system };
+const span = fc.record({ name, process: name, kind: fc.constantFrom(...SPAN_KINDS), startMs: number, endMs: number });
+const release = fc.record({ id: name, name, synthetic: fc.boolean() });
+const findings: fc.Arbitrary<ReportFindings> = fc.record({
+  machine: fc.record({ cpu: name, cores: fc.nat(64), memoryGiB: fc.nat(64), kernel: name, node: name }),
+  versions: fc.dictionary(name, name, { maxKeys: 2 }),
+  settings: fc.dictionary(name, name, { maxKeys: 2 }),
+  systems: fc.constantFrom<ReportFindings['systems']>({}, { A: '<b>', G: '' }),
+  release,
+  releases: fc.array(release, { maxLength: 2 }),
+  measurements: fc.array(measurement, { maxLength: 30 }),
+  pure: fc.array(pure, { maxLength: 4 }),
+  waterfalls: fc.array(fc.record({ ...at, what: name, spans: fc.array(span, { maxLength: 6 }) }), { maxLength: 2 }),
+  cpu: fc.array(
+    fc.record({ ...at, process: name, parts: fc.array(fc.record({ name, ms: number }), { maxLength: 3 }) }),
+    { maxLength: 2 },
+  ),
+  improvements: fc.array(fc.record({ ...at, what: name, unit: name, before: number, after: number }), { maxLength: 2 }),
+  gateway: fc.array(fc.record({ date: at.date, round, shape, p50Ms: number }), { maxLength: 2 }),
+  numbers: fc.constant({}),
+  partial: fc.boolean(),
+  notes: fc.array(name, { maxLength: 2 }),
+});
+
+test('whatever was found, the page and the table are whole: no broken number, no name as markup, nothing from elsewhere', () => {
+  fc.assert(
+    fc.property(findings, (found) => {
+      const page = formatPage(found);
+      expect(textOf(page)).not.toMatch(BROKEN);
+      expect(page.match(/<[^<]*="[^"]*(NaN|undefined|Infinity)[^"]*"[^>]*>/)?.[0]).toBe(undefined);
+      expect(page).not.toMatch(/<script|<b>|src=|url\(|@import|https?:/);
+      expect(page.match(/<svg/g)?.length).toBe(page.match(/<\/svg>/g)?.length);
+      expect(formatHeadlines(found)).not.toMatch(BROKEN);
+    }),
+    { seed: 6, numRuns: 60 },
+  );
+});
+
+test('everything that was found is shown, and nothing is said to be missing', () => {
+  const page = textOf(formatPage(madeUpFindings()));
+  for (const { title } of Object.values(SWEEPS)) expect(page).toContain(`${title}: `);
+  expect(page).toContain('Of 39.2 ms of one request');
+  expect(page).toContain('What each process of A spends its CPU on');
+  expect(page).toContain('Searching two shards on one thread each');
+  expect(page).not.toContain('Not measured in this run');
+  expect(page).not.toContain('cut short');
+});
+
+test('what was not measured is said in one line, and that a run was cut at the top', () => {
+  const { measurements, ...rest } = madeUpFindings();
+  const some = measurements.filter((m) => m.sweep === undefined && m.system !== 'G');
+  const page = textOf(
+    formatPage({ ...rest, measurements: some, waterfalls: [], partial: true, notes: ['1 line left out'] }),
+  );
+  expect(page).toContain('Not measured in this run: the sweep of history; the sweep of candidates;');
+  expect(page).toContain('the waterfall of one warm request');
+  expect(page.indexOf('cut short')).toBeLessThan(page.indexOf('What one pass saves'));
+  expect(page).toContain('1 line left out');
+});
+
+test('the caption of every figure and table of numbers names machine and date', () => {
+  const page = formatPage(madeUpFindings());
+  const captions = [...page.matchAll(/<figcaption[^>]*>(.*?)<\/figcaption>/gs)].map(([, caption]) => caption as string);
+  expect(captions.length).toBeGreaterThan(10);
+  const measured = captions.filter((caption) => !caption.includes('a computation, not a measurement'));
+  for (const caption of measured) expect(caption).toMatch(/TEST FIXTURE, no machine, 2 cores; 2000-01-01/);
+});
+
+test('the page is written whole, under its name alone', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'onepass-page-'));
+  try {
+    const path = await writePage(join(folder, 'report'), madeUpFindings());
+    expect(await readdir(join(folder, 'report'))).toEqual(['index.html']);
+    expect(await readFile(path, 'utf8')).toMatch(/^<!doctype html>.*<\/html>\n$/s);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});

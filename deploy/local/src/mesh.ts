@@ -5,8 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { ClientTls } from '@onepass/client';
 import { isServing, type Transport, transportOf } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
-import { ROLE_COUNT } from './options.js';
-import { type MeshPlanOptions, planMesh, type RolePlan } from './plan.js';
+import { type MeshShape, planMesh, processNames, type ServicePlan } from './plan.js';
 import { freePorts, requireFreePorts } from './ports.js';
 import { createRunDirectory } from './run-directory.js';
 import { Supervisor, type SupervisorEvent } from './supervisor.js';
@@ -14,18 +13,16 @@ import { Supervisor, type SupervisorEvent } from './supervisor.js';
 /** The repository's directory: this file is at deploy/local/{src,dist}. */
 export const repositoryRoot = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '');
 
-export interface MeshOptions {
+export interface MeshOptions extends MeshShape {
   readonly releaseDir: string;
   /** First of as many consecutive ports as there are processes; undefined = any free ones. */
   readonly port: number | undefined;
   /** Where histories and logs are kept; undefined = a temporary directory, removed at the end. */
   readonly dataDir: string | undefined;
   readonly onEvent?: (event: SupervisorEvent) => void;
-  /** A fifth process, `ranking-encoder`: a second user-encoder, whose KV ranking reads, as if ranking had a model of its own. */
-  readonly rankingEncoder?: boolean;
   /** For every process, in the place of the environment's. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** By role, settings beside those of the mesh; read at every start of the role. */
+  /** By service, settings beside those of the mesh; read at every start of a process. */
   readonly overrides?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Wait before restart number n; absent = as `npm start` waits. */
   readonly backOff?: (attempt: number) => number;
@@ -38,7 +35,7 @@ const POOL_ROOM_BYTES = 512 * 2 ** 20;
 
 /** The processes on this machine, in shared memory and on ports of their own. */
 export class Mesh {
-  readonly plans: readonly RolePlan[];
+  readonly plans: readonly ServicePlan[];
   readonly logDir: string;
   /** As the gateway calls the other processes. */
   readonly transport: Transport;
@@ -52,14 +49,14 @@ export class Mesh {
    * @throws OnepassError `startup` when a port is in use.
    */
   static async prepare(options: MeshOptions): Promise<Mesh> {
-    const { port, rankingEncoder = false } = options;
-    const count = ROLE_COUNT + Number(rankingEncoder);
+    const { port } = options;
+    const { length: count } = processNames(options);
     const ports = port === undefined ? await freePorts(HOST, count) : Array.from({ length: count }, (_, i) => port + i);
     if (port !== undefined) await requireFreePorts(HOST, ports);
-    return new Mesh(options, ports as [number, number, number, number, number?]);
+    return new Mesh(options, ports);
   }
 
-  private constructor(options: MeshOptions, ports: MeshPlanOptions['ports']) {
+  private constructor(options: MeshOptions, ports: readonly number[]) {
     const gatewayEnv = { ...process.env, ...options.settings, ...options.overrides?.gateway };
     this.transport = transportOf({ ...gatewayEnv, ONEPASS_HOST: HOST });
     this.tls = tlsOf(gatewayEnv);
@@ -69,10 +66,10 @@ export class Mesh {
     const cellDir = createRunDirectory(hasRoom(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir());
     this.#runDirectories = temporary === undefined ? [cellDir] : [cellDir, temporary];
     this.logDir = join(dataDir, 'logs');
-    const { releaseDir, settings, overrides, backOff } = options;
-    const own = { host: HOST, ports, releaseDir, dataDir, cellDir };
+    const { releaseDir, cells, rankingEncoder, settings, overrides, backOff } = options;
+    const own = { host: HOST, ports, releaseDir, dataDir, cellDir, cells, rankingEncoder };
     const plans = planMesh({ root: repositoryRoot, ...own, env: process.env, settings });
-    this.plans = plans.map((plan) => ({ ...plan, overrides: overrides?.[plan.role] }));
+    this.plans = plans.map((plan) => ({ ...plan, overrides: overrides?.[plan.service] }));
     this.#supervisor = new Supervisor({
       check: (address) => isServing(address, CHECK_TIMEOUT_MS, this.transport),
       plans: this.plans,
@@ -107,7 +104,7 @@ export class Mesh {
     return this.#supervisor.pids();
   }
 
-  /** host:port of a role. */
+  /** host:port of a role, as the plans name it. */
   address(role: string): string {
     const plan = this.plans.find((p) => p.role === role);
     if (plan === undefined) throw new Error(`no role ${role}`);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { planMesh } from './plan.js';
+import { planMesh, processNames } from './plan.js';
 
 const options = {
   root: '/checkout',
@@ -32,7 +32,8 @@ test('every role has its program, its port and the release; the gateway knows th
 });
 
 test("a ranking model's own encoder is a fifth process, whose KV ranking reads and to which the gateway is told the way", () => {
-  const plans = planMesh({ ...options, ports: [1, 2, 3, 4, 5], env: { ONEPASS_METRICS_PORT: '9100' } });
+  const env = { ONEPASS_METRICS_PORT: '9100' };
+  const plans = planMesh({ ...options, ports: [1, 2, 3, 4, 5], rankingEncoder: true, env });
   const apart = plans.find((p) => p.role === 'ranking-encoder');
   expect(apart).toMatchObject({ program: '/checkout/services/user-encoder/dist/main.js', address: '127.0.0.1:5' });
   expect(apart?.env).toMatchObject({ ONEPASS_DATA_DIR: '/data', ONEPASS_METRICS_PORT: '9104' });
@@ -43,6 +44,28 @@ test("a ranking model's own encoder is a fifth process, whose KV ranking reads a
     ranking: '/dev/shm/cell/ranking',
   });
   expect(plans.at(-1)?.env.ONEPASS_CELLS).toBe('encoder=127.0.0.1:2,ranking=127.0.0.1:4,ranking-encoder=127.0.0.1:5');
+});
+
+test('a second cell has processes, ports and KV of its own; of each service more than one is told apart by its name', () => {
+  const shape = { cells: 2, rankingEncoder: true };
+  const names = processNames(shape);
+  expect(names.slice(0, 5)).toEqual(['gateway', 'user-encoder', 'retrieval', 'ranking', 'ranking-encoder']);
+  expect(names.slice(5)).toEqual(['user-encoder-2', 'ranking-2', 'ranking-encoder-2']);
+  const plans = planMesh({ ...options, ...shape, ports: [1, 2, 3, 4, 5, 6, 7, 8] });
+  expect(plans.map((p) => [p.role, p.service, p.address.split(':')[1], p.env.ONEPASS_CELL_DIR])).toEqual([
+    ['user-encoder', 'user-encoder', '2', '/dev/shm/cell'],
+    ['ranking-encoder', 'user-encoder', '5', '/dev/shm/cell/ranking'],
+    ['ranking', 'ranking', '4', '/dev/shm/cell/ranking'],
+    ['user-encoder-2', 'user-encoder', '6', '/dev/shm/cell/2'],
+    ['ranking-encoder-2', 'user-encoder', '8', '/dev/shm/cell/2/ranking'],
+    ['ranking-2', 'ranking', '7', '/dev/shm/cell/2/ranking'],
+    ['retrieval', 'retrieval', '3', undefined],
+    ['gateway', 'gateway', '1', undefined],
+  ]);
+  expect(plans.at(-1)?.env.ONEPASS_CELLS?.split(';')).toEqual([
+    'encoder=127.0.0.1:2,ranking=127.0.0.1:4,ranking-encoder=127.0.0.1:5',
+    'encoder=127.0.0.1:6,ranking=127.0.0.1:7,ranking-encoder=127.0.0.1:8',
+  ]);
 });
 
 test("libuv's pool is larger than the graph runs in flight, whatever they are set to", () => {

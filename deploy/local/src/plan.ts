@@ -1,6 +1,6 @@
 /** One process of the mesh, before it is started. */
 export interface RolePlan {
-  /** What the mesh calls it: the role, or of a second process of one, a name of its own. */
+  /** What the mesh calls it: its service, or of a further process of that, a name of its own. */
   readonly role: string;
   /** The program that node runs. */
   readonly program: string;
@@ -12,12 +12,26 @@ export interface RolePlan {
   readonly overrides?: Readonly<Record<string, string>> | undefined;
 }
 
-export interface MeshPlanOptions {
+/** A process of one of the services. */
+export interface ServicePlan extends RolePlan {
+  /** Its folder in services/. */
+  readonly service: string;
+}
+
+/** How many processes of what there are. */
+export interface MeshShape {
+  /** Cells of this release: each has a user-encoder and a ranking of its own. Absent: one. */
+  readonly cells?: number | undefined;
+  /** In each cell a second user-encoder, whose KV ranking reads, as if ranking had a model of its own. */
+  readonly rankingEncoder?: boolean | undefined;
+}
+
+export interface MeshPlanOptions extends MeshShape {
   /** The repository's directory. */
   readonly root: string;
   readonly host: string;
-  /** gateway, user-encoder, retrieval, ranking; then that of a second user-encoder, whose KV ranking reads, where there is to be one. */
-  readonly ports: readonly [number, number, number, number, number?];
+  /** As many as `processNames` has, in that order. */
+  readonly ports: readonly number[];
   readonly releaseDir: string;
   readonly dataDir: string;
   readonly cellDir: string;
@@ -30,14 +44,76 @@ export interface MeshPlanOptions {
 const SPARE_THREADS = 4;
 const DEFAULT_IN_FLIGHT = 2;
 
-/** The mesh's name of a second user-encoder, that of a ranking model of its own. */
-export const RANKING_ENCODER = 'ranking-encoder';
+interface CellNames {
+  readonly encoder: string;
+  readonly ranking: string;
+  readonly rankingEncoder: string | undefined;
+}
+
+/** Of the first cell the names of the roles, of the others those with the cell's number behind. */
+function cellNames({ cells = 1, rankingEncoder = false }: MeshShape): CellNames[] {
+  return Array.from({ length: cells }, (_, cell) => {
+    const behind = cell === 0 ? '' : `-${cell + 1}`;
+    return {
+      encoder: `user-encoder${behind}`,
+      ranking: `ranking${behind}`,
+      rankingEncoder: rankingEncoder ? `ranking-encoder${behind}` : undefined,
+    };
+  });
+}
+
+/** What the mesh calls its processes, in the order of their ports. */
+export function processNames(shape: MeshShape): string[] {
+  const cells = cellNames(shape).flatMap(({ encoder, ranking, rankingEncoder = [] }) =>
+    [encoder, ranking, rankingEncoder].flat(),
+  );
+  return [...new Set(['gateway', 'user-encoder', 'retrieval', 'ranking', ...cells])];
+}
 
 /** The processes, in the order in which they are started; they stop in reverse. */
-export function planMesh(options: MeshPlanOptions): RolePlan[] {
-  const { host, ports, releaseDir, dataDir, cellDir, settings } = options;
+export function planMesh(options: MeshPlanOptions): ServicePlan[] {
+  const { dataDir } = options;
+  const { plan, address } = planner(options);
+  const cells = cellNames(options);
+  const cellAddresses = cells.map(({ encoder, ranking, rankingEncoder }) => {
+    const both = `encoder=${address(encoder)},ranking=${address(ranking)}`;
+    return rankingEncoder === undefined ? both : `${both},ranking-encoder=${address(rankingEncoder)}`;
+  });
+  return [
+    ...cells.flatMap((names, cell) => {
+      const cellDir = cell === 0 ? options.cellDir : `${options.cellDir}/${cell + 1}`;
+      return planCell(names, { dataDir, cellDir }, plan);
+    }),
+    plan('retrieval', 'retrieval', {}),
+    plan('gateway', 'gateway', {
+      ONEPASS_DATA_DIR: dataDir,
+      ONEPASS_CELLS: cellAddresses.join(';'),
+      ONEPASS_RETRIEVAL: address('retrieval'),
+    }),
+  ];
+}
+
+type Plan = (role: string, service: string, own: Readonly<Record<string, string>>) => ServicePlan;
+
+function planCell(
+  { encoder, ranking, rankingEncoder }: CellNames,
+  { dataDir, cellDir }: Pick<MeshPlanOptions, 'dataDir' | 'cellDir'>,
+  plan: Plan,
+): ServicePlan[] {
+  const encoderPlan = (role: string, kvDir: string) =>
+    plan(role, 'user-encoder', { ONEPASS_DATA_DIR: dataDir, ONEPASS_CELL_DIR: kvDir });
+  const rankedDir = rankingEncoder === undefined ? cellDir : `${cellDir}/ranking`;
+  return [
+    encoderPlan(encoder, cellDir),
+    ...(rankingEncoder === undefined ? [] : [encoderPlan(rankingEncoder, rankedDir)]),
+    plan(ranking, 'ranking', { ONEPASS_CELL_DIR: rankedDir }),
+  ];
+}
+
+/** Plans of processes by their names, with what all have. */
+function planner(options: MeshPlanOptions): { plan: Plan; address: (role: string) => string } {
+  const { host, ports, releaseDir, settings } = options;
   const env = { ...options.env, ...settings };
-  const [gateway, userEncoder, retrieval, ranking, rankingEncoder] = ports;
   const inFlight = Number(env.ONEPASS_INFERENCE_IN_FLIGHT || DEFAULT_IN_FLIGHT);
   const common = {
     ...settings,
@@ -47,33 +123,22 @@ export function planMesh(options: MeshPlanOptions): RolePlan[] {
     // A value that is not a number is left for the service to refuse in its own words.
     UV_THREADPOOL_SIZE: String((Number.isFinite(inFlight) ? inFlight : DEFAULT_IN_FLIGHT) + SPARE_THREADS),
   };
-  const plan = (role: string, port: number, own: Record<string, string>, program = role): RolePlan => ({
+  const names = processNames(options);
+  const portOf = (role: string) => ports[names.indexOf(role)];
+  const address = (role: string) => `${host}:${portOf(role)}`;
+  const plan: Plan = (role, service, own) => ({
     role,
-    program: `${options.root}/services/${program}/dist/main.js`,
-    address: `${host}:${port}`,
+    service,
+    program: `${options.root}/services/${service}/dist/main.js`,
+    address: address(role),
     env: {
       ...common,
-      ONEPASS_PORT: String(port),
-      ...metricsPort(env.ONEPASS_METRICS_PORT, ports.indexOf(port)),
+      ONEPASS_PORT: String(portOf(role)),
+      ...metricsPort(env.ONEPASS_METRICS_PORT, names.indexOf(role)),
       ...own,
     },
   });
-  const encoder = (kvDir: string) => ({ ONEPASS_DATA_DIR: dataDir, ONEPASS_CELL_DIR: kvDir });
-  const apart = rankingEncoder === undefined ? undefined : { port: rankingEncoder, kvDir: `${cellDir}/ranking` };
-  return [
-    plan('user-encoder', userEncoder, encoder(cellDir)),
-    ...(apart ? [plan(RANKING_ENCODER, apart.port, encoder(apart.kvDir), 'user-encoder')] : []),
-    plan('ranking', ranking, { ONEPASS_CELL_DIR: apart?.kvDir ?? cellDir }),
-    plan('retrieval', retrieval, {}),
-    plan('gateway', gateway, {
-      ONEPASS_DATA_DIR: dataDir,
-      ONEPASS_CELLS: [
-        `encoder=${host}:${userEncoder},ranking=${host}:${ranking}`,
-        ...(apart ? [`ranking-encoder=${host}:${apart.port}`] : []),
-      ].join(),
-      ONEPASS_RETRIEVAL: `${host}:${retrieval}`,
-    }),
-  ];
+  return { plan, address };
 }
 
 /** On one host each process needs a port of its own: consecutive ones, as the processes' own. */

@@ -7,12 +7,12 @@ const releaseOf = (layers: number, width: number, window: number) =>
   ({ manifest: { model: { layers, width, window, contextRows: 8 } } }) as Release;
 const kept = { keepsKv: true, inFlight: 2 };
 
-test('two encoders share what one has alone, slot for slot, and nobody gets more than there is', () => {
+test('pools share what one has alone, slot for slot, and nobody gets more than there is', () => {
   const shape = fc.record({
     layers: fc.integer({ min: 1, max: 24 }),
     width: fc.integer({ min: 16, max: 1_024 }),
     window: fc.integer({ min: 8, max: 2_048 }),
-    slots: fc.integer({ min: 4, max: 5_000 }),
+    slots: fc.integer({ min: 8, max: 5_000 }),
   });
   fc.assert(
     fc.property(shape, ({ layers, width, window, slots }) => {
@@ -20,26 +20,27 @@ test('two encoders share what one has alone, slot for slot, and nobody gets more
       const tensorBytes = Math.ceil(((window + 8) * width * 4) / 64) * 64;
       const slotMiB = (Math.ceil((2 * layers * tensorBytes) / 4096) * 4096) / 2 ** 20;
       const kvMiB = slots * slotMiB;
-      const one = kvSlots(release, { ...kept, kvMiB, encoders: 1 });
-      const two = kvSlots(release, { ...kept, kvMiB, encoders: 2 });
-      expect(one).toEqual({ slots: slots - (slots % 2), kvMiB: (slots - (slots % 2)) * slotMiB });
-      expect(two).toEqual({ slots: one.slots / 2, kvMiB: one.kvMiB });
+      const one = kvSlots(release, { ...kept, kvMiB, pools: 1 });
+      expect(one).toEqual({ slots: slots - (slots % 4), kvMiB: (slots - (slots % 4)) * slotMiB });
+      for (const pools of [2, 4] as const) {
+        expect(kvSlots(release, { ...kept, kvMiB, pools })).toEqual({ slots: one.slots / pools, kvMiB: one.kvMiB });
+      }
     }),
     { seed: 1 },
   );
 });
 
 test('what is not kept has slots enough for pages in flight, and does not count as kept', () => {
-  const slots = (release: Release) => kvSlots(release, { kvMiB: 1, keepsKv: false, encoders: 2, inFlight: 2 }).slots;
+  const slots = (release: Release) => kvSlots(release, { kvMiB: 1, keepsKv: false, pools: 2, inFlight: 2 }).slots;
   expect(slots(releaseOf(4, 128, 256))).toBe(128);
   expect(slots(releaseOf(12, 512, 992))).toBe(43);
   expect(slots(releaseOf(96, 4_096, 8_192))).toBe(16);
 });
 
 test('too little memory is refused, the same for every system', () => {
-  for (const encoders of [1, 2] as const) {
-    expect(() => kvSlots(releaseOf(12, 512, 992), { ...kept, kvMiB: 100, encoders })).toThrow(
-      '100 MiB of KV are too little: a slot takes 46.9 MiB, and two encoders of 2 graph runs need 188',
+  for (const pools of [1, 2, 4] as const) {
+    expect(() => kvSlots(releaseOf(12, 512, 992), { ...kept, kvMiB: 300, pools })).toThrow(
+      '300 MiB of KV are too little: a slot takes 46.9 MiB, and 4 pools, each for 2 graph runs, need 375',
     );
   }
 });

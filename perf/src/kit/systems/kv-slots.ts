@@ -13,16 +13,16 @@ export interface KvSlots {
   readonly kvMiB: number;
 }
 
+/** Two encoders in each of two cells. */
+const MOST_POOLS = 4;
+
 /**
- * Divides memory among a system's pools. Of memory that is kept, two encoders get half of the slots each that one gets alone; so their
- * number is even.
- * @param kvMiB what a system that keeps KV may hold of it
- * @param inFlight graph runs at one time in each encoder, each of which works on a slot
- * @throws OnepassError `startup` when that is too little for the runs of two encoders
+ * Divides memory among a system's pools. What is kept is the same number of slots whatever the pools, of which each has its equal part.
+ * @throws OnepassError `startup` when that is too little for the most pools
  */
 export function kvSlots(
   { manifest }: Pick<Release, 'manifest'>,
-  { kvMiB, keepsKv, encoders, inFlight }: KvTerms,
+  { kvMiB, keepsKv, pools, inFlight }: KvTerms,
 ): KvSlots {
   const shape = kvShape(manifest.model);
   // Slots begin on pages, so that one more slot takes what a slot takes.
@@ -31,19 +31,22 @@ export function kvSlots(
     const fitting = Math.floor(SCRATCH.mib / slotMiB);
     return { slots: Math.max(SCRATCH.leastSlots, inFlight, Math.min(SCRATCH.slots, fitting)), kvMiB: 0 };
   }
-  const slots = 2 * Math.floor(kvMiB / slotMiB / 2);
-  if (slots < 2 * inFlight) {
-    const least = Math.ceil(2 * inFlight * slotMiB);
+  const slots = MOST_POOLS * Math.floor(kvMiB / slotMiB / MOST_POOLS);
+  if (slots < MOST_POOLS * inFlight) {
+    const least = Math.ceil(MOST_POOLS * inFlight * slotMiB);
     throw startupError(
-      `${kvMiB} MiB of KV are too little: a slot takes ${slotMiB.toFixed(1)} MiB, and two encoders of ${inFlight} graph runs need ${least}`,
+      `${kvMiB} MiB of KV are too little: a slot takes ${slotMiB.toFixed(1)} MiB, and ${MOST_POOLS} pools, each for ${inFlight} graph runs, need ${least}`,
     );
   }
-  return { slots: slots / encoders, kvMiB: slots * slotMiB };
+  return { slots: slots / pools, kvMiB: slots * slotMiB };
 }
 
 export interface KvTerms {
+  /** What a system that keeps KV may hold of it. */
   readonly kvMiB: number;
   readonly keepsKv: boolean;
-  readonly encoders: 1 | 2;
+  /** One for each user-encoder. */
+  readonly pools: 1 | 2 | 4;
+  /** Graph runs at one time in each encoder, each of which works on a slot. */
   readonly inFlight: number;
 }

@@ -7,21 +7,21 @@ type ByRole = Readonly<Record<string, Numbers>>;
 const SERVICES: Readonly<Record<string, unknown>> = {
   gateway: RecommendationService,
   'user-encoder': UserEncoderService,
-  'ranking-encoder': UserEncoderService,
   retrieval: retrieval.RetrievalService,
   ranking: RankingService,
 };
 
 /**
- * What processes of a mesh say of themselves by Describe, by role.
+ * What the processes of a mesh, or of one of its services, say of themselves by Describe; by role.
  * @throws OnepassError of one that does not answer
  */
-export async function measurementsOf(mesh: Mesh, roles = mesh.plans.map(({ role }) => role)): Promise<ByRole> {
-  const described = roles.map(async (role) => {
-    const connection = connectTo(mesh.address(role));
+export async function measurementsOf(mesh: Mesh, only?: string): Promise<ByRole> {
+  const plans = mesh.plans.filter(({ service }) => only === undefined || service === only);
+  const described = plans.map(async ({ role, service, address }) => {
+    const connection = connectTo(address);
     try {
       // They all have the same Describe.
-      const client = connection.client(SERVICES[role] as typeof RecommendationService);
+      const client = connection.client(SERVICES[service] as typeof RecommendationService);
       return [role, (await client.describe({})).measurements] as const;
     } finally {
       connection.close();

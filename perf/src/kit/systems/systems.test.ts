@@ -8,10 +8,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { habitsOf, type MeasuredPage, pageOf } from '../../page.js';
 import { personId, writeHistories } from '../../people.js';
 import { gained, type RunningSystem } from './running-system.js';
-import { budgetMsOf, commonSettings, type MeshSystemName, startSystem } from './systems.js';
+import { budgetMsOf, commonSettings, type MeshSystemName, type SystemOptions, startSystem } from './systems.js';
 
 const NOW = Date.now();
-/** 25 slots of 20 KiB, of which an even number is taken. */
+/** 25 slots of 20 KiB, of which a multiple of 4 is taken. */
 const KV_MIB = 0.5;
 const SLOTS = 24;
 /** Of every encoder that keeps nothing. */
@@ -31,12 +31,16 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Starts a system, gives its people histories, and ends it. The services run as they are built: `npm test` builds before it tests. */
-async function withSystem(name: MeshSystemName, use: (system: RunningSystem, onepass: OnepassClient) => Promise<void>) {
+async function withSystem(
+  name: MeshSystemName,
+  use: (system: RunningSystem, onepass: OnepassClient) => Promise<void>,
+  more: Partial<SystemOptions> = {},
+) {
   const { model } = release.manifest;
   const shape = { n: model.window, k: page.candidates, layers: model.layers, width: model.width };
   // Other tests take the processor: what is tested is what pages hold, not how soon they come.
   const settings = commonSettings(shape, { ONEPASS_BUDGET_MS: '30000' });
-  const system = await startSystem(name, { releaseDir: SMOKE_RELEASE, kvMiB: KV_MIB, folder, settings });
+  const system = await startSystem(name, { releaseDir: SMOKE_RELEASE, kvMiB: KV_MIB, folder, settings, ...more });
   const onepass = connect(system.address);
   const pids = Object.values(system.pids());
   try {
@@ -142,6 +146,20 @@ test('C: one encoder that keeps nothing, whose KV ranking reads all the same, an
     const { ranking = {} } = await system.measurements();
     expect(ranking['onepass.rank.candidates']).toBeGreaterThan(0);
   });
+});
+
+test("two cells, started where B' was: four pools in the same memory, and the histories are still there", {
+  timeout: 90_000,
+}, async () => {
+  const use = async (system: RunningSystem, onepass: OnepassClient) => {
+    await expectPagesOfA(onepass);
+    const said = Object.entries(await system.measurements()).filter(([role]) => role.includes('encoder'));
+    expect(said.map(([, encoder]) => encoder['onepass.kv.slots.limit'])).toEqual(Array(4).fill(SLOTS / 4));
+    expect([system.kvMiB, Object.keys(system.pids()).length]).toEqual([(SLOTS * 20) / 1024, 8]);
+    // What person 0 did before the restart.
+    expect((await pageFor(onepass, 0)).historySequence).toBe(21n);
+  };
+  await withSystem('Bprime', use, { cells: 2 });
 });
 
 test('the time of a page grows with its matrix products, within what the gateway takes', () => {

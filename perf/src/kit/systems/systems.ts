@@ -63,6 +63,8 @@ export interface SystemOptions {
   readonly kvMiB: number;
   /** Where systems keep histories, slates and logs, each in a folder of its name: one started again there finds them. */
   readonly folder: string;
+  /** Each with a user-encoder and a ranking of its own, or two user-encoders; absent: 1. */
+  readonly cells?: 1 | 2;
   /** For every process of every system: what `commonSettings` answers. */
   readonly settings: CommonSettings;
 }
@@ -110,10 +112,11 @@ export function budgetMsOf(shape: Shape): number {
  */
 export async function startSystem(name: MeshSystemName, options: SystemOptions): Promise<RunningSystem> {
   const { encoders, keepsKv, description } = MESH_SYSTEMS[name];
-  const { releaseDir, settings } = options;
+  const { releaseDir, settings, cells = 1 } = options;
   const inFlight = Number(settings.ONEPASS_INFERENCE_IN_FLIGHT);
   const release = await loadRelease(releaseDir);
-  const { slots, kvMiB } = kvSlots(release, { kvMiB: options.kvMiB, keepsKv, encoders, inFlight });
+  const pools = (encoders * cells) as 1 | 2 | 4;
+  const { slots, kvMiB } = kvSlots(release, { kvMiB: options.kvMiB, keepsKv, pools, inFlight });
   const dataDir = join(options.folder, name);
   await mkdir(dataDir, { recursive: true });
   const switches = join(dataDir, 'switches.json');
@@ -123,9 +126,10 @@ export async function startSystem(name: MeshSystemName, options: SystemOptions):
     releaseDir,
     port: undefined,
     dataDir,
+    cells,
     rankingEncoder: encoders === 2,
     settings,
-    overrides: { 'user-encoder': encoder, 'ranking-encoder': encoder },
+    overrides: { 'user-encoder': encoder },
   });
   await mesh.start();
   return {
@@ -134,7 +138,7 @@ export async function startSystem(name: MeshSystemName, options: SystemOptions):
     address: mesh.address('gateway'),
     kvMiB,
     pids: () => mesh.pids(),
-    kvSources: async () => kvSourcesOf(await measurementsOf(mesh, ['gateway'])),
+    kvSources: async () => kvSourcesOf(await measurementsOf(mesh, 'gateway')),
     measurements: () => measurementsOf(mesh),
     stop: () => mesh.stop(),
   };

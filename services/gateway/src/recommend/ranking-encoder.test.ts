@@ -36,6 +36,9 @@ const home = (more: object = {}, options: object = {}) =>
   gateway.recommendation.recommend({ person: user('ada'), surface: 'home', pageSize: 3, ...more }, options);
 const ids = (...numbers: number[]) => numbers.map(itemId);
 const degradedOf = (page: RecommendResponse) => page.degraded.map((d) => [Degraded_Reason[d.reason], d.detail]);
+const asked = async ({ requests }: { readonly requests: readonly unknown[] }) => {
+  await vi.waitUntil(() => requests.length > 0);
+};
 const generationsRanked = () => stages.ranking.requests.map(({ kv }) => kv?.generation);
 
 test('both encoders are asked, one for query embeddings and one for the KV that ranking reads', async () => {
@@ -49,8 +52,8 @@ test('both encoders are asked, one for query embeddings and one for the KV that 
 });
 
 test('neither the first encode nor retrieval waits for the second encode', async () => {
-  stages.encoder.before = () => vi.waitUntil(() => apart.requests.length > 0);
-  apart.before = () => vi.waitUntil(() => stages.retrieval.requests.length > 0);
+  stages.encoder.before = () => asked(apart);
+  apart.before = () => asked(stages.retrieval);
   expect(degradedOf(await home())).toEqual([]);
 });
 
@@ -96,7 +99,7 @@ test('a caller that goes leaves nothing behind', async () => {
   apart.hang();
   const leaving = new AbortController();
   const page = errorOf(home({}, { signal: leaving.signal }));
-  await vi.waitUntil(() => stages.retrieval.requests.length > 0);
+  await asked(stages.retrieval);
   leaving.abort();
   expect((await page)[0]).toBe('cancelled');
   await gateway.stopGateway();

@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { freePorts, repositoryRoot } from '@onepass/local';
 import { type BundledProgram, bundleProgram } from '@onepass/testing';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { writeProtoset } from '../../ghz.js';
 import { type GhzTerms, startGhz } from './ghz-load.js';
 import { observe } from './observe.js';
@@ -18,6 +19,7 @@ const folder = mkdtempSync(join(tmpdir(), 'onepass-broken-load-test-'));
 let program: BundledProgram;
 let options: LoadOptions;
 
+vi.setConfig({ testTimeout: 60_000 });
 beforeAll(async () => {
   program = await bundleProgram(new URL('./replayer.program.ts', import.meta.url));
   const protoset = join(folder, 'contract.binpb');
@@ -66,17 +68,15 @@ test.skipIf(GHZ === undefined)(
   'a server that goes: its last good pages are there, and the errors after them',
   async () => {
     const tiny = await startTinyServer();
-    let gone = false;
-    const stopped = new Promise<void>((resolve) => {
-      const look = setInterval(() => {
-        if (tiny.asked.pages.length < 40) return;
-        clearInterval(look);
-        gone = true;
-        resolve(tiny.server.stop(0));
-      }, 5);
-    });
+    let stopped: Promise<void> | undefined;
+    const stopAfter = async (pages: number) => {
+      while (tiny.asked.pages.length < pages) await delay(1);
+      await tiny.server.stop(0);
+    };
+    // Asked for when the measured part begins, and when it has ended.
     const degraded = async () => {
-      if (gone) throw new Error('gone');
+      if (stopped !== undefined) throw new Error('gone');
+      stopped = stopAfter(tiny.asked.pages.length + 5);
       return 0;
     };
     const { seen, notes } = await sendLoad({ kind: 'open', qps: 50 }, { ...tiny.target, degraded }, options);
@@ -128,7 +128,7 @@ test('a replayer that is killed: what it saw until then is there, and says so', 
         },
         plain: { durationMs: 60_000, qps: 50, people: 4 },
       },
-      { program: program.path },
+      { program: program.path, cores: [0] },
     ),
   );
   expect(cutShort).toBe('the replayer was ended by SIGKILL');
@@ -163,6 +163,7 @@ test('a trace that cannot be, and a program that is not there', async () => {
   await expect(sendLoad(load, tiny.target, { ...options, trace, replayer: '/none.js' })).rejects.toThrow(
     /^the replayer ended with code 1 before it was ready: Error: Cannot find module '\/none.js'$/,
   );
+  await expect(sendLoad(load, tiny.target, options)).rejects.toThrow('options.trace');
   await expect(sendLoad({ kind: 'open', qps: 0.1 }, tiny.target, options)).rejects.toThrow(
     'at least one page a second',
   );

@@ -1,5 +1,8 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { parseCores, pinning, splitCores } from './cores.js';
+import { parseCores, pinning, pinProcess, splitCores } from './cores.js';
 
 const cores = (count: number) => Array.from({ length: count }, (_, core) => [core, core + count]);
 
@@ -21,4 +24,18 @@ test('cores as the kernel lists them and as taskset takes them', () => {
   expect(parseCores('')).toEqual([]);
   expect(pinning([3, 7])).toEqual(['taskset', '-c', '3,7']);
   expect(pinning(undefined)).toEqual([]);
+});
+
+test('a process runs where it is pinned; a core that is not there is named', async () => {
+  const allowed = (pid: number | 'self') => {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    return parseCores(/^Cpus_allowed_list:\s*(\S+)/m.exec(status)?.[1] ?? '');
+  };
+  const last = allowed('self').at(-1)!;
+  const child = spawn('sleep', ['60']);
+  pinProcess(child.pid!, [last]);
+  expect(allowed(child.pid!)).toEqual([last]);
+  expect(() => pinProcess(child.pid!, [4095])).toThrow(`process ${child.pid} could not be pinned to cores 4095`);
+  child.kill();
+  await once(child, 'exit');
 });

@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { startupError } from '@onepass/errors';
 import { pinning } from './cores.js';
 import type { SentCall } from './seen.js';
@@ -11,6 +13,7 @@ const METHOD = 'onepass.gateway.v1.RecommendationService/Recommend';
 /** Of an open loop ghz uses them to begin calls only, not to wait for them. */
 const OPEN_WORKERS = 8;
 const TIMEOUT_SECONDS = 20;
+const LOOK_EVERY_MS = 10;
 
 export interface GhzTerms {
   readonly ghz: string;
@@ -30,11 +33,10 @@ export interface GhzTerms {
   readonly cores?: readonly number[] | undefined;
 }
 
-/** @throws OnepassError `startup` when ghz does not start */
+/** Resolves when ghz begins its load. @throws OnepassError `startup` when it does not start */
 export async function startGhz(terms: GhzTerms): Promise<Sender> {
   const output = join(terms.folder, 'ghz.json');
   const [command, ...args] = [...pinning(terms.cores), terms.ghz, ...flags(terms), `--output=${output}`, terms.address];
-  const beganMs = Date.now();
   const child = spawn(command as string, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const said = lastWords(child.stderr);
   const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
@@ -52,7 +54,19 @@ export async function startGhz(terms: GhzTerms): Promise<Sender> {
   } catch (error) {
     throw startupError(`${command} does not start`, error);
   }
-  return { pid: child.pid as number, beganMs, finished };
+  const pid = child.pid as number;
+  while (child.exitCode === null && child.signalCode === null && !hasConnected(pid)) await delay(LOOK_EVERY_MS);
+  return { pid, beganMs: Date.now(), finished };
+}
+
+/** ghz connects when it has read everything, and then begins. */
+function hasConnected(pid: number): boolean {
+  try {
+    const folder = `/proc/${pid}/fd`;
+    return readdirSync(folder).some((fd) => Number(fd) > 2 && readlinkSync(join(folder, fd)).startsWith('socket:'));
+  } catch {
+    return false; // A file that was closed meanwhile, or ghz has ended.
+  }
 }
 
 function flags({ protoset, requests, loop, connections, seconds }: GhzTerms): string[] {

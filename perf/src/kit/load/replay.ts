@@ -79,13 +79,11 @@ export class Replay {
     this.#seen = seen;
   }
 
-  /** Opens every connection by a page of somebody who is nobody. Whether it is answered is none of its business. */
+  /** Opens every connection by a page of nobody in particular. Whether it is answered is none of its business. */
   async connect(): Promise<void> {
     const { page } = this.#terms.content;
     const options = { deadlineMs: Date.now() + TIMEOUT_MS };
-    await Promise.allSettled(
-      this.#clients.map((client) => client.recommend({ ...page, person: user(personId(0)) }, options)),
-    );
+    await Promise.allSettled(this.#clients.map((client) => client.recommend(page, options)));
   }
 
   /** Resolves when all is sent and answered. @param beganMs epoch ms of the trace's 0 */

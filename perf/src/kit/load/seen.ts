@@ -54,7 +54,7 @@ export function seenOf(calls: readonly SentCall[], window: Window, beside: Besid
     good: ok.length - degraded,
     degraded,
     errors: countBy(sent.filter(({ status }) => status !== 'OK').map(({ status }) => status)),
-    goodput: Math.max(0, answered.length - unseen) / seconds,
+    goodput: seconds > 0 ? Math.max(0, answered.length - unseen) / seconds : 0,
     latencyMs: latencyOf(whole.map(({ intendedMs, endedMs }) => endedMs - intendedMs)),
     senderCpu: beside.senderCpu,
     senderCores: beside.senderCores,

@@ -18,7 +18,7 @@ import { type TraceParameters, usualTrace } from './trace.js';
 
 export interface LoadOptions {
   readonly seconds: number;
-  /** Sent before what is measured, and left out of everything. At least .5 is taken: ghz needs some time to start. */
+  /** Sent before what is measured, and left out of everything. */
   readonly warmUpSeconds: number;
   /** Persons personId(0) to personId(people - 1), whose histories are there. Of a trace, its own number of people counts. */
   readonly people: number;
@@ -77,12 +77,11 @@ export interface SentLoad {
 
 const CONNECTIONS = 8;
 const MAX_IN_FLIGHT = 512;
-const LEAST_WARM_UP_SECONDS = 0.5;
 /** The load goes on beyond what is measured, so that the end is no slackening. */
 const MARGIN_SECONDS = 0.3;
 /** A sender that is later than this for one call in a hundred is worth a sentence. */
 const LATE_MS = 5;
-
+/** Share of its core at which a sender of one thread hardly keeps its times. */
 const BUSY = 0.8;
 
 /**
@@ -138,7 +137,7 @@ async function measure(
     for (const pid of Object.values(target.pids())) pinProcess(pid, options.cores.servers);
   }
   const sender = await start();
-  const observed = await observe(target, sender, { warmUpSeconds: warmUpOf(options), seconds: options.seconds });
+  const observed = await observe(target, sender, options);
   const report = await sender.finished;
   return toldOf(report, observed, options, notes);
 }
@@ -184,7 +183,6 @@ function notesOn(
       ? [`ghz reads no answers: the latencies hold the ${seen.degraded} degraded pages too`]
       : []),
     ...(unsent > 0 ? [`the sender fell behind: ${unsent} pages were not sent, since too many were in flight`] : []),
-    // The replayer has one thread; ghz has many.
     ...(readsAnswers && seen.senderCpu > BUSY
       ? [`the replayer used ${seen.senderCpu.toFixed(2)} of a core: it may itself be what was measured`]
       : []),
@@ -201,7 +199,7 @@ function notesOn(
 export function traceOf(load: Extract<LoadKind, { kind: 'trace' }>, options: LoadOptions): TraceParameters {
   const terms = termsOf(options);
   const usual = { ...usualTrace(terms.dayMs), ...terms.parameters };
-  const has = (surface: string) => terms.surfaces.includes(surface) && terms.itemIds.length > 0;
+  const has = (surface: string) => terms.surfaces.includes(surface);
   return {
     ...usual,
     seed: terms.seed,
@@ -220,6 +218,7 @@ export function traceOf(load: Extract<LoadKind, { kind: 'trace' }>, options: Loa
 
 function termsOf({ trace }: LoadOptions): TraceTerms {
   if (trace === undefined) throw startupError('a trace needs items, habits and a seed: options.trace');
+  if (trace.itemIds.length === 0) throw startupError('a trace needs items that people act on: options.trace.itemIds');
   return trace;
 }
 
@@ -234,8 +233,7 @@ function replayTerms(
 }
 
 const placeOf = ({ cores, replayer }: LoadOptions) => ({ cores: cores?.sender, program: replayer });
-const warmUpOf = ({ warmUpSeconds }: LoadOptions) => Math.max(LEAST_WARM_UP_SECONDS, warmUpSeconds);
-const lengthOf = (options: LoadOptions) => warmUpOf(options) + options.seconds + MARGIN_SECONDS;
+const lengthOf = ({ warmUpSeconds, seconds }: LoadOptions) => warmUpSeconds + seconds + MARGIN_SECONDS;
 
 function wholeRate(qps: number): number {
   if (qps >= 0.5) return Math.round(qps);

@@ -37,7 +37,7 @@ const home = (more: object = {}, options: object = {}) =>
 const ids = (...numbers: number[]) => numbers.map(itemId);
 const degradedOf = (page: RecommendResponse) => page.degraded.map((d) => [Degraded_Reason[d.reason], d.detail]);
 const asked = async ({ requests }: { readonly requests: readonly unknown[] }) => {
-  await vi.waitUntil(() => requests.length > 0);
+  await vi.waitUntil(() => requests.length > 0, { timeout: 20_000, interval: 5 });
 };
 const generationsRanked = () => stages.ranking.requests.map(({ kv }) => kv?.generation);
 

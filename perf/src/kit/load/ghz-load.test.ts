@@ -1,6 +1,14 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { repositoryRoot } from '@onepass/local';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { parseCalls } from './ghz-load.js';
+import { writeProtoset } from '../../ghz.js';
+import { parseCalls, startGhz } from './ghz-load.js';
+import { observe } from './observe.js';
+import { GHZ, startTinyServer } from './tiny-server.suite.js';
 
 const BEGAN = Date.parse('2026-01-01T00:00:00Z');
 /** As ghz writes it: times of ends with nanoseconds, zeros at the end left out. */
@@ -62,3 +70,33 @@ test('tries that gRPC adds after a lost connection do not move the schedule', ()
   expect(calls[49]!.intendedMs - BEGAN).toBeCloseTo(490.1, 2);
   expect(calls[249]!.intendedMs).toBe(calls[249]!.sentMs);
 });
+
+test.skipIf(GHZ === undefined)(
+  'a ghz that is held up sends the rest at once, and says nothing of it: we do',
+  { timeout: 60_000 },
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'onepass-ghz-load-test-'));
+    const tiny = await startTinyServer({ serviceMs: 1 });
+    const [protoset, requests] = [join(folder, 'contract.binpb'), join(folder, 'requests.json')];
+    await writeProtoset(repositoryRoot, protoset);
+    writeFileSync(requests, JSON.stringify([{ surface: 'home' }]));
+    const { address } = tiny.target;
+    const loop = { kind: 'open', rate: 100 } as const;
+    const sender = await startGhz({ ghz: GHZ!, address, protoset, requests, loop, connections: 8, seconds: 2, folder });
+    // Asked for when the measured part begins, and when it has ended.
+    const degraded = async () => {
+      process.kill(sender.pid, 'SIGSTOP');
+      await delay(400);
+      process.kill(sender.pid, 'SIGCONT');
+      return 0;
+    };
+    await observe({ ...tiny.target, degraded }, sender, { warmUpSeconds: 0.5, seconds: 1 });
+    const { calls } = await sender.finished;
+    const late = calls.map(({ intendedMs, sentMs }) => sentMs - intendedMs);
+    expect(Math.min(...late)).toBeCloseTo(0, 2);
+    expect(Math.max(...late)).toBeGreaterThan(300);
+    for (const [i, { intendedMs }] of calls.entries()) expect(intendedMs - calls[0]!.intendedMs).toBeCloseTo(10 * i, 2);
+    await tiny.server.stop(0);
+    rmSync(folder, { recursive: true });
+  },
+);

@@ -16,6 +16,13 @@ from .release import Release
 from .service import Events, Mind, Recommendations
 
 MESSAGE_BYTES = 16 * 2**20
+OPTIONS = (
+    ("grpc.max_send_message_length", MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),
+    # Callers ping every two seconds; as it is, the server would drop whoever does so while a page takes longer than that.
+    ("grpc.http2.max_ping_strikes", 0),
+)
 SERVICES = ("", "onepass.gateway.v1.RecommendationService", "onepass.gateway.v1.EventService")
 GRACE_SECONDS = 2.0
 PR_SET_PDEATHSIG = 1
@@ -39,8 +46,7 @@ async def serve(options: argparse.Namespace) -> None:
     release = Release(options.release, options.threads)
     mind = Mind(release, options.kv_mib if options.keep_kv else None)
     recommendations = Recommendations(release, mind, options.in_flight)
-    limits = [(f"grpc.max_{way}_message_length", MESSAGE_BYTES) for way in ("send", "receive")]
-    server = grpc.aio.server(options=[*limits, ("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(options=OPTIONS)
     recommendation_grpc.add_RecommendationServiceServicer_to_server(recommendations, server)
     event_grpc.add_EventServiceServicer_to_server(Events(release, mind), server)
     answers = health.aio.HealthServicer()

@@ -103,7 +103,7 @@ function expectSamePage(own: RecommendResponse, page: RecommendResponse): void {
 
 test.skipIf(!existsSync(python))(
   'pages of G, with KV kept and without, are the pages of the mesh',
-  { timeout: 150_000 },
+  { timeout: 300_000 },
   async () => {
     const expected = await withPeople(await startSystem('D', options), pagesOf);
     for (const name of ['G', 'Gkv'] as const) {
@@ -116,7 +116,7 @@ test.skipIf(!existsSync(python))(
   },
 );
 
-test.skipIf(!existsSync(python))('Gkv keeps KV and appends to it, G does neither', { timeout: 90_000 }, async () => {
+test.skipIf(!existsSync(python))('Gkv keeps KV and appends to it, G does neither', { timeout: 180_000 }, async () => {
   const { RECOMPUTE, SLOT, APPEND } = KvSource;
   const wanted = { G: [RECOMPUTE, RECOMPUTE, RECOMPUTE], Gkv: [RECOMPUTE, SLOT, APPEND] };
   for (const name of ['G', 'Gkv'] as const) {
@@ -143,6 +143,24 @@ test.skipIf(!existsSync(python))('Gkv keeps KV and appends to it, G does neither
     });
   }
 });
+
+test.skipIf(!existsSync(python))(
+  'many pages at once, in memory for two people, are the same',
+  { timeout: 180_000 },
+  async () => {
+    const system = await startMonolith('Gkv', { ...options, kvMiB: 0.04, python: async () => python });
+    await withPeople(system, async (onepass) => {
+      const ask = (person: number) =>
+        onepass.recommend({ person: user(personId(person)), surface: 'home', asOfMs: BigInt(NOW) });
+      const alone: RecommendResponse[] = [];
+      for (let person = 0; person < PEOPLE; person += 1) alone.push(await ask(person));
+      const pages = await Promise.all(Array.from({ length: 24 }, (_, i) => ask((i * i) % PEOPLE)));
+      for (const [i, page] of pages.entries()) expectSamePage(page, alone[(i * i) % PEOPLE]!);
+      const { slot = 0, recompute = 0 } = await system.kvSources();
+      expect(slot + recompute).toBe(PEOPLE + 24);
+    });
+  },
+);
 
 test('without a release, or without Python, one sentence says so', { timeout: 60_000 }, async () => {
   const none = startMonolith('G', { ...options, python: async () => join(folder, 'no-python') });

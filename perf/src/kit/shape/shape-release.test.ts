@@ -25,7 +25,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 test.skipIf(!existsSync(python))(
   'a shape becomes a release that is kept, and made again only when its sources have changed',
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     const directory = await shapeRelease(shape, { folder, python: async () => python, ...quiet });
     const { manifest } = await loadRelease(directory);

@@ -22,6 +22,8 @@ export interface ShapeReleaseOptions {
 }
 
 const SOURCES = join(repositoryRoot, 'training', 'src');
+/** What of training such a release comes of. */
+const OF_RELEASES = /^(config\.py|(data|learn|model|release|world)\/.*\.py)$/;
 /** In a kept release's folder: the release itself, and a hash of the sources it was made by. */
 const RELEASE = 'release';
 const STAMP = 'sources';
@@ -70,7 +72,7 @@ async function isKept(kept: string, sources: string): Promise<boolean> {
 /** Of training's sources: a release that others made might not be what they would make now. */
 async function hashOfSources(folder: string): Promise<string> {
   const hash = createHash('sha256');
-  const files = (await readdir(folder, { recursive: true })).filter((file) => file.endsWith('.py')).sort();
+  const files = (await readdir(folder, { recursive: true })).filter((file) => OF_RELEASES.test(file)).sort();
   for (const file of files) hash.update(`${file}\0`).update(await readFile(join(folder, file)));
   return hash.digest('hex');
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Figure, FigureTable } from '../../summary.js';
 import { compare, compareToSummary, formatComparison, hasWorsened, widen, writeSummary } from './compare.js';
-import { madeUpFindings } from './fixture.js';
+import { madeUpFindings } from './fixture.suite.js';
 import { MAIN_SHAPE } from './goals.js';
 import { figuresOf, type KitFigure } from './numbers.js';
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { PureCompute } from '../measurements.js';
 import { ceilingOf, flopRatio, pureMsOf, reuseEfficiency } from './compute.js';
-import { madeUpFindings, measurement } from './fixture.js';
+import { madeUpFindings, measurement } from './fixture.suite.js';
 import { DEFAULT_SHAPE, FIGURES, figureKind, figureName, goalOf, MAIN_SHAPE, REUSE_SHAPE } from './goals.js';
 import { figuresOf, numbersOf } from './numbers.js';
 import { banded } from './rounds.js';

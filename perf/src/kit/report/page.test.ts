@@ -4,12 +4,16 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type LoadKind, type Measurement, type PureCompute, type SweepName, SYSTEMS } from '../measurements.js';
+import { widen } from './compare.js';
 import { type ReportFindings, SPAN_KINDS } from './findings.js';
-import { madeUpFindings } from './fixture.js';
+import { madeUpFindings, RUN } from './fixture.suite.js';
 import { DEFAULT_SHAPE, MAIN_SHAPE, REUSE_SHAPE } from './goals.js';
 import { formatHeadlines } from './headline-table.js';
-import { formatPage, writePage } from './page.js';
+import { figuresOf } from './numbers.js';
+import { formatPage } from './page.js';
+import { earlierFindings, openStore } from './store.js';
 import { SWEEPS } from './words.js';
+import { writeReport } from './write-report.js';
 
 /** What a reader sees: without style, marks and their attributes. */
 const textOf = (page: string) => page.replace(/<style>.*?<\/style>/s, '').replace(/<[^>]*>/g, ' ');
@@ -92,7 +96,7 @@ const findings: fc.Arbitrary<ReportFindings> = fc.record({
   systems: fc.constantFrom<ReportFindings['systems']>({}, { A: '<b>', G: '' }),
   release,
   releases: fc.array(release, { maxLength: 2 }),
-  measurements: fc.array(measurement, { maxLength: 30 }),
+  measurements: fc.array(measurement, { maxLength: 16 }),
   pure: fc.array(pure, { maxLength: 4 }),
   waterfalls: fc.array(fc.record({ ...at, what: name, spans: fc.array(span, { maxLength: 6 }) }), { maxLength: 2 }),
   cpu: fc.array(
@@ -116,9 +120,9 @@ test('whatever was found, the page and the table are whole: no broken number, no
       expect(page.match(/<svg/g)?.length).toBe(page.match(/<\/svg>/g)?.length);
       expect(formatHeadlines(found)).not.toMatch(BROKEN);
     }),
-    { seed: 6, numRuns: 60 },
+    { seed: 6, numRuns: 40 },
   );
-});
+}, 120_000);
 
 test('everything that was found is shown, and nothing is said to be missing', () => {
   const page = textOf(formatPage(madeUpFindings()));
@@ -150,12 +154,34 @@ test('the caption of every figure and table of numbers names machine and date', 
   for (const caption of measured) expect(caption).toMatch(/TEST FIXTURE, no machine, 2 cores; 2000-01-01/);
 });
 
-test('the page is written whole, under its name alone', async () => {
+test('the report is written whole, with machine, versions and bands that earlier runs widened', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'onepass-page-'));
   try {
-    const path = await writePage(join(folder, 'report'), madeUpFindings());
-    expect(await readdir(join(folder, 'report'))).toEqual(['index.html']);
-    expect(await readFile(path, 'utf8')).toMatch(/^<!doctype html>.*<\/html>\n$/s);
+    for (const p50Ms of [1, 3]) {
+      const store = await openStore(folder, RUN);
+      const subject = { kind: 'gateway', release: RUN.releases[0]!.id, shape: MAIN_SHAPE, round: 1 } as const;
+      await store.append('gateway', store.keyOf(subject), { date: '2000-01-01', round: 1, shape: MAIN_SHAPE, p50Ms });
+      await store.complete();
+      const earlier = await earlierFindings(folder, RUN);
+      await writeReport(folder, store.findings(), {
+        figures: widen(figuresOf(store.findings()), earlier.map(figuresOf)),
+      });
+      await store.close();
+    }
+    const files = await readdir(folder);
+    expect(files.sort()).toEqual([
+      'index.html',
+      'measurements-1.jsonl',
+      'measurements.jsonl',
+      'report.json',
+      'report.md',
+    ]);
+    const { machine, versions, figures, numbers } = JSON.parse(await readFile(join(folder, 'report.json'), 'utf8'));
+    expect([machine, versions]).toEqual([RUN.machine, RUN.versions]);
+    expect(numbers).toEqual({ gateway_overhead_p50_ms: 3 });
+    expect(figures).toMatchObject([{ name: 'gateway_overhead_p50_ms', value: 3, met: false }]);
+    expect(figures[0].band[0]).toBeCloseTo(3 - 2 * Math.SQRT2);
+    expect(await readFile(join(folder, 'index.html'), 'utf8')).toMatch(/^<!doctype html>.*<\/html>\n$/s);
   } finally {
     await rm(folder, { recursive: true });
   }

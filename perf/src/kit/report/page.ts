@@ -1,5 +1,3 @@
-import { mkdir, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { allPart, cpuParts, improvementParts, settingsPart, waterfallParts } from './details-section.js';
 import type { ReportFindings } from './findings.js';
 import { headlineParts, purePart, systemsPart } from './headline-section.js';
@@ -19,15 +17,6 @@ export interface PageOptions {
 
 /** The gateway's own budget of time, which nearly all pages should keep. */
 const OBJECTIVE: Objective = { latencyMs: 300, goodShare: 0.99 };
-
-/** Writes `index.html` in `folder`, whole or not at all. @returns its path */
-export async function writePage(folder: string, findings: ReportFindings, options: PageOptions = {}): Promise<string> {
-  await mkdir(folder, { recursive: true });
-  const path = join(folder, 'index.html');
-  await writeFile(`${path}.new`, formatPage(findings, options));
-  await rename(`${path}.new`, path);
-  return path;
-}
 
 /** One page that needs nothing else: style and drawings are in it, and it asks nobody for anything. */
 export function formatPage(findings: ReportFindings, { figures, objective = OBJECTIVE }: PageOptions = {}): string {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { measurement, RUN } from './fixture.js';
+import { measurement, RUN } from './fixture.suite.js';
 import { MAIN_SHAPE } from './goals.js';
 import { earlierFindings, keyOf, openStore, type Subject } from './store.js';
 
@@ -113,6 +113,24 @@ test('a whole run is not partial, and is put aside when the next begins', async 
   await next.close();
   expect(await readdir(folder)).toEqual(['measurements-1.jsonl', 'measurements.jsonl']);
   expect((await earlierFindings(folder, RUN)).map((run) => run.measurements.length)).toEqual([2]);
+});
+
+test('putting a run aside, whole or by wish, leaves another that was cut where it can go on', async () => {
+  const quick = { ...RUN, settings: { ...RUN.settings, seconds: '1' } };
+  await (await storeWith(2)).close();
+  const other = await openStore(folder, quick);
+  await other.append('pure', other.keyOf({ ...subject, kind: 'pure' }), pure());
+  await other.complete();
+  await other.close();
+  await (await openStore(folder, quick)).close();
+  const cut = await openStore(folder, RUN);
+  expect(cut.size).toBe(2);
+  await cut.close();
+  const fresh = await openStore(folder, RUN, { fresh: true });
+  expect(fresh.size).toBe(0);
+  await fresh.close();
+  expect((await earlierFindings(folder, quick)).map((run) => run.pure)).toEqual([[pure()]]);
+  expect(await earlierFindings(folder, RUN)).toEqual([]);
 });
 
 test('the order of settings does not matter to a key, every part of the subject does', () => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, readFile, rename, truncate } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startupError } from '@onepass/errors';
 import type { LoadKind, Shape, SweepName, SystemName } from '../measurements.js';
@@ -42,11 +42,11 @@ export async function openStore(
   const path = join(folder, FILE);
   try {
     await mkdir(folder, { recursive: true });
-    let { lines, torn, end } = readLines(await readFile(path).catch(() => Buffer.alloc(0)));
-    if (lines.length > 0 && (fresh || isComplete(lines, run))) {
-      await putAside(folder);
-      ({ lines, torn, end } = readLines(Buffer.alloc(0)));
-    }
+    const read = async () => readLines(await readFile(path).catch(() => Buffer.alloc(0)));
+    const before = (await read()).lines;
+    if (isComplete(before, run) || (fresh && before.some(({ key }) => isOf(key, run))))
+      await putAside(folder, before, run);
+    const { lines, torn, end } = await read();
     const file = await open(path, 'a');
     // A torn line would swallow the next one.
     await truncate(path, end);
@@ -56,14 +56,26 @@ export async function openStore(
   }
 }
 
-async function putAside(folder: string): Promise<void> {
-  for (let number = 1; ; number += 1) {
-    const aside = join(folder, `measurements-${number}.jsonl`);
-    if (await readFile(aside).catch(() => undefined)) continue;
-    await rename(join(folder, FILE), aside);
-    return;
-  }
+/** Moves what is of this run into a file of its own; what is of others, which may go on some day, stays. */
+async function putAside(folder: string, lines: readonly Line[], run: RunIdentity): Promise<void> {
+  const names = await readdir(folder);
+  let number = 1;
+  while (names.includes(asideName(number))) number += 1;
+  const write = async (name: string, some: readonly Line[]) => {
+    await writeFile(join(folder, `${name}.new`), some.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    await rename(join(folder, `${name}.new`), join(folder, name));
+  };
+  await write(
+    asideName(number),
+    lines.filter(({ key }) => isOf(key, run)),
+  );
+  await write(
+    FILE,
+    lines.filter(({ key }) => !isOf(key, run)),
+  );
 }
+
+const asideName = (number: number) => `measurements-${number}.jsonl`;
 
 /** Findings on disk, each a line that is flushed before the next thing is measured. */
 export class Store {

@@ -123,7 +123,8 @@ function goodputTitle(name: SweepName, points: SystemPoints): string {
   if (name === 'cells' && a !== undefined) {
     const [one, ...more] = [...a].map(([cells, rounds]) => ({ cells, qps: medianOf(rounds, (m) => m.seen.goodput) }));
     const last = more.at(-1);
-    if (one && last && Number.isFinite(last.qps / one.qps)) return `${value(last.cells)} answer ${times(last.qps / one.qps)} the pages of ${value(one.cells)}`;
+    if (one && last && Number.isFinite(last.qps / one.qps))
+      return `${value(last.cells)} answer ${times(last.qps / one.qps)} the pages of ${value(one.cells)}`;
   }
   const rival = (name === 'kv_memory' ? (['Bprime', 'B'] as const) : (['B', 'Bprime'] as const)).find((s) =>
     points.has(s),

@@ -23,7 +23,7 @@ import {
   type RunIdentity,
   type Store,
   widen,
-  writePage,
+  writeReport,
   writeSummary,
 } from '../report/index.js';
 import { medianOf, saturated } from '../report/rounds.js';
@@ -108,7 +108,7 @@ async function openKit(options: KitOptions, folder: string, progress: (line: str
   const run: RunIdentity = {
     machine: describeMachine(),
     versions: await versionsOf(ghz.version),
-    settings: commonSettings(claims[0]!.shape),
+    settings: { ...commonSettings(claims[0]!.shape), size: options.size, seconds: String(claims[0]!.seconds) },
     systems: systemDescriptions(claims[0]!.systems),
     releases: releases.map(({ manifest }) => ({
       id: manifest.id,
@@ -193,7 +193,7 @@ async function tell(options: KitOptions, { store, report, run, notes, progress }
   const findings = { ...found, notes: [...found.notes, ...notes] };
   const earlier = (await earlierFindings(report, run)).map((one) => figuresOf(one));
   const figures: readonly KitFigure[] = widen(figuresOf(findings), earlier);
-  const page = await writePage(report, findings, { figures });
+  const page = await writeReport(report, findings, { figures });
   console.log(`\n${formatHeadlines(findings, figures)}`);
   progress(`the page: ${page}`);
   const good = findings.measurements.some(({ seen }) => seen.good > 0);

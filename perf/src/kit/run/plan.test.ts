@@ -7,10 +7,9 @@ import { type Bed, claimBeds, sweepBeds } from './plan.js';
 const shapesOf = (beds: readonly Bed[]) => beds.map(({ shape }) => shape);
 
 test('a full run begins with the claims, at the shapes that goals are set for', () => {
-  const beds = claimBeds('full', DEFAULT_SHAPE, undefined);
+  const beds = claimBeds('full', DEFAULT_SHAPE, undefined).filter(({ alone }) => alone);
   expect(shapesOf(beds)).toEqual([MAIN_SHAPE, DEFAULT_SHAPE, REUSE_SHAPE]);
   expect(beds.map(({ systems }) => systems)).toEqual([SYSTEMS, SYSTEMS, []]);
-  expect(beds.every(({ alone }) => alone)).toBe(true);
 });
 
 test('smaller runs have the release at hand alone, and a shape that is asked for nothing else', () => {
@@ -20,13 +19,16 @@ test('smaller runs have the release at hand alone, and a shape that is asked for
   ]);
 });
 
-test('every system keeps all its people in the claims, B′ in half of the slots too', () => {
-  for (const { people, slots } of claimBeds('full', DEFAULT_SHAPE, undefined))
-    expect(slots / 2).toBeGreaterThanOrEqual(people);
+test('every system keeps all its people where it is to be at its best, B′ in half of the slots too', () => {
+  for (const { people, slots, alone } of claimBeds('full', DEFAULT_SHAPE, undefined)) {
+    if (alone) expect(slots / 2).toBeGreaterThanOrEqual(people);
+  }
 });
 
 test('each sweep of the report is made, no point of it twice, with A in all of them', () => {
-  const beds = sweepBeds(DEFAULT_SHAPE, 100);
+  const beds = [...claimBeds('full', DEFAULT_SHAPE, undefined), ...sweepBeds(DEFAULT_SHAPE, 100)].filter(
+    ({ alone, shape }) => !alone && shape.width === DEFAULT_SHAPE.width,
+  );
   const points = beds.flatMap(({ loads }) => loads.map(({ sweep }) => `${sweep?.name} ${sweep?.value}`));
   expect(new Set(points).size).toBe(points.length);
   expect([...new Set(beds.flatMap(({ loads }) => loads.map(({ sweep }) => sweep?.name)))].sort()).toEqual([

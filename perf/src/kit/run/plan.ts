@@ -15,7 +15,7 @@ export interface PlannedLoad {
   readonly sweep?: { readonly name: SweepName; readonly value: number };
   /** Candidates of a page; absent: the shape's k. */
   readonly candidates?: number;
-  /** Of a trace. */
+  /** Share of pages whose person was there a short while ago. In a closed loop: people come in the order of such a trace. */
   readonly returning?: number;
   readonly actionsPerPage?: number;
 }
@@ -47,6 +47,8 @@ export function claimBeds(size: Size, given: Shape, asked: ReleaseShape | undefi
   return [
     claims('the shape that the claims are made at', { ...MAIN_SHAPE, ...MADE }, MAIN_SHAPE, SIZES.full),
     here,
+    comingBack('half of the people back in time, at that shape', { ...MAIN_SHAPE, ...MADE }, MAIN_SHAPE, [0.5]),
+    comingBack('people back in time', 'given', given, [0.5, 0.75, 0.9]),
     { ...bed('reuse alone', { ...REUSE_SHAPE, ...MADE }, REUSE_SHAPE, SIZES.full), alone: true },
   ];
 }
@@ -57,8 +59,8 @@ export function claimBeds(size: Size, given: Shape, asked: ReleaseShape | undefi
  */
 export function sweepBeds(given: Shape, peakQps: number): Bed[] {
   return [
-    ...kvMemory(given, peakQps),
-    trace(given, peakQps),
+    ...kvMemory(given),
+    newActions(given, peakQps),
     offeredRates(given, peakQps),
     ...histories(given),
     candidates(given),
@@ -106,40 +108,53 @@ function claims(title: string, release: BedRelease, shape: Shape, terms: Terms):
 }
 
 const SWEEP: Terms = { ...SIZES.full, rounds: 3, concurrencies: [], seconds: 10 };
-const TRACE_PEOPLE = 512;
+/** Enough that people who are back in time and people who are not can both be found. */
+export const CROWD = 512;
+const SATURATING = { kind: 'closed', concurrency: 4 } as const;
 
 /** More than anything here answers whole: goodput is then the most that it can do. */
 const overload = (peakQps: number): LoadKind => ({
   kind: 'trace',
-  people: TRACE_PEOPLE,
+  people: CROWD,
   qps: Math.max(2, Math.round(1.3 * peakQps)),
 });
 
+/** KV of all who come back in time is held, by B' too: what is left between the two is that B' does the work of everybody else twice. */
+function comingBack(title: string, release: BedRelease, shape: Shape, shares: readonly number[]): Bed {
+  return {
+    ...bed(title, release, shape, SWEEP),
+    systems: ['A', 'B', 'Bprime'],
+    people: CROWD,
+    slots: CROWD,
+    loads: shares.map((value) => ({ load: SATURATING, returning: value, sweep: { name: 'returning', value } })),
+  };
+}
+
 /** A beside B' as memory for KV shrinks. */
-function kvMemory(given: Shape, peakQps: number): Bed[] {
-  return [16, 32, 64, 128, 256, 512].map((slots) => ({
+function kvMemory(given: Shape): Bed[] {
+  return [16, 32, 64, 128, 256].map((slots) => ({
     ...bed(`KV memory of ${slots} slots`, 'given', given, SWEEP),
     systems: ['A', 'Bprime'],
-    people: TRACE_PEOPLE,
+    people: CROWD,
     slots,
-    loads: [{ load: overload(peakQps), sweep: { name: 'kv_memory', value: Math.round(slots * slotMiB(given)) } }],
+    loads: [
+      {
+        load: SATURATING,
+        returning: 0.75,
+        sweep: { name: 'kv_memory', value: Math.round(slots * slotMiB(given)) },
+      },
+    ],
   }));
 }
 
-function trace(given: Shape, peakQps: number): Bed {
+function newActions(given: Shape, peakQps: number): Bed {
   const load = overload(peakQps);
-  const returning = [0.25, 0.5, 0.75, 0.9].map((value): PlannedLoad => {
-    return { load, returning: value, sweep: { name: 'returning', value } };
-  });
-  const actions = [0, 1, 4, 16].map((value): PlannedLoad => {
-    return { load, actionsPerPage: value, sweep: { name: 'actions', value } };
-  });
   return {
-    ...bed('people who come back and act', 'given', given, SWEEP),
+    ...bed('people who act', 'given', given, SWEEP),
     systems: ['A', 'B', 'Bprime', 'C'],
-    people: TRACE_PEOPLE,
-    slots: 2 * TRACE_PEOPLE,
-    loads: [...returning, ...actions],
+    people: CROWD,
+    slots: 2 * CROWD,
+    loads: [0, 1, 4, 16].map((value) => ({ load, actionsPerPage: value, sweep: { name: 'actions', value } })),
   };
 }
 
@@ -151,8 +166,6 @@ function offeredRates(given: Shape, peakQps: number): Bed {
     loads: [...new Set(rates)].map((qps) => ({ load: { kind: 'open', qps }, sweep: { name: 'rate', value: qps } })),
   };
 }
-
-const SATURATING = { kind: 'closed', concurrency: 4 } as const;
 
 function histories(given: Shape): Bed[] {
   return [0.125, 0.25, 0.5, 1].map((share) => {

@@ -5,7 +5,15 @@ import type { Release } from '@onepass/release';
 import { residentMiB } from '../../machine.js';
 import { habitsOf, type MeasuredPage, pageOf } from '../../page.js';
 import { median } from '../../statistics.js';
-import { type CoreSplit, gatewayTarget, type LoadOptions, sendLoad } from '../load/index.js';
+import {
+  type CoreSplit,
+  gatewayTarget,
+  type LoadOptions,
+  makeTrace,
+  sendLoad,
+  usualTrace,
+  visitsOf,
+} from '../load/index.js';
 import type { Measurement, SystemName } from '../measurements.js';
 import { type MonolithName, startMonolith } from '../monolith/monolith.js';
 import type { Store, Subject } from '../report/index.js';
@@ -195,13 +203,9 @@ async function measure(
   else note(`${name}, ${loadTold(planned)}, round ${round} was cut short and left out: ${sent.cutShort}.`);
 }
 
-function optionsOf(
-  { candidates, returning, actionsPerPage }: PlannedLoad,
-  bed: Bed,
-  ground: Ground,
-  round: number,
-): LoadOptions {
+function optionsOf(planned: PlannedLoad, bed: Bed, ground: Ground, round: number): LoadOptions {
   const { release, items, folder, protoset, ghz, cores } = ground;
+  const { candidates, returning, actionsPerPage } = planned;
   const { seconds, warmUpSeconds, people } = bed;
   const page = pageFor(bed, ground, candidates);
   const trace = {
@@ -216,7 +220,15 @@ function optionsOf(
       ...(actionsPerPage !== undefined && { actionsPerPage }),
     },
   };
-  return { seconds, warmUpSeconds, people, page, folder, protoset, ghz, cores, trace };
+  const order =
+    planned.load.kind === 'closed' && returning !== undefined ? visits(returning, people, round) : undefined;
+  return { seconds, warmUpSeconds, people, page, folder, protoset, ghz, cores, trace, ...(order && { order }) };
+}
+
+/** Whose page is asked for, thousands of times, so that ghz does not come round in one load. */
+function visits(returning: number, people: number, seed: number): readonly number[] {
+  const plain = { joining: 0, surfaces: { related: 0, search: 0 } };
+  return visitsOf(makeTrace({ ...usualTrace(), ...plain, seed, qps: 50, durationMs: 80_000, people, returning }));
 }
 
 const residentOf = (system: RunningSystem) =>

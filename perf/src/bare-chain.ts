@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { create, type DescMessage, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { connectTo, RankingService, RecommendationService, retrieval, UserEncoderService } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
-import { type Mesh, repositoryRoot } from '@onepass/local';
+import { repositoryRoot } from '@onepass/local';
 import type { Release } from '@onepass/release';
 import type { MeasuredPage } from './page.js';
 import { personId } from './people.js';
 
 const STAGES = ['user-encoder', 'retrieval', 'ranking'] as const;
+/** host:port of a mesh's processes, by role. */
+type Addresses = Readonly<Record<string, string>>;
 type Role = (typeof STAGES)[number] | 'gateway';
 
 /** One call's messages as they crossed the wire, base64. */
@@ -36,17 +38,17 @@ export class BareChain {
   readonly address: string;
   readonly #children: ReadonlyMap<Role, ChildProcess>;
 
-  static async open(mesh: Mesh, release: Release, page: MeasuredPage): Promise<BareChain> {
-    const messages = await record(mesh, release, page);
+  static async open(addresses: Addresses, release: Release, page: MeasuredPage): Promise<BareChain> {
+    const messages = await record(addresses, release, page);
     const children = new Map<Role, ChildProcess>();
-    const addresses: Record<string, string> = {};
+    const own: Record<string, string> = {};
     for (const role of [...STAGES, 'gateway'] as const) {
       const child = fork(join(repositoryRoot, 'perf', 'dist', 'bare-chain.program.js'), { execArgv: [] });
       children.set(role, child);
-      child.send({ role, messages, stages: addresses } satisfies BareOrder);
-      addresses[role] = await addressOf(child);
+      child.send({ role, messages, stages: own } satisfies BareOrder);
+      own[role] = await addressOf(child);
     }
-    return new BareChain(addresses.gateway as string, children);
+    return new BareChain(own.gateway as string, children);
   }
 
   private constructor(address: string, children: ReadonlyMap<Role, ChildProcess>) {
@@ -78,8 +80,8 @@ async function addressOf(child: ChildProcess): Promise<string> {
 }
 
 /** A page's messages, asked of the stages one by one as the gateway does. */
-async function record(mesh: Mesh, release: Release, measured: MeasuredPage): Promise<RecordedMessages> {
-  const connections = new Map([...STAGES, 'gateway'].map((role) => [role, connectTo(mesh.address(role))]));
+async function record(addresses: Addresses, release: Release, measured: MeasuredPage): Promise<RecordedMessages> {
+  const connections = new Map([...STAGES, 'gateway'].map((role) => [role, connectTo(addresses[role]!)]));
   const to = (role: Role) => connections.get(role) as ReturnType<typeof connectTo>;
   const person = { id: { case: 'userId', value: personId(0) } } as const;
   try {

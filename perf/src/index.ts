@@ -1,3 +1,2 @@
-export * from './bench.js';
 export * from './drills/run-drills.js';
-export * from './ghz.js';
+export { runBench } from './kit/run/bench.js';

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { Mesh, repositoryRoot } from '@onepass/local';
 import { loadRelease, openItems } from '@onepass/release';
 import { writeProtoset } from '../ghz.js';
-import { warmUp } from '../measure.js';
 import { HABITS, PAGE } from '../page.js';
 import { personId, writeHistories } from '../people.js';
+import { warmUp } from '../warm.js';
 
 export const DEFAULT_RELEASE = join(repositoryRoot, 'releases', 'default');
 
@@ -39,7 +39,7 @@ export async function startWarmMesh(
     const { window } = release.manifest.model;
     const many = { count: people, length: window, nowMs: Date.now() };
     await writeHistories(gateway, items.ids, HABITS, many);
-    await warmUp(gateway, PAGE, { people, repeats: 0 });
+    await warmUp(gateway, PAGE, { people, kept: true });
     const requests = join(folder, 'requests.json');
     const protoset = join(folder, 'contract.binpb');
     const pages = Array.from({ length: people }, (_, person) => ({

@@ -1,5 +1,5 @@
-import { table } from '../../report.js';
 import { type FigureTable, mergeIntoSummary, readSummary } from '../../summary.js';
+import { table } from '../../table.js';
 import { type FigureKind, figureKind } from './goals.js';
 import type { KitFigure } from './numbers.js';
 import type { Banded } from './rounds.js';

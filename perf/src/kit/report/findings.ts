@@ -52,6 +52,21 @@ export interface GatewayTime {
   readonly p50Ms: number;
 }
 
+/** Calls at a time that a bare chain is loaded with. */
+export const CHAIN_CONCURRENCY = 4;
+
+/**
+ * Four processes that pass the same messages along and do nothing else: what gRPC and protobuf alone cost on this machine. A mesh's
+ * overhead is read beside it.
+ */
+export interface BareChainCost {
+  readonly date: string;
+  readonly round: number;
+  readonly shape: Shape;
+  /** CPU of all its processes, in ms a call. */
+  readonly cpuMs: number;
+}
+
 /** Everything that a run may find, by kind. */
 export interface FindingKinds {
   readonly measurement: Measurement;
@@ -60,6 +75,7 @@ export interface FindingKinds {
   readonly cpu: CpuParts;
   readonly improvement: Improvement;
   readonly gateway: GatewayTime;
+  readonly chain: BareChainCost;
 }
 export type FindingKind = keyof FindingKinds;
 
@@ -87,6 +103,7 @@ export interface ReportFindings extends Findings {
   readonly cpu: readonly CpuParts[];
   readonly improvements: readonly Improvement[];
   readonly gateway: readonly GatewayTime[];
+  readonly chain: readonly BareChainCost[];
   /** What a reader should know of how the run went: lines left out, things that could not be measured and why. */
   readonly notes: readonly string[];
 }

@@ -201,7 +201,9 @@ function sweeps(noise: () => number): Measurement[] {
   ];
 }
 
-function madeUpDetails(noise: () => number): Pick<ReportFindings, 'waterfalls' | 'cpu' | 'improvements' | 'gateway'> {
+function madeUpDetails(
+  noise: () => number,
+): Pick<ReportFindings, 'waterfalls' | 'cpu' | 'improvements' | 'gateway' | 'chain'> {
   const of = { date: DATE, shape: MAIN_SHAPE, system: 'A' as const };
   const span = (
     name: string,
@@ -264,5 +266,6 @@ function madeUpDetails(noise: () => number): Pick<ReportFindings, 'waterfalls' |
       { ...of, what: 'Searching two shards on one thread each', unit: 'CPU-ms a page', before: 14.2, after: 12.1 },
     ],
     gateway: [1, 2, 3].map((round) => ({ date: DATE, round, shape: MAIN_SHAPE, p50Ms: 1.2 * noise() })),
+    chain: [1, 2, 3].map((round) => ({ date: DATE, round, shape: MAIN_SHAPE, cpuMs: 1.1 * noise() })),
   };
 }

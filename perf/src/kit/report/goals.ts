@@ -60,6 +60,8 @@ export const FIGURES: Readonly<Record<string, FigureKind>> = {
   median_latency_ratio_d_over_b_floor: figure('the same ratio of pure compute', 'x', 'less'),
   median_latency_ratio_d_over_b_of_floor: figure('multiple of that floor', 'x', 'less', { atMost: 1.15 }),
   overhead_cpu_ms: figure("CPU of Onepass's processes a page beyond pure compute", 'ms', 'less', { atMost: 2 }),
+  bare_chain_cpu_ms: figure('CPU of four processes that only pass the same messages along, a page', 'ms', 'less'),
+  overhead_to_bare_chain: figure("Onepass's overhead to that", 'x', 'less'),
   gateway_overhead_p50_ms: figure('median time of a page in the gateway beyond its stages', 'ms', 'less', {
     atMost: 1.5,
   }),

@@ -1,4 +1,4 @@
-import { table } from '../../report.js';
+import { table } from '../../table.js';
 import type { ReportFindings } from './findings.js';
 import { describeShape } from './findings.js';
 import { describeGoal, FIGURES, goalOf } from './goals.js';

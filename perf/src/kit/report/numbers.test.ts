@@ -50,6 +50,7 @@ test('a ratio is taken within a round, at the best closed loop of each system', 
     ],
     pure: [PURE],
     gateway: [],
+    chain: [],
   });
   const { value, band, rounds, detail } = figures.find(({ name }) => name === 'qps_ratio_c_over_b')!;
   expect([value, rounds, detail]).toEqual([expect.closeTo(1.5), 3, 'C at c=16, B at c=8']);
@@ -69,6 +70,7 @@ test('latency one at a time is judged by its floor, overhead by the CPU beyond p
     ],
     pure: [PURE],
     gateway: [1, 2, 9].map((p50Ms, round) => ({ date: '', round, shape: MAIN_SHAPE, p50Ms })),
+    chain: [],
   });
   expect(numbers.median_latency_ratio_d_over_b).toBeCloseTo(1 / 3);
   expect(numbers.median_latency_ratio_d_over_b_floor).toBeCloseTo(33 / 112);
@@ -84,19 +86,19 @@ test('A over B-prime is taken where A hits half and the rival is at its best', (
   ];
   const hit = (share: number) => ({ append: 100 * share, recompute: 100 - 100 * share });
   const measurements = [...point(1, 0.5, 0.25, 30, 10), ...point(2, 0.45, 0.4, 26, 20), ...point(3, 0.9, 0.5, 50, 20)];
-  const figures = figuresOf({ measurements, pure: [PURE], gateway: [] });
+  const figures = figuresOf({ measurements, pure: [PURE], gateway: [], chain: [] });
   const ratio = figures.find(({ name }) => name === 'qps_ratio_a_over_bprime');
   expect(ratio?.value).toBeCloseTo(1.3);
   expect(ratio?.detail).toBe("hit rate of A 45%, of B' 40%");
   const ceiling = figures.find(({ name }) => name === 'qps_ratio_a_over_bprime_ceiling');
   expect(ceiling?.value).toBeCloseTo((2 * (0.4 + 0.6 * 40) + 32) / (0.45 + 0.55 * 40 + 32));
-  expect(numbersOf({ measurements: measurements.slice(4), pure: [PURE], gateway: [] }).qps_ratio_a_over_bprime).toBe(
-    undefined,
-  );
+  expect(
+    numbersOf({ measurements: measurements.slice(4), pure: [PURE], gateway: [], chain: [] }).qps_ratio_a_over_bprime,
+  ).toBe(undefined);
 });
 
 test('what is asked for and was not measured is undefined, and nothing that is there is NaN', () => {
-  const nothing = numbersOf({ measurements: [], pure: [], gateway: [] });
+  const nothing = numbersOf({ measurements: [], pure: [], gateway: [], chain: [] });
   expect(Object.keys(nothing)).toContain('qps_ratio_d_over_b_of_ceiling_default');
   expect(Object.keys(nothing)).toContain('reuse_efficiency');
   expect(new Set(Object.values(nothing))).toEqual(new Set([undefined]));

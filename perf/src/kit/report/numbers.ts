@@ -1,7 +1,7 @@
 import { median } from '../../statistics.js';
 import type { Measurement, PureCompute, Shape, SystemName } from '../measurements.js';
 import { ceilingOf, pureMsOf, reuseEfficiency } from './compute.js';
-import { type ReportFindings, sameShape, shapeKey } from './findings.js';
+import { type BareChainCost, CHAIN_CONCURRENCY, type ReportFindings, sameShape, shapeKey } from './findings.js';
 import { DEFAULT_SHAPE, FIGURES, figureName, goalOf, isMet, MAIN_SHAPE } from './goals.js';
 import {
   alone,
@@ -28,7 +28,7 @@ export interface KitFigure extends Banded {
   readonly met: boolean | undefined;
 }
 
-type FiguresSource = Pick<ReportFindings, 'measurements' | 'pure' | 'gateway'>;
+type FiguresSource = Pick<ReportFindings, 'measurements' | 'pure' | 'gateway' | 'chain'>;
 
 /** All that can be computed from what was measured, by shape. A ratio is the median of the ratios within a round. */
 export function figuresOf(findings: FiguresSource): KitFigure[] {
@@ -46,7 +46,10 @@ export function figuresOf(findings: FiguresSource): KitFigure[] {
       ...qpsRatio(here, 'qps_ratio_a_over_g', 'A', 'Gkv'),
       ...qpsRatio(here, 'qps_ratio_a_over_g_without_kv', 'A', 'G'),
       ...latencyRatio(here),
-      ...overhead(here),
+      ...overhead(
+        here,
+        findings.chain.filter((c) => sameShape(c.shape, shape)),
+      ),
       ...plain(
         here,
         'gateway_overhead_p50_ms',
@@ -70,8 +73,8 @@ export function numbersOf(findings: FiguresSource): Record<string, number | unde
 }
 
 /** Shapes that figures are of: those measured outside sweeps, the one that the claims are made at first. */
-export function shapesOf({ measurements, pure, gateway }: FiguresSource): Shape[] {
-  const all = [...measurements.filter(({ sweep }) => sweep === undefined), ...pure, ...gateway];
+export function shapesOf({ measurements, pure, gateway, chain }: FiguresSource): Shape[] {
+  const all = [...measurements.filter(({ sweep }) => sweep === undefined), ...pure, ...gateway, ...chain];
   const shapes = [...new Map(all.map(({ shape }) => [shapeKey(shape), shape])).values()];
   const place = (shape: Shape) => (sameShape(shape, MAIN_SHAPE) ? 0 : sameShape(shape, DEFAULT_SHAPE) ? 1 : 2);
   return shapes.sort((a, b) => place(a) - place(b));
@@ -164,18 +167,25 @@ function latencyRatio({ shape, measurements, pure }: AtShape): KitFigure[] {
 
 /**
  * CPU that A's processes use a page at saturation, less the graphs and the search of one page timed alone: of the pages that held KV
- * served an append, of the others a whole encode.
+ * served an append, of the others a whole encode. Beside it what messages alone cost.
  */
-function overhead({ shape, measurements, pure }: AtShape): KitFigure[] {
+function overhead({ shape, measurements, pure }: AtShape, chain: readonly BareChainCost[]): KitFigure[] {
   const rounds = saturated(measurements, 'A');
   const fixed = (p: PureCompute) => p.retrieveHead + p.search;
-  const overheads = [...rounds].map(([round, m]) => {
-    const sameRound = pure.filter((p) => p.round === round);
-    const hit = hitRate(m);
-    const alone = (sameRound.length > 0 ? sameRound : pure).map(
-      (p) => pureMsOf('A', p, Number.isFinite(hit) ? hit : 1) + fixed(p),
-    );
-    return Object.values(m.cpuMs).reduce((sum, ms) => sum + ms, 0) - median(alone);
-  });
-  return make(shape, 'overhead_cpu_ms', banded(overheads), `A at ${concurrencyOf(rounds)}`);
+  const overheads = new Map(
+    [...rounds].map(([round, m]): [number, number] => {
+      const sameRound = pure.filter((p) => p.round === round);
+      const hit = hitRate(m);
+      const alone = (sameRound.length > 0 ? sameRound : pure).map(
+        (p) => pureMsOf('A', p, Number.isFinite(hit) ? hit : 1) + fixed(p),
+      );
+      return [round, Object.values(m.cpuMs).reduce((sum, ms) => sum + ms, 0) - median(alone)];
+    }),
+  );
+  const toChain = chain.map(({ round, cpuMs }) => (overheads.get(round) ?? Number.NaN) / cpuMs);
+  return [
+    ...make(shape, 'overhead_cpu_ms', banded([...overheads.values()]), `A at ${concurrencyOf(rounds)}`),
+    ...make(shape, 'bare_chain_cpu_ms', banded(chain.map(({ cpuMs }) => cpuMs)), `c=${CHAIN_CONCURRENCY}`),
+    ...make(shape, 'overhead_to_bare_chain', banded(toChain)),
+  ];
 }

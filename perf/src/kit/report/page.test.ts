@@ -105,6 +105,7 @@ const findings: fc.Arbitrary<ReportFindings> = fc.record({
   ),
   improvements: fc.array(fc.record({ ...at, what: name, unit: name, before: number, after: number }), { maxLength: 2 }),
   gateway: fc.array(fc.record({ date: at.date, round, shape, p50Ms: number }), { maxLength: 2 }),
+  chain: fc.array(fc.record({ date: at.date, round, shape, cpuMs: number }), { maxLength: 2 }),
   numbers: fc.constant({}),
   partial: fc.boolean(),
   notes: fc.array(name, { maxLength: 2 }),

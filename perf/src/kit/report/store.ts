@@ -173,6 +173,7 @@ function findingsOf(
     cpu: of('cpu'),
     improvements: of('improvement'),
     gateway: of('gateway'),
+    chain: of('chain'),
     numbers: {},
     partial: !lines.some(({ kind }) => kind === 'complete'),
     notes,

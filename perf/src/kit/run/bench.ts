@@ -29,7 +29,7 @@ import {
 import { medianOf, saturated } from '../report/rounds.js';
 import { hasSyntheticWeights } from '../shape/shape.js';
 import { shapeRelease } from '../shape/shape-release.js';
-import { commonSettings } from '../systems/systems.js';
+import { type CommonSettings, commonSettings } from '../systems/systems.js';
 import { systemDescriptions, versionsOf } from './identity.js';
 import { HELP, type KitOptions, parseKitOptions } from './options.js';
 import { type Bed, claimBeds, sweepBeds } from './plan.js';
@@ -80,6 +80,8 @@ interface Kit {
   /** Of beds whose release is made: its directory and what is in it. */
   readonly made: ReadonlyMap<Bed, Served>;
   readonly notes: string[];
+  /** Of them, those about loads that are to be sent again. */
+  readonly missed: string[];
   readonly progress: (line: string) => void;
   /** Aborted when the run is to end after the load that is under way. */
   readonly cut: AbortSignal;
@@ -108,7 +110,7 @@ async function openKit(options: KitOptions, folder: string, progress: (line: str
   const run: RunIdentity = {
     machine: describeMachine(),
     versions: await versionsOf(ghz.version),
-    settings: { ...commonSettings(claims[0]!.shape), size: options.size, seconds: String(claims[0]!.seconds) },
+    settings: { ...settingsOf(claims[0]!, options), size: options.size, seconds: String(claims[0]!.seconds) },
     systems: systemDescriptions(claims[0]!.systems),
     releases: releases.map(({ manifest }) => ({
       id: manifest.id,
@@ -121,7 +123,21 @@ async function openKit(options: KitOptions, folder: string, progress: (line: str
   await writeProtoset(repositoryRoot, protoset);
   const store = await openStore(report, run, { fresh: options.fresh });
   if (store.size > 0) progress(`going on from ${store.size} findings of a run that was cut short`);
-  return { folder, report, run, store, ghz, protoset, given, claims, made, notes: [], progress, cut: cutBySignals() };
+  return {
+    folder,
+    report,
+    run,
+    store,
+    ghz,
+    protoset,
+    given,
+    claims,
+    made,
+    notes: [],
+    missed: [],
+    progress,
+    cut: cutBySignals(),
+  };
 }
 
 async function givenOf(releaseDir: string): Promise<Given> {
@@ -152,8 +168,13 @@ function cutBySignals(): AbortSignal {
   return cut.signal;
 }
 
+/** A smoke run shows that pages come, not how soon. */
+function settingsOf({ shape }: Bed, { size }: KitOptions): CommonSettings {
+  return commonSettings(shape, size === 'smoke' ? { ONEPASS_BUDGET_MS: '30000' } : {});
+}
+
 async function measureAll(options: KitOptions, kit: Kit): Promise<void> {
-  for (const bed of kit.claims) await runBed(bed, await groundOf(bed, kit));
+  for (const bed of kit.claims) await runBed(bed, await groundOf(bed, options, kit));
   if (options.size === 'full' && options.shape === undefined && !kit.cut.aborted) {
     const { measurements } = kit.store.findings();
     const here = measurements.filter((m) => m.sweep === undefined && sameShape(m.shape, kit.given.shape));
@@ -161,16 +182,17 @@ async function measureAll(options: KitOptions, kit: Kit): Promise<void> {
     if (!Number.isFinite(peakQps)) kit.notes.push('The sweeps were left out: they need what A answers at most.');
     else {
       for (const bed of sweepBeds(kit.given.shape, peakQps).map((one) => restricted(one, options))) {
-        await runBed(bed, await groundOf(bed, kit));
+        await runBed(bed, await groundOf(bed, options, kit));
       }
     }
   }
-  if (!kit.cut.aborted && kit.notes.length === 0) await kit.store.complete();
+  if (!kit.cut.aborted && kit.missed.length === 0) await kit.store.complete();
 }
 
 async function groundOf(
   bed: Bed,
-  { made, given, store, folder, protoset, ghz, notes, progress, cut }: Kit,
+  options: KitOptions,
+  { made, given, store, folder, protoset, ghz, notes, missed, progress, cut }: Kit,
 ): Promise<Ground> {
   const served = made.get(bed) ?? given;
   const { ids } = await openItems(served.release);
@@ -181,7 +203,11 @@ async function groundOf(
   return {
     ...{ releaseDir: served.releaseDir, release: served.release, items: ids },
     ...{ store, folder, protoset, progress, note, cut },
-    settings: commonSettings(bed.shape),
+    missed: (sentence) => {
+      missed.push(sentence);
+      note(sentence);
+    },
+    settings: settingsOf(bed, options),
     ghz: ghz.path,
     cores: splitCores(),
   };

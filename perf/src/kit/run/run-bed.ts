@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OnepassError } from '@onepass/errors';
 import type { Release } from '@onepass/release';
+import { BareChain } from '../../bare-chain.js';
 import { residentMiB } from '../../machine.js';
 import { habitsOf, type MeasuredPage, pageOf } from '../../page.js';
 import { median } from '../../statistics.js';
@@ -16,7 +17,7 @@ import {
 } from '../load/index.js';
 import type { Measurement, SystemName } from '../measurements.js';
 import { type MonolithName, startMonolith } from '../monolith/monolith.js';
-import type { Store, Subject } from '../report/index.js';
+import { CHAIN_CONCURRENCY, type Store, type Subject } from '../report/index.js';
 import { slotMiB } from '../shape/memory.js';
 import { ShapeCompute } from '../shape/pure-compute.js';
 import type { RunningSystem } from '../systems/running-system.js';
@@ -40,8 +41,10 @@ export interface Ground {
   readonly progress: (line: string) => void;
   /** Once aborted, nothing more is begun. */
   readonly cut: AbortSignal;
-  /** Of what could not be measured, and why. */
+  /** What a reader should know of how it went. */
   readonly note: (sentence: string) => void;
+  /** Of a load that another run may still get done. */
+  readonly missed: (sentence: string) => void;
 }
 
 interface Todo {
@@ -129,7 +132,6 @@ async function start(
     await prepareSystem(system, ground.release, pageFor(bed, ground), {
       people: bed.people,
       length: bed.shape.n,
-      nowMs: Date.now(),
     });
   } catch (thrown) {
     const error = OnepassError.from(thrown);
@@ -166,8 +168,24 @@ async function timeAlone(
   );
   if (a === undefined) return;
   const beyond = await gatewayTimes(a, pageFor(bed, ground), { people: bed.people, pages: GATEWAY_PAGES });
-  const key = store.keyOf({ kind: 'gateway', release: release.manifest.id, shape: bed.shape, round });
+  const subject = { release: release.manifest.id, shape: bed.shape, round };
+  const key = store.keyOf({ kind: 'gateway', ...subject });
   await store.append('gateway', key, { date: today(), round, shape: bed.shape, p50Ms: median(beyond) });
+  const chain = { date: today(), round, shape: bed.shape, cpuMs: await chainCpuMs(bed, ground, a) };
+  await store.append('chain', store.keyOf({ kind: 'chain', ...subject }), chain);
+}
+
+/** What the messages of A's page cost alone. */
+async function chainCpuMs(bed: Bed, ground: Ground, { addresses }: RunningSystem): Promise<number> {
+  const chain = await BareChain.open(addresses ?? {}, ground.release, pageFor(bed, ground));
+  try {
+    const load = { kind: 'closed', concurrency: CHAIN_CONCURRENCY } as const;
+    const target = { address: chain.address, pids: () => chain.pids(), degraded: async () => 0 };
+    const { cpuMs } = await sendLoad(load, target, optionsOf({ load }, bed, ground, 1));
+    return Object.values(cpuMs).reduce((sum, ms) => sum + ms, 0);
+  } finally {
+    await chain.close();
+  }
 }
 
 async function measure(
@@ -176,7 +194,7 @@ async function measure(
   bed: Bed,
   ground: Ground,
 ): Promise<void> {
-  const { store, progress, note } = ground;
+  const { store, progress, note, missed } = ground;
   const { load, sweep, candidates } = planned;
   const target = gatewayTarget(system.address, () => system.pids());
   const sent = await sendLoad(load, target, optionsOf(planned, bed, ground, round));
@@ -200,7 +218,7 @@ async function measure(
   );
   for (const sentence of sent.notes) note(`${name}, ${loadTold(planned)}: ${sentence}.`);
   if (sent.cutShort === undefined) await store.append('measurement', key, measurement);
-  else note(`${name}, ${loadTold(planned)}, round ${round} was cut short and left out: ${sent.cutShort}.`);
+  else missed(`${name}, ${loadTold(planned)}, round ${round} was cut short and left out: ${sent.cutShort}.`);
 }
 
 function optionsOf(planned: PlannedLoad, bed: Bed, ground: Ground, round: number): LoadOptions {

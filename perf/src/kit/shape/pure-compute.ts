@@ -77,7 +77,7 @@ export class ShapeCompute {
       for (const [name, graph, inputs, outputs] of this.#runs) {
         times[name].push((await graph.run(inputs, outputs)).runMicros / 1000);
       }
-      times.search.push(this.#index.search(call).searchMs);
+      times.search.push(this.#index.search(call));
     }
     const [n, k, layers, width] = [this.#shape.n, this.#shape.k, this.#shape.layers, this.#shape.width];
     return {

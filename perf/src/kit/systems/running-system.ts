@@ -9,6 +9,8 @@ export interface RunningSystem {
   readonly description: string;
   /** host:port of the front door, which answers onepass.gateway.v1. */
   readonly address: string;
+  /** host:port of every process by role; absent where they are not processes of ours. */
+  readonly addresses?: Readonly<Record<string, string>>;
   /** Memory of the KV that it may keep from request to request, all pools together, in MiB; 0 = it keeps none. */
   readonly kvMiB: number;
   /** Process ids of the moment, by role. */

@@ -136,6 +136,7 @@ export async function startSystem(name: MeshSystemName, options: SystemOptions):
     name,
     description,
     address: mesh.address('gateway'),
+    addresses: Object.fromEntries(mesh.plans.map(({ role, address }) => [role, address])),
     kvMiB,
     pids: () => mesh.pids(),
     kvSources: async () => kvSourcesOf(await measurementsOf(mesh, 'gateway')),

@@ -113,9 +113,7 @@ def _summary(page: Material) -> Text:
         "would leave 0 out by chance.", "",
     ]  # fmt: skip
     if points:
-        plots.forest(
-            page.plots / "claims.svg", points, "ahead by (green: reproduced, red: against, grey: within noise, or one seed)"
-        )
+        plots.forest(page.plots / "claims.svg", points, "ahead by (green: reproduced, red: against, grey: neither)")
         text += page.plot("claims", "All claims with their intervals")
     return [*text, *tables.table(("question", "claim", "ahead by", "verdict"), rows), ""]
 
@@ -134,7 +132,11 @@ def _not_reproduced(page: Material) -> Text:
         if not said:
             continue
         why = page.note("why", question.name) or ["No reason has been found yet.", ""]
-        text += [f"**{question.title}.** " + " ".join(f"{claim_text(claim)}: {outcome}." for claim, outcome in said), "", *why]
+        text += [
+            f"**{question.title.rstrip('?')}.** " + " ".join(f"{claim_text(claim)}: {outcome}." for claim, outcome in said),
+            "",
+            *why,
+        ]
     if len(text) == before:
         done = any(verdict(page.book.ahead(claim)) == REPRODUCED for question in QUESTIONS for claim in question.claims)
         text += ["Of what was run, everything reproduced." if done else "Nothing can be said yet.", ""]

@@ -34,6 +34,8 @@ export interface Bed {
   readonly rounds: number;
   readonly seconds: number;
   readonly warmUpSeconds: number;
+  /** How long a system is loaded after its start before anything counts: JavaScript that is not compiled yet costs half more. */
+  readonly heatSeconds: number;
   readonly loads: readonly PlannedLoad[];
   /** Whether the graphs are timed alone, and the gateway's own time is taken, in every round. */
   readonly alone: boolean;
@@ -72,14 +74,15 @@ interface Terms {
   readonly rounds: number;
   readonly seconds: number;
   readonly warmUpSeconds: number;
+  readonly heatSeconds: number;
   readonly concurrencies: readonly number[];
   readonly people: number;
 }
 
 export const SIZES: Readonly<Record<Size, Terms>> = {
-  smoke: { rounds: 1, seconds: 1, warmUpSeconds: 0.5, concurrencies: [1, 2], people: 4 },
-  quick: { rounds: 2, seconds: 3, warmUpSeconds: 1, concurrencies: [1, 4], people: 32 },
-  full: { rounds: 5, seconds: 6, warmUpSeconds: 1.5, concurrencies: [1, 2, 4, 8], people: 64 },
+  smoke: { rounds: 1, seconds: 1, warmUpSeconds: 0.5, heatSeconds: 0.5, concurrencies: [1, 2], people: 4 },
+  quick: { rounds: 2, seconds: 3, warmUpSeconds: 1, heatSeconds: 6, concurrencies: [1, 4], people: 32 },
+  full: { rounds: 5, seconds: 6, warmUpSeconds: 1.5, heatSeconds: 20, concurrencies: [1, 2, 4, 8], people: 64 },
 };
 
 /** Of releases with synthetic weights. */
@@ -88,9 +91,9 @@ const ALL: readonly SystemName[] = ['A', 'B', 'Bprime', 'C', 'D', 'G', 'Gkv'];
 
 function bed(title: string, release: BedRelease, shape: Shape, terms: Terms): Bed {
   const { n, k, layers, width } = shape;
-  const { rounds, seconds, warmUpSeconds, people } = terms;
+  const { rounds, seconds, warmUpSeconds, heatSeconds, people } = terms;
   return {
-    ...{ title, release, people, rounds, seconds, warmUpSeconds },
+    ...{ title, release, people, rounds, seconds, warmUpSeconds, heatSeconds },
     shape: { n, k, layers, width },
     systems: [],
     cells: 1,

@@ -133,6 +133,7 @@ async function start(
       people: bed.people,
       length: bed.shape.n,
     });
+    await heat(system, bed, ground);
   } catch (thrown) {
     const error = OnepassError.from(thrown);
     if (error.kind !== 'startup') throw thrown;
@@ -140,6 +141,12 @@ async function start(
     running.delete(name);
     note(`${name} was not measured at ${bed.title}: ${error.message}.`);
   }
+}
+
+async function heat(system: RunningSystem, bed: Bed, ground: Ground): Promise<void> {
+  const load = { kind: 'closed', concurrency: CHAIN_CONCURRENCY } as const;
+  const target = gatewayTarget(system.address, () => system.pids());
+  await sendLoad(load, target, { ...optionsOf({ load }, bed, ground, 1), seconds: bed.heatSeconds });
 }
 
 const isMonolith = (name: SystemName): name is MonolithName => name === 'G' || name === 'Gkv';
@@ -181,7 +188,10 @@ async function chainCpuMs(bed: Bed, ground: Ground, { addresses }: RunningSystem
   try {
     const load = { kind: 'closed', concurrency: CHAIN_CONCURRENCY } as const;
     const target = { address: chain.address, pids: () => chain.pids(), degraded: async () => 0 };
-    const { cpuMs } = await sendLoad(load, target, optionsOf({ load }, bed, ground, 1));
+    const { cpuMs } = await sendLoad(load, target, {
+      ...optionsOf({ load }, bed, ground, 1),
+      warmUpSeconds: bed.heatSeconds,
+    });
     return Object.values(cpuMs).reduce((sum, ms) => sum + ms, 0);
   } finally {
     await chain.close();

@@ -162,7 +162,9 @@ def test_a_set_opens_as_a_dataset_with_pages_and_embeddings(tmp_path):
     assert dataset.items.upstream[:40].any(axis=1).all()
     bucket = dataset.bucket(0)
     assert len(bucket.event_item) == 680
-    assert np.diff(bucket.shown_start).max() <= 12
+    watched = np.bincount(bucket.shown_slate, bucket.shown_actions > 0)
+    assert watched.max() <= 12
+    assert (np.diff(bucket.shown_start) <= 2 * watched).all(), "at most one drawn beside each"
     assert (np.diff(bucket.event_time_ms)[np.diff(bucket.event_history) == 0] >= 0).all()
 
 

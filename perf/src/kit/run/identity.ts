@@ -15,7 +15,6 @@ export async function versionsOf(ghz: string): Promise<Record<string, string>> {
   };
   const locked = PACKAGES.map((name) => [name, lock.packages[`node_modules/${name}`]?.version] as const);
   return {
-    node: process.versions.node,
     ghz,
     ...Object.fromEntries(locked.flatMap(([name, version]) => (version === undefined ? [] : [[name, version]]))),
   };

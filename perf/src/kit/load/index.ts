@@ -4,4 +4,5 @@ export { ensureGhz, GHZ_VERSION, type Ghz } from './ensure-ghz.js';
 export { gatewayTarget } from './gateway-target.js';
 export type { LoadTarget } from './observe.js';
 export { type LoadOptions, type SentLoad, sendLoad, type TraceTerms, traceOf } from './send-load.js';
-export { makeTrace, peopleNeeded, type TraceEvent, type TraceParameters, usualTrace, visitsOf } from './trace.js';
+export { makeTrace, peopleNeeded, usualTrace, visitsOf } from './trace.js';
+export type { TraceEvent, TraceParameters } from './trace-events.js';

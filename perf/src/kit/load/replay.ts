@@ -12,7 +12,7 @@ import type { Habits, MeasuredPage } from '../../page.js';
 import { personId } from '../../people.js';
 import type { SentCall } from './seen.js';
 import type { ActionsSeen } from './sender.js';
-import type { TraceActions, TraceEvent, TraceJoin, TracePage } from './trace.js';
+import type { TraceActions, TraceEvent, TraceJoin, TracePage } from './trace-events.js';
 
 /** What the people of a trace ask for and do, in the names of a release. */
 export interface ReplayContent {

@@ -7,7 +7,8 @@ import { pinning } from './cores.js';
 import type { ReplayTerms } from './replay.js';
 import type { SentCall } from './seen.js';
 import { type ActionsSeen, endOf, lastWords, type Sender, type SenderReport } from './sender.js';
-import type { plainTrace, TraceParameters } from './trace.js';
+import type { plainTrace } from './trace.js';
+import type { TraceParameters } from './trace-events.js';
 
 /** What the replayer is to send: a trace, or plain pages at even times. */
 export type ReplayOrder = { readonly terms: ReplayTerms } & (

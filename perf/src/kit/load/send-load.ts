@@ -14,7 +14,8 @@ import type { ReplayTerms } from './replay.js';
 import { startReplayer } from './replayer.js';
 import { countBy, endedWithin, latenessOf, type SentCall, seenOf, within } from './seen.js';
 import type { ActionsSeen, Sender, SenderReport } from './sender.js';
-import { type TraceParameters, usualTrace } from './trace.js';
+import { usualTrace } from './trace.js';
+import type { TraceParameters } from './trace-events.js';
 
 export interface LoadOptions {
   readonly seconds: number;

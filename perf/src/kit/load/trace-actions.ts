@@ -1,5 +1,5 @@
 import { drawGap, drawPoisson } from './gaps.js';
-import type { TraceActions, TracePage, TraceParameters } from './trace.js';
+import type { TraceActions, TracePage, TraceParameters } from './trace-events.js';
 
 /** Of a page's items, at most this share is acted upon; what people do beyond that, they do elsewhere. */
 const MOST_OF_PAGE = 0.5;

@@ -1,17 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  makeTrace,
-  peopleNeeded,
-  plainTrace,
-  type TraceActions,
-  type TraceEvent,
-  type TracePage,
-  type TraceParameters,
-  usualTrace,
-  visitsOf,
-} from './trace.js';
+import { makeTrace, peopleNeeded, plainTrace, usualTrace, visitsOf } from './trace.js';
 import { positionChances } from './trace-actions.js';
+import type { TraceActions, TraceEvent, TracePage, TraceParameters } from './trace-events.js';
 
 const BASE: TraceParameters = { ...usualTrace(), seed: 1, durationMs: 60_000, qps: 50, people: 2_000 };
 const RUNS = { seed: 6, numRuns: 25 };

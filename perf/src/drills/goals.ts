@@ -13,7 +13,6 @@ export const GOALS: Readonly<Record<string, Goal>> = {
   cert_rotation_errors: { atMost: 0 },
   cert_rotation_stale: { atMost: 0 },
   recovery_seconds: { atMost: 3 },
-  overhead_cpu_ms: { atMost: 2.5 },
   fuzz_crashes: { atMost: 0 },
   fuzz_hangs: { atMost: 0 },
   fuzz_internal: { atMost: 0 },

@@ -106,13 +106,14 @@ async function openKit(options: KitOptions, folder: string, progress: (line: str
     const releaseDir = await shapeRelease(bed.release, { slots: bed.slots, progress });
     made.set(bed, { releaseDir, release: await loadRelease(releaseDir) });
   }
-  const releases = [...new Set(claims.map((bed) => made.get(bed)?.release ?? given.release))];
+  // Two beds of one shape have loaded one release twice.
+  const releases = new Map(claims.map((bed) => (made.get(bed) ?? given).release.manifest).map((one) => [one.id, one]));
   const run: RunIdentity = {
     machine: describeMachine(),
     versions: await versionsOf(ghz.version),
     settings: { ...settingsOf(claims[0]!, options), size: options.size, seconds: String(claims[0]!.seconds) },
     systems: systemDescriptions(claims[0]!.systems),
-    releases: releases.map(({ manifest }) => ({
+    releases: [...releases.values()].map((manifest) => ({
       id: manifest.id,
       name: manifest.name,
       synthetic: hasSyntheticWeights(manifest),

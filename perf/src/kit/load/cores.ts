@@ -39,14 +39,24 @@ export function pinProcess(pid: number, cores: readonly number[]): void {
   }
 }
 
-function physicalCores(): number[][] {
-  const allowed = parseCores(/^Cpus_allowed_list:\s*(\S+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '');
+/**
+ * @param allowed logical cores that this process may use, which may leave out a sibling
+ * @param siblings names the physical core of a logical one
+ * @returns the allowed logical cores of each physical core
+ */
+export function physicalCores(
+  allowed: readonly number[] = allowedCores(),
+  siblings: (core: number) => string = siblingsOf,
+): number[][] {
   const cores = new Map<string, number[]>();
-  for (const core of allowed) {
-    const siblings = siblingsOf(core);
-    cores.set(siblings, [...(cores.get(siblings) ?? []), core]);
-  }
+  for (const core of allowed) cores.set(siblings(core), [...(cores.get(siblings(core)) ?? []), core]);
   return [...cores.values()];
+}
+
+/** @param process its id; absent: this process */
+export function allowedCores(process = 'self'): number[] {
+  const status = readFileSync(`/proc/${process}/status`, 'utf8');
+  return parseCores(/^Cpus_allowed_list:\s*(\S+)/m.exec(status)?.[1] ?? '');
 }
 
 /** The logical cores of the physical one, as the kernel lists them; a core whose list is hidden is taken as a whole one. */

@@ -9,7 +9,7 @@ import {
 import type { GenService, GenServiceMethods } from '@bufbuild/protobuf/codegenv2';
 import * as grpc from '@grpc/grpc-js';
 import { type ErrorKind, invalidArgument, OnepassError, unavailable } from '@onepass/errors';
-import { type Measurements, NO_SPAN, type RpcMethod, type Span } from '@onepass/telemetry';
+import { type Measurements, NO_SPAN, type RpcMethod, type Span, within } from '@onepass/telemetry';
 import { asBuffer, isUnary, methodPath } from './implement.js';
 import { type CallPriority, PRIORITY_HEADER } from './priority.js';
 import { DEFAULT_MESSAGE_BYTES } from './server.js';
@@ -101,14 +101,15 @@ function unaryCall(channel: grpc.Client, method: DescMethodUnary, { measurements
   return (request: MessageInitShape<typeof method.input>, options: CallOptions = {}): Promise<unknown> => {
     const { signal, deadlineMs } = options;
     if (signal?.aborted) return Promise.reject(OnepassError.from(signal.reason));
+    const span = (options.span ?? NO_SPAN).child(rpc['rpc.method'], { kind: 'client', attributes: rpc });
     let bytes: Buffer;
     try {
-      bytes = asBuffer(toBinary(method.input, create(method.input, request)));
+      bytes = within(span, 'encode_message', () => asBuffer(toBinary(method.input, create(method.input, request))));
     } catch (error) {
+      span.end('invalid_argument');
       return Promise.reject(invalidArgument('message', (error as Error).message));
     }
     const started = performance.now();
-    const span = (options.span ?? NO_SPAN).child(rpc['rpc.method'], { kind: 'client', attributes: rpc });
     const finish = (failure?: ErrorKind) => {
       const attributes = { ...rpc, 'rpc.response.status_code': statusCode(failure) };
       measurements?.record('rpc.client.call.duration', (performance.now() - started) / 1000, attributes);
@@ -125,7 +126,7 @@ function unaryCall(channel: grpc.Client, method: DescMethodUnary, { measurements
         signal?.removeEventListener('abort', cancel);
         if (error) return fail(fromStatus(error, explain));
         try {
-          resolve(fromBinary(method.output, reply ?? Buffer.alloc(0)));
+          resolve(within(span, 'decode_message', () => fromBinary(method.output, reply ?? Buffer.alloc(0))));
           finish();
         } catch (cause) {
           fail(OnepassError.from(cause));

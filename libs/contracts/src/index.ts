@@ -1,5 +1,6 @@
 export * from './admission.js';
 export * from './client.js';
+export * from './columns.js';
 export { SERVICES_OF_ROLE } from './contract-methods.js';
 export * from './edge.js';
 export * from './faults.js';
@@ -13,7 +14,6 @@ export * as retrieval from './gen/onepass/retrieval/v1/retrieval_pb.js';
 export * from './guard.js';
 export * from './health.js';
 export * from './implement.js';
-export * from './item-rows.js';
 export * from './priority.js';
 export * from './role.js';
 export * from './security.js';

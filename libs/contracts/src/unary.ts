@@ -8,7 +8,7 @@ import {
 } from '@bufbuild/protobuf';
 import type * as grpc from '@grpc/grpc-js';
 import { invalidArgument, OnepassError, unimplemented } from '@onepass/errors';
-import type { Logger, Measurements, RpcMethod, Span, Tracer } from '@onepass/telemetry';
+import { type Logger, type Measurements, type RpcMethod, type Span, type Tracer, within } from '@onepass/telemetry';
 import { accessLog } from './access-log.js';
 import type { Faults } from './faults.js';
 import type { CallGuard, Grant } from './guard.js';
@@ -103,13 +103,15 @@ async function answer(
   const { faults, limit } = path;
   const underWay = new CallUnderWay(call, grant.caller, span);
   await faults?.before(method.name, underWay.signal);
-  const request = decode(method.input, call.request, limit);
+  const request = within(span, 'decode_message', () => decode(method.input, call.request, limit));
   const response = (await handler(request, underWay)) as MessageInitShape<DescMessage> | Uint8Array;
   underWay.answered();
   const isEncoded = response instanceof Uint8Array;
   if (isEncoded && faults === undefined) return response;
-  const message = isEncoded ? fromBinary(method.output, response) : create(method.output, response);
-  return toBinary(method.output, faults ? faults.after(method.name, message) : message);
+  return within(span, 'encode_message', () => {
+    const message = isEncoded ? fromBinary(method.output, response) : create(method.output, response);
+    return toBinary(method.output, faults ? faults.after(method.name, message) : message);
+  });
 }
 
 function decode(schema: DescMessage, bytes: Buffer, limit: number): unknown {

@@ -17,7 +17,9 @@ export interface ServedRelease {
   readonly model: Manifest['model'];
   /** Whether a search may come as text. */
   readonly hasQueryTower: boolean;
-  /** Row in the release's item table by item id. */
+  /** Item ids by their row in the release's item table. */
+  readonly itemIds: readonly string[];
+  /** The other way around. */
   readonly rows: ReadonlyMap<string, number>;
   /** Attributes that items have, by name. */
   readonly attributes: ReadonlyMap<string, AttributeType>;
@@ -57,6 +59,7 @@ export async function loadServedRelease(directory: string): Promise<ServedReleas
     actions: release.manifest.vocabulary.actions,
     model: release.manifest.model,
     hasQueryTower: release.manifest.graphs.queryTower !== null,
+    itemIds: items.ids,
     rows: new Map(items.ids.map((id, row) => [id, row])),
     attributes: metadata.declared,
     popular,

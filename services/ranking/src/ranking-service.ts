@@ -3,6 +3,7 @@ import {
   type Implementation,
   implement,
   type KvSource,
+  packColumn,
   RankingService,
   type RankRequest,
 } from '@onepass/contracts';
@@ -58,8 +59,8 @@ export async function rank(parts: RankingParts, request: RankRequest, terms: Ran
   const { probabilities, timing } = ask.candidateCount === 0 ? NO_RUN : await runOverKv(parts, ask, terms);
   measurements.count('onepass.rank.candidates', ask.candidateCount);
   return {
-    probabilities: bytesOf(probabilities),
-    utilities: bytesOf(utilities(probabilities, ask.weights)),
+    probabilities: packColumn(probabilities),
+    utilities: packColumn(utilities(probabilities, ask.weights)),
     actions: served.actions.map((action) => action.name),
     kvSource: request.kvSource,
     releaseId: served.releaseId,
@@ -142,8 +143,4 @@ function describe({ served, engine, measurements }: RankingParts) {
     executionProvider: engine.provider,
     measurements: measurements.snapshot(),
   };
-}
-
-function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }

@@ -1,4 +1,11 @@
-import { createClient, EmbeddingType, type RunningRole, retrieval } from '@onepass/contracts';
+import {
+  createClient,
+  EmbeddingType,
+  type RunningRole,
+  retrieval,
+  unpackFloat32,
+  unpackUint32,
+} from '@onepass/contracts';
 import { decodeEmbeddings, dotF16, encodeEmbeddings } from '@onepass/embeddings';
 import { OnepassError } from '@onepass/errors';
 import {
@@ -53,6 +60,20 @@ const category = (...values: string[]) => ({
 });
 const rowsOf = (ids: readonly string[]) => ids.map((id) => items.rowOf(id)!);
 
+/** The answer with its columns as arrays and the items' ids. */
+async function search(ask: Parameters<typeof client.search>[0]) {
+  const answer = await client.search(ask);
+  const { itemRows, innerProducts, queryRows, queryRanks, embeddings, attributes } = answer.candidates!;
+  const column = (bytes: Uint8Array) => [...unpackUint32(bytes, 'column')];
+  const itemIds = column(itemRows).map((row) => items.ids[row]!);
+  const numbers = {
+    scores: [...unpackFloat32(innerProducts, 'scores')],
+    queryIndices: column(queryRows),
+    ranks: column(queryRanks),
+  };
+  return { ...answer, candidates: { itemIds, ...numbers, embeddings, attributes } };
+}
+
 async function refusal(call: Promise<unknown>): Promise<OnepassError> {
   const error = await call.then(
     () => undefined,
@@ -63,8 +84,8 @@ async function refusal(call: Promise<unknown>): Promise<OnepassError> {
 
 describe('Search', () => {
   test('answers by budget, with f16 embeddings, true scores, queries, ranks and attributes', async () => {
-    const answer = await client.search({ ...request(), attributes: ['category', 'color', 'price'] });
-    const found = answer.candidates!;
+    const answer = await search({ ...request(), attributes: ['category', 'color', 'price'] });
+    const found = answer.candidates;
     expect(answer.releaseId).toBe(release.id);
     expect([answer.coverage!.shardsTotal, answer.coverage!.shardsAnswered]).toEqual([2, 2]);
     expect(answer.stages[0]!.stage).toBe('search');
@@ -94,17 +115,17 @@ describe('Search', () => {
     const inCategory = items.ids.filter((_, row) => metadata.attributes[row]!.category === category0);
     const excluded = inCategory.slice(3);
     for (const by of [{ queries: embeddings(1), budgets: budgets(1) }, { popularSurface: 'home' }]) {
-      const { candidates } = await client.search({
+      const { candidates } = await search({
         releaseId: release.id,
         ...by,
         limit: 100,
         excludedItemIds: [...excluded, 'an item of another release', excluded[0]!],
         filters: [category(category0)],
       });
-      expect([...candidates!.itemIds].sort()).toEqual(inCategory.slice(0, 3).sort());
-      const none = await client.search({ releaseId: release.id, ...by, limit: 5, filters: [category('no such')] });
-      expect(none.candidates!.itemIds).toEqual([]);
-      expect(none.candidates!.embeddings!.values.length).toBe(0);
+      expect([...candidates.itemIds].sort()).toEqual(inCategory.slice(0, 3).sort());
+      const none = await search({ releaseId: release.id, ...by, limit: 5, filters: [category('no such')] });
+      expect(none.candidates.itemIds).toEqual([]);
+      expect(none.candidates.embeddings!.values.length).toBe(0);
     }
   });
 
@@ -118,7 +139,7 @@ describe('Search', () => {
     await fc.assert(
       fc.asyncProperty(ask, async ({ shares, limit, excluded, filter }) => {
         fc.pre(shares.some((share) => share > 0));
-        const { candidates } = await client.search({
+        const { candidates } = await search({
           releaseId: release.id,
           queries: embeddings(...shares.keys()),
           budgets: budgets(...shares),
@@ -128,9 +149,9 @@ describe('Search', () => {
         });
         const admitted = (row: number) =>
           row >= excluded && (filter === undefined || metadata.attributes[row]!.category === filter);
-        expect(rowsOf(candidates!.itemIds).every(admitted)).toBe(true);
-        const distinct = new Set(candidates!.itemIds).size;
-        expect(distinct).toBe(candidates!.itemIds.length);
+        expect(rowsOf(candidates.itemIds).every(admitted)).toBe(true);
+        const distinct = new Set(candidates.itemIds).size;
+        expect(distinct).toBe(candidates.itemIds.length);
         expect(distinct).toBe(Math.min(limit, items.ids.filter((_, row) => admitted(row)).length));
       }),
       { seed: 17, numRuns: 150 },
@@ -138,12 +159,12 @@ describe('Search', () => {
   });
 
   test('merges near-equal queries and says so, and gives nothing to a share of zero', async () => {
-    const same = await client.search({ ...request(), queries: embeddings(2, 2, 5), budgets: budgets(0.2, 0.2, 0.6) });
-    const brought = (q: number) => same.candidates!.queryIndices.filter((index) => index === q).length;
+    const same = await search({ ...request(), queries: embeddings(2, 2, 5), budgets: budgets(0.2, 0.2, 0.6) });
+    const brought = (q: number) => same.candidates.queryIndices.filter((index) => index === q).length;
     expect([brought(0), brought(1), brought(2)]).toEqual([16, 0, 24]);
     expect(same.mergedInto).toEqual([0, 0, 2]);
-    const zero = await client.search({ ...request(), budgets: budgets(0, 1) });
-    expect(new Set(zero.candidates!.queryIndices)).toEqual(new Set([1]));
+    const zero = await search({ ...request(), budgets: budgets(0, 1) });
+    expect(new Set(zero.candidates.queryIndices)).toEqual(new Set([1]));
     expect([zero.mergedInto, zero.keptOut]).toEqual([[0, 1], []]);
   });
 
@@ -155,7 +176,7 @@ describe('Search', () => {
     const found = async (list: readonly { readonly query: number; readonly share: number }[], limit: number) => {
       const of = embeddings(...list.map(({ query }) => query));
       const by = { queries: of, budgets: budgets(...list.map(({ share }) => share)) };
-      return (await client.search({ releaseId: release.id, ...by, limit })).candidates!.itemIds;
+      return (await search({ releaseId: release.id, ...by, limit })).candidates.itemIds;
     };
     await fc.assert(
       fc.asyncProperty(asked, fc.constantFrom(1, 20, 200), async ([list, shuffled], limit) => {
@@ -172,7 +193,7 @@ describe('Search', () => {
   test('explains what was kept out: what would have come had nothing been refused, and why it did not', async () => {
     const by = [request(), { releaseId: release.id, popularSurface: 'home', limit: 40 }];
     for (const ask of by) {
-      const free = (await client.search(ask)).candidates!;
+      const free = (await search(ask)).candidates;
       const category = metadata.attributes[items.rowOf(free.itemIds[1]!)!]!.category as string;
       const excluded = [free.itemIds[0]!, free.itemIds[1]!, items.ids.find((id) => !free.itemIds.includes(id))!];
       const filters = [
@@ -180,8 +201,8 @@ describe('Search', () => {
         { attribute: 'category', condition: { case: 'noneOf' as const, value: { values: [category] } } },
       ];
       const refusing = { ...ask, excludedItemIds: excluded, filters };
-      const plain = await client.search(refusing);
-      const explained = await client.search({ ...refusing, explain: true });
+      const plain = await search(refusing);
+      const explained = await search({ ...refusing, explain: true });
       expect(explained.candidates).toEqual(plain.candidates);
       expect(plain.keptOut).toEqual([]);
       const filtered = (id: string) => metadata.attributes[items.rowOf(id)!]!.category === category;
@@ -193,32 +214,32 @@ describe('Search', () => {
       expect(expected.length).toBeGreaterThan(2);
       const kept = explained.keptOut.map(({ $typeName: _, ...fields }) => fields);
       expect(kept).toEqual(expected);
-      expect((await client.search({ ...ask, explain: true })).keptOut).toEqual([]);
+      expect((await search({ ...ask, explain: true })).keptOut).toEqual([]);
     }
   });
 
   test('takes queries in every embedding type', async () => {
-    const exact = await client.search(request());
+    const exact = await search(request());
     for (const type of [EmbeddingType.F16, EmbeddingType.I8] as const) {
       const { values } = decodeEmbeddings(embeddings(0, 3), 'queries', items.dimension);
-      const answer = await client.search({ ...request(), queries: encodeEmbeddings(values, items.dimension, type) });
-      const shared = answer.candidates!.itemIds.filter((id) => exact.candidates!.itemIds.includes(id));
+      const answer = await search({ ...request(), queries: encodeEmbeddings(values, items.dimension, type) });
+      const shared = answer.candidates.itemIds.filter((id) => exact.candidates.itemIds.includes(id));
       expect(shared.length).toBeGreaterThan(30);
     }
   });
 
   test('answers the popular list in order, and goes on behind it', async () => {
     const list = (await openPopular(release, items)).get('related')!;
-    const { candidates } = await client.search({ releaseId: release.id, popularSurface: 'related', limit: 90 });
-    expect(rowsOf(candidates!.itemIds)).toEqual([...list.subarray(0, 90)]);
-    expect(candidates!.scores).toEqual([...candidates!.scores].sort((a, b) => b - a));
-    const behind = await client.search({
+    const { candidates } = await search({ releaseId: release.id, popularSurface: 'related', limit: 90 });
+    expect(rowsOf(candidates.itemIds)).toEqual([...list.subarray(0, 90)]);
+    expect(candidates.scores).toEqual([...candidates.scores].sort((a, b) => b - a));
+    const behind = await search({
       releaseId: release.id,
       popularSurface: 'related',
       limit: 50,
       excludedItemIds: [...list].map((row) => items.ids[row]!),
     });
-    expect(behind.candidates!.itemIds.length).toBe(50);
+    expect(behind.candidates.itemIds.length).toBe(50);
   });
 
   test('refuses by field', async () => {

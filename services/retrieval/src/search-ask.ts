@@ -1,4 +1,4 @@
-import { type OutcomeBudget, type retrieval, unpackItemRows } from '@onepass/contracts';
+import { type OutcomeBudget, type retrieval, unpackUint32 } from '@onepass/contracts';
 import { decodeEmbeddings } from '@onepass/embeddings';
 import { invalidArgument, releaseMismatch } from '@onepass/errors';
 import { ID_BYTES, type Vocabulary } from '@onepass/release';
@@ -87,7 +87,7 @@ function parseShares(budgets: readonly OutcomeBudget[], rows: number, vocabulary
 
 /** Ids that the release does not know need no exclusion; a row that it does not have is a mistake. */
 function* excludedRows(request: retrieval.SearchRequest, { items }: ServedIndex): Generator<number> {
-  for (const row of unpackItemRows(request.excludedRows, 'excluded_rows')) {
+  for (const row of unpackUint32(request.excludedRows, 'excluded_rows')) {
     if (row >= items.count) throw invalidArgument('excluded_rows', `${row} is not a row of the release`);
     yield row;
   }

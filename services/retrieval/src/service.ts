@@ -1,4 +1,11 @@
-import { DEFAULT_MESSAGE_BYTES, EmbeddingType, type Implementation, implement, retrieval } from '@onepass/contracts';
+import {
+  DEFAULT_MESSAGE_BYTES,
+  EmbeddingType,
+  type Implementation,
+  implement,
+  packColumn,
+  retrieval,
+} from '@onepass/contracts';
 import { ID_BYTES, type ItemAttribute } from '@onepass/release';
 import type { Measurements } from '@onepass/telemetry';
 import { type Found, type KeptOut, search } from './search.js';
@@ -52,14 +59,14 @@ export function retrievalService(index: ServedIndex, measurements: Measurements)
 }
 
 function candidatesOf(found: Found, attributes: readonly string[], index: ServedIndex) {
-  const rows = Array.from(found.rows);
+  const attributesOf = (row: number) => ({ values: attributeValues(row, attributes, index) });
   return {
-    itemIds: rows.map((row) => index.items.ids[row]!),
-    embeddings: embeddingsOf(rows, index),
-    scores: Array.from(found.scores),
-    queryIndices: Array.from(found.queries),
-    ranks: Array.from(found.ranks),
-    attributes: attributes.length === 0 ? [] : rows.map((row) => ({ values: attributeValues(row, attributes, index) })),
+    itemRows: packColumn(found.rows),
+    embeddings: embeddingsOf(found.rows, index),
+    innerProducts: packColumn(found.scores),
+    queryRows: packColumn(found.queries),
+    queryRanks: packColumn(found.ranks),
+    attributes: attributes.length === 0 ? [] : Array.from(found.rows, attributesOf),
   };
 }
 
@@ -74,7 +81,7 @@ function keptOutOf({ row, score, query, rank, filter }: KeptOut, { items }: Serv
 }
 
 /** The rows' float16 embeddings, copied as they lie in the item table. */
-function embeddingsOf(rows: readonly number[], { items: { table, dimension } }: ServedIndex) {
+function embeddingsOf(rows: ArrayLike<number>, { items: { table, dimension } }: ServedIndex) {
   const copied = new Uint16Array(rows.length * dimension);
   for (let i = 0, at = 0; i < rows.length; i++) {
     const from = rows[i]! * dimension;

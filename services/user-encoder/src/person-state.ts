@@ -1,4 +1,4 @@
-import { packItemRows } from '@onepass/contracts';
+import { packColumn } from '@onepass/contracts';
 import { ACTED_ITEMS, type HistoryHead } from '@onepass/history';
 
 /** What is remembered of a person beside the slot, so that a warm request reads nothing but the history's head. */
@@ -33,7 +33,7 @@ export class SeenItems {
 
   /** Those that the release knows, as the contract's `seen_rows`. Made once for many requests. */
   rows(itemRow: (id: string) => number | undefined): Uint8Array {
-    this.#rows ??= packItemRows([...this.#ids].map(itemRow).filter((row) => row !== undefined));
+    this.#rows ??= packColumn(Uint32Array.from([...this.#ids].map(itemRow).filter((row) => row !== undefined)));
     return this.#rows;
   }
 }

@@ -12,7 +12,7 @@ import {
   KvSource,
   type RunningRole,
   UserEncoderService,
-  unpackItemRows,
+  unpackUint32,
 } from '@onepass/contracts';
 import { decodeEmbeddings, encodeEmbeddings } from '@onepass/embeddings';
 import { type HistoryStore, type NewEvent, openLmdbHistory } from '@onepass/history';
@@ -263,7 +263,7 @@ test('an action that another process logged is in the next Encode', async () => 
   const after = await encode('followed', { minimumHistorySequence: 3n });
   expect(after).toMatchObject({ kvSource: KvSource.APPEND, encodedTokens: 1, kv: { historySequence: 3n } });
   expect(after.kv?.generation).toBe(before.kv?.generation);
-  expect(unpackItemRows(after.seenRows, 'seen_rows')).toContain(9);
+  expect(unpackUint32(after.seenRows, 'seen_rows')).toContain(9);
 });
 
 test('Forget drops a person’s KV; whom it is about must be said', async () => {

@@ -1,4 +1,4 @@
-import { KvSource, unpackItemRows } from '@onepass/contracts';
+import { KvSource, unpackUint32 } from '@onepass/contracts';
 import { OnepassError, unavailable } from '@onepass/errors';
 import type { HistoryStore } from '@onepass/history';
 import type { KvReference } from '@onepass/kv';
@@ -31,7 +31,7 @@ afterEach(async () => {
 
 async function encode(cell: FakeCell, who: string | undefined) {
   const encoded = await cell.encoder.encode(ask(who), call());
-  return { ...encoded, seenItemIds: Array.from(unpackItemRows(encoded.seenRows, 'seen_rows'), (row) => ITEMS[row]!) };
+  return { ...encoded, seenItemIds: Array.from(unpackUint32(encoded.seenRows, 'seen_rows'), (row) => ITEMS[row]!) };
 }
 
 /** Something that tests open by hand. */

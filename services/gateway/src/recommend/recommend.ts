@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type Admission, admitted, type Outcome, type RetryBudget } from '@onepass/admission';
 import {
-  countItemRows,
+  columnLength,
   Degraded_Reason,
   Mode,
   type RecommendRequest,
@@ -145,7 +145,7 @@ export class Recommender {
     const retrieved = plan.mode === Mode.SCORE_ONLY ? undefined : await this.#retrieve(run, encoded, exclusions);
     const externals = withoutExcluded(lookedUp, exclusions);
     const candidates = mergeExternals(retrieved?.candidates, externals.resolved, release.model.itemDimension);
-    const seenItems = seen.itemIds.length + countItemRows(seen.rows);
+    const seenItems = seen.itemIds.length + columnLength(seen.rows);
     return { encoded, retrieved, candidates, filtered: externals.filtered, seenItems };
   }
 

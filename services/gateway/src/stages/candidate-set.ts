@@ -1,7 +1,14 @@
-import type { AttributeValue as AttributeMessage, EmbeddingBatch, retrieval } from '@onepass/contracts';
+import {
+  type AttributeValue as AttributeMessage,
+  type EmbeddingBatch,
+  type retrieval,
+  unpackFloat32,
+  unpackUint32,
+} from '@onepass/contracts';
 import { type EmbeddingBatchFields, embeddingRows } from '@onepass/embeddings';
 import { OnepassError } from '@onepass/errors';
 import type { Budget } from '@onepass/pages';
+import type { ServedRelease } from '../served-release.js';
 
 /** Who brought an item: onepass.gateway.v1.Source. */
 export interface SourceFields {
@@ -21,19 +28,26 @@ export interface CandidateSet {
   valuesOf(candidate: number, attribute: string): readonly string[];
 }
 
-/** Retrieval's answer, checked in its shape against `dimension`, the release's. `budgets` are those of its queries; undefined for a popular list. */
+/** Retrieval's answer, checked in its shape against the release's. `budgets` are those of its queries; undefined for a popular list. */
 export function fromRetrieval(
   candidates: retrieval.Candidates,
   budgets: readonly Budget[] | undefined,
   attributes: readonly string[],
-  dimension: number,
+  { itemIds: known, model }: Pick<ServedRelease, 'itemIds' | 'model'>,
 ): CandidateSet {
-  const { itemIds, scores, ranks, queryIndices } = candidates;
+  const itemIds = Array.from(unpackUint32(candidates.itemRows, 'item_rows'), (row) => {
+    const id = known[row];
+    if (id === undefined) throw defect(`retrieval answered ${row}, which is not a row of the release`);
+    return id;
+  });
+  const scores = unpackFloat32(candidates.innerProducts, 'inner_products');
+  const ranks = unpackUint32(candidates.queryRanks, 'query_ranks');
+  const queryRows = unpackUint32(candidates.queryRows, 'query_rows');
   const count = itemIds.length;
   const columns: [string, number, number][] = [
-    ['scores', scores.length, count],
-    ['ranks', ranks.length, count],
-    ['query_indices', queryIndices.length, budgets ? count : queryIndices.length],
+    ['inner_products', scores.length, count],
+    ['query_ranks', ranks.length, count],
+    ['query_rows', queryRows.length, budgets ? count : queryRows.length],
     ['attributes', candidates.attributes.length, attributes.length > 0 ? count : candidates.attributes.length],
   ];
   const uneven = columns.find(([, length, expected]) => length !== expected);
@@ -41,10 +55,10 @@ export function fromRetrieval(
   if (!scores.every(Number.isFinite)) throw defect('retrieval answered a score that is not a number');
   return {
     itemIds,
-    embeddings: embeddingsOf(candidates.embeddings, count, dimension),
+    embeddings: embeddingsOf(candidates.embeddings, count, model.itemDimension),
     scores,
     sourcesOf: (i) => {
-      const [query, rank, score] = [queryIndices[i] as number, ranks[i] as number, scores[i] as number];
+      const [query, rank, score] = [queryRows[i] as number, ranks[i] as number, scores[i] as number];
       return [sourceOf(budgets, { query, rank, score })];
     },
     valuesOf: (i, attribute) => attributeTexts(candidates.attributes[i]?.values[attribute]),

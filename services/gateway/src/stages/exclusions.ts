@@ -1,4 +1,4 @@
-import { Mode, unpackItemRows } from '@onepass/contracts';
+import { Mode, unpackUint32 } from '@onepass/contracts';
 import type { FilterReason } from '@onepass/pages';
 import type { Plan } from '../recommend/plan.js';
 
@@ -45,7 +45,7 @@ export class Exclusions {
   #isSeen(itemId: string): boolean {
     const row = this.#rowOf(itemId);
     if (row === undefined) return false;
-    this.#seenRows ??= new Set(unpackItemRows(this.rows, 'seen_rows'));
+    this.#seenRows ??= new Set(unpackUint32(this.rows, 'seen_rows'));
     return this.#seenRows.has(row);
   }
 }

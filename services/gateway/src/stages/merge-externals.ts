@@ -30,7 +30,7 @@ export function mergeExternals(
     return external === undefined ? own : [...own, ...externalSources(external.item)];
   };
   const scores = new Float32Array(count + added.length);
-  if (retrieved) scores.set(Array.from(retrieved.scores));
+  if (retrieved) scores.set(retrieved.scores);
   return {
     itemIds: [...(retrieved?.itemIds ?? []), ...added.map((external) => external.item.itemId)],
     embeddings: withRows(count === 0 ? undefined : retrieved?.embeddings, added, dimension),

@@ -1,4 +1,4 @@
-import { KvSource } from '@onepass/contracts';
+import { KvSource, unpackFloat32 } from '@onepass/contracts';
 import { releaseMismatch } from '@onepass/errors';
 import type { Cell } from '../cells.js';
 import { type CandidateSet, defect } from './candidate-set.js';
@@ -34,8 +34,8 @@ export async function rank(
   const { actions, releaseId, kvSource } = response;
   if (releaseId !== run.releaseId) throw releaseMismatch(run.releaseId, releaseId, 'the ranking');
   const count = candidates.itemIds.length;
-  const utilities = floats(response.utilities);
-  const probabilities = floats(response.probabilities);
+  const utilities = unpackFloat32(response.utilities, 'utilities');
+  const probabilities = unpackFloat32(response.probabilities, 'probabilities');
   if (utilities.length !== count || probabilities.length !== count * actions.length) {
     throw defect(
       `ranking answered ${utilities.length} utilities and ${probabilities.length} probabilities of ${count}`,
@@ -51,10 +51,4 @@ function past({ plan, nowMs, releaseId }: Run, encoded: Encoded | undefined) {
   }
   const { kv, context, kvSource } = encoded.response;
   return { ...(kv && { kv }), ...(context && { context }), kvSource };
-}
-
-/** Little-endian float32 out of a message: copied, for its bytes start anywhere (and the slice of a Buffer is no copy). */
-function floats(bytes: Uint8Array): Float32Array {
-  if (bytes.length % 4 !== 0) throw defect(`ranking answered ${bytes.length} bytes of float32`);
-  return new Float32Array(new Uint8Array(bytes).buffer);
 }

@@ -1,4 +1,4 @@
-import { type Coverage, countItemRows, type retrieval, type ServiceClient, View } from '@onepass/contracts';
+import { type Coverage, columnLength, type retrieval, type ServiceClient, View } from '@onepass/contracts';
 import type { EmbeddingBatchFields } from '@onepass/embeddings';
 import { releaseMismatch, unavailable } from '@onepass/errors';
 import type { Budget } from '@onepass/pages';
@@ -54,9 +54,9 @@ export async function retrieve(
   const response = await firstReachable({ run, stage: 'retrieve' }, [client], (root) => root.search(request, options));
   if (response.releaseId !== release.id) throw releaseMismatch(release.id, response.releaseId, 'the candidates');
   if (response.candidates === undefined) throw defect('retrieval answered without candidates');
-  const candidates = fromRetrieval(response.candidates, queries?.budgets, attributes, release.model.itemDimension);
+  const candidates = fromRetrieval(response.candidates, queries?.budgets, attributes, release);
   // Nothing found is an answer only where filters or exclusions can be the reason.
-  const explained = plan.filters.length > 0 || excluded.length + countItemRows(exclusions.rows) >= release.rows.size;
+  const explained = plan.filters.length > 0 || excluded.length + columnLength(exclusions.rows) >= release.rows.size;
   if (candidates.itemIds.length === 0 && !explained) throw unavailable('retrieval answered nothing');
   return {
     candidates,

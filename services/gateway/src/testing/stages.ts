@@ -9,7 +9,7 @@ import {
   type Implementation,
   implement,
   KvSource,
-  packItemRows,
+  packColumn,
   RankingService,
   type RankRequest,
   type RequestContext,
@@ -18,7 +18,7 @@ import {
   type ServerCall,
   startServer,
   UserEncoderService,
-  unpackItemRows,
+  unpackUint32,
 } from '@onepass/contracts';
 import { encodeEmbeddings } from '@onepass/embeddings';
 import { Measurements, silentLogger } from '@onepass/telemetry';
@@ -116,7 +116,7 @@ export class EncoderStage extends Stage<EncodeRequest> {
         kvSource: KvSource.APPEND,
         degraded: this.degraded,
         queries: encodeEmbeddings(rows, DIMENSION, EmbeddingType.F32),
-        seenRows: packItemRows(this.seen.map((id) => RELEASE.rows.get(id)!)),
+        seenRows: packColumn(Uint32Array.from(this.seen, (id) => RELEASE.rows.get(id)!)),
         ...(request.context && { context: this.#contextOf(request.context, request.queryText) }),
       };
     };
@@ -160,11 +160,11 @@ export class RetrievalStage extends Stage<SearchRequest | GetItemsRequest> {
     const found = from.filter((item) => !refused(item)).slice(0, request.limit);
     const kept = request.explain ? [...from.slice(0, request.limit).entries()].filter(([, item]) => refused(item)) : [];
     const candidates = {
-      itemIds: found.map((item) => item.id),
+      itemRows: packColumn(Uint32Array.from(found, (item) => RELEASE.rows.get(item.id)!)),
       embeddings: embeddingsOf(found),
-      scores: found.map((_, i) => 1 - i / 128),
-      queryIndices: found.map((_, i) => i % Math.max(1, request.budgets.length)),
-      ranks: found.map((_, i) => Math.floor(i / Math.max(1, request.budgets.length))),
+      innerProducts: packColumn(Float32Array.from(found, (_, i) => 1 - i / 128)),
+      queryRows: packColumn(Uint32Array.from(found, (_, i) => i % Math.max(1, request.budgets.length))),
+      queryRanks: packColumn(Uint32Array.from(found, (_, i) => Math.floor(i / Math.max(1, request.budgets.length)))),
       attributes:
         request.attributes.length === 0
           ? []
@@ -259,6 +259,6 @@ export function excludedBy({
   excludedItemIds,
   excludedRows,
 }: Pick<SearchRequest, 'excludedItemIds' | 'excludedRows'>): ReadonlySet<string> {
-  const byRow = Array.from(unpackItemRows(excludedRows, 'excluded_rows'), (row) => ITEMS[row]!.id);
+  const byRow = Array.from(unpackUint32(excludedRows, 'excluded_rows'), (row) => ITEMS[row]!.id);
   return new Set([...excludedItemIds, ...byRow]);
 }

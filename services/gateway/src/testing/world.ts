@@ -66,6 +66,7 @@ export const RELEASE: ServedRelease = {
     precision: 'fp32',
   },
   hasQueryTower: true,
+  itemIds: ITEMS.map((item) => item.id),
   rows: new Map(ITEMS.map((item, row) => [item.id, row])),
   attributes: new Map([
     ['topic', 'text'],

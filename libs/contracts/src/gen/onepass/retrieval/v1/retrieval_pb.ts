@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file onepass/retrieval/v1/retrieval.proto.
  */
 export const file_onepass_retrieval_v1_retrieval: GenFile = /*@__PURE__*/
-  fileDesc("CiRvbmVwYXNzL3JldHJpZXZhbC92MS9yZXRyaWV2YWwucHJvdG8SFG9uZXBhc3MucmV0cmlldmFsLnYxIr4CCg1TZWFyY2hSZXF1ZXN0EhIKCnJlbGVhc2VfaWQYASABKAkSMgoHcXVlcmllcxgCIAEoCzIhLm9uZXBhc3MuY29tbW9uLnYxLkVtYmVkZGluZ0JhdGNoEjEKB2J1ZGdldHMYAyADKAsyIC5vbmVwYXNzLmNvbW1vbi52MS5PdXRjb21lQnVkZ2V0Eg0KBWxpbWl0GAQgASgNEhkKEWV4Y2x1ZGVkX2l0ZW1faWRzGAUgAygJEjMKB2ZpbHRlcnMYBiADKAsyIi5vbmVwYXNzLmNvbW1vbi52MS5BdHRyaWJ1dGVGaWx0ZXISFwoPcG9wdWxhcl9zdXJmYWNlGAcgASgJEhIKCmF0dHJpYnV0ZXMYCCADKAkSFQoNZXhjbHVkZWRfcm93cxgJIAEoDBIPCgdleHBsYWluGAogASgIIv8BCg5TZWFyY2hSZXNwb25zZRI0CgpjYW5kaWRhdGVzGAEgASgLMiAub25lcGFzcy5yZXRyaWV2YWwudjEuQ2FuZGlkYXRlcxItCghjb3ZlcmFnZRgCIAEoCzIbLm9uZXBhc3MuY29tbW9uLnYxLkNvdmVyYWdlEhIKCnJlbGVhc2VfaWQYAyABKAkSLgoGc3RhZ2VzGAQgAygLMh4ub25lcGFzcy5jb21tb24udjEuU3RhZ2VUaW1pbmcSLwoIa2VwdF9vdXQYBSADKAsyHS5vbmVwYXNzLnJldHJpZXZhbC52MS5LZXB0T3V0EhMKC21lcmdlZF9pbnRvGAYgAygNIngKB0tlcHRPdXQSDwoHaXRlbV9pZBgBIAEoCRINCgVzY29yZRgCIAEoAhITCgtxdWVyeV9pbmRleBgDIAEoDRIZCgxmaWx0ZXJfaW5kZXgYBCABKA1IAIgBARIMCgRyYW5rGAUgASgNQg8KDV9maWx0ZXJfaW5kZXgiygEKCkNhbmRpZGF0ZXMSEAoIaXRlbV9pZHMYASADKAkSNQoKZW1iZWRkaW5ncxgCIAEoCzIhLm9uZXBhc3MuY29tbW9uLnYxLkVtYmVkZGluZ0JhdGNoEg4KBnNjb3JlcxgDIAMoAhIVCg1xdWVyeV9pbmRpY2VzGAQgAygNEg0KBXJhbmtzGAUgAygNEj0KCmF0dHJpYnV0ZXMYBiADKAsyKS5vbmVwYXNzLnJldHJpZXZhbC52MS5DYW5kaWRhdGVBdHRyaWJ1dGVzIq4BChNDYW5kaWRhdGVBdHRyaWJ1dGVzEkUKBnZhbHVlcxgBIAMoCzI1Lm9uZXBhc3MucmV0cmlldmFsLnYxLkNhbmRpZGF0ZUF0dHJpYnV0ZXMuVmFsdWVzRW50cnkaUAoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEjAKBXZhbHVlGAIgASgLMiEub25lcGFzcy5jb21tb24udjEuQXR0cmlidXRlVmFsdWU6AjgBIoUBCg9HZXRJdGVtc1JlcXVlc3QSEgoKcmVsZWFzZV9pZBgBIAEoCRIQCghpdGVtX2lkcxgCIAMoCRIXCg93aXRoX2VtYmVkZGluZ3MYAyABKAgSMwoHZmlsdGVycxgEIAMoCzIiLm9uZXBhc3MuY29tbW9uLnYxLkF0dHJpYnV0ZUZpbHRlciK+AQoQR2V0SXRlbXNSZXNwb25zZRImCgVpdGVtcxgBIAMoCzIXLm9uZXBhc3MuY29tbW9uLnYxLkl0ZW0SNQoKZW1iZWRkaW5ncxgCIAEoCzIhLm9uZXBhc3MuY29tbW9uLnYxLkVtYmVkZGluZ0JhdGNoEhgKEG1pc3NpbmdfaXRlbV9pZHMYAyADKAkSGQoRZmlsdGVyZWRfaXRlbV9pZHMYBCADKAkSFgoOZmlsdGVyX2luZGljZXMYBSADKA0iPAoSVXBzZXJ0SXRlbXNSZXF1ZXN0EiYKBWl0ZW1zGAEgAygLMhcub25lcGFzcy5jb21tb24udjEuSXRlbSInChNVcHNlcnRJdGVtc1Jlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgEIiYKEkRlbGV0ZUl0ZW1zUmVxdWVzdBIQCghpdGVtX2lkcxgBIAMoCSInChNEZWxldGVJdGVtc1Jlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgEMt8DChBSZXRyaWV2YWxTZXJ2aWNlElMKBlNlYXJjaBIjLm9uZXBhc3MucmV0cmlldmFsLnYxLlNlYXJjaFJlcXVlc3QaJC5vbmVwYXNzLnJldHJpZXZhbC52MS5TZWFyY2hSZXNwb25zZRJZCghHZXRJdGVtcxIlLm9uZXBhc3MucmV0cmlldmFsLnYxLkdldEl0ZW1zUmVxdWVzdBomLm9uZXBhc3MucmV0cmlldmFsLnYxLkdldEl0ZW1zUmVzcG9uc2USYgoLVXBzZXJ0SXRlbXMSKC5vbmVwYXNzLnJldHJpZXZhbC52MS5VcHNlcnRJdGVtc1JlcXVlc3QaKS5vbmVwYXNzLnJldHJpZXZhbC52MS5VcHNlcnRJdGVtc1Jlc3BvbnNlEmIKC0RlbGV0ZUl0ZW1zEigub25lcGFzcy5yZXRyaWV2YWwudjEuRGVsZXRlSXRlbXNSZXF1ZXN0Gikub25lcGFzcy5yZXRyaWV2YWwudjEuRGVsZXRlSXRlbXNSZXNwb25zZRJTCghEZXNjcmliZRIiLm9uZXBhc3MuY29tbW9uLnYxLkRlc2NyaWJlUmVxdWVzdBojLm9uZXBhc3MuY29tbW9uLnYxLkRlc2NyaWJlUmVzcG9uc2ViBnByb3RvMw", [file_onepass_common_v1_common]);
+  fileDesc("CiRvbmVwYXNzL3JldHJpZXZhbC92MS9yZXRyaWV2YWwucHJvdG8SFG9uZXBhc3MucmV0cmlldmFsLnYxIr4CCg1TZWFyY2hSZXF1ZXN0EhIKCnJlbGVhc2VfaWQYASABKAkSMgoHcXVlcmllcxgCIAEoCzIhLm9uZXBhc3MuY29tbW9uLnYxLkVtYmVkZGluZ0JhdGNoEjEKB2J1ZGdldHMYAyADKAsyIC5vbmVwYXNzLmNvbW1vbi52MS5PdXRjb21lQnVkZ2V0Eg0KBWxpbWl0GAQgASgNEhkKEWV4Y2x1ZGVkX2l0ZW1faWRzGAUgAygJEjMKB2ZpbHRlcnMYBiADKAsyIi5vbmVwYXNzLmNvbW1vbi52MS5BdHRyaWJ1dGVGaWx0ZXISFwoPcG9wdWxhcl9zdXJmYWNlGAcgASgJEhIKCmF0dHJpYnV0ZXMYCCADKAkSFQoNZXhjbHVkZWRfcm93cxgJIAEoDBIPCgdleHBsYWluGAogASgIIv8BCg5TZWFyY2hSZXNwb25zZRI0CgpjYW5kaWRhdGVzGAEgASgLMiAub25lcGFzcy5yZXRyaWV2YWwudjEuQ2FuZGlkYXRlcxItCghjb3ZlcmFnZRgCIAEoCzIbLm9uZXBhc3MuY29tbW9uLnYxLkNvdmVyYWdlEhIKCnJlbGVhc2VfaWQYAyABKAkSLgoGc3RhZ2VzGAQgAygLMh4ub25lcGFzcy5jb21tb24udjEuU3RhZ2VUaW1pbmcSLwoIa2VwdF9vdXQYBSADKAsyHS5vbmVwYXNzLnJldHJpZXZhbC52MS5LZXB0T3V0EhMKC21lcmdlZF9pbnRvGAYgAygNIngKB0tlcHRPdXQSDwoHaXRlbV9pZBgBIAEoCRINCgVzY29yZRgCIAEoAhITCgtxdWVyeV9pbmRleBgDIAEoDRIZCgxmaWx0ZXJfaW5kZXgYBCABKA1IAIgBARIMCgRyYW5rGAUgASgNQg8KDV9maWx0ZXJfaW5kZXgiigIKCkNhbmRpZGF0ZXMSNQoKZW1iZWRkaW5ncxgCIAEoCzIhLm9uZXBhc3MuY29tbW9uLnYxLkVtYmVkZGluZ0JhdGNoEj0KCmF0dHJpYnV0ZXMYBiADKAsyKS5vbmVwYXNzLnJldHJpZXZhbC52MS5DYW5kaWRhdGVBdHRyaWJ1dGVzEhEKCWl0ZW1fcm93cxgHIAEoDBIWCg5pbm5lcl9wcm9kdWN0cxgIIAEoDBISCgpxdWVyeV9yb3dzGAkgASgMEhMKC3F1ZXJ5X3JhbmtzGAogASgMSgQIARACSgQIAxAGUghpdGVtX2lkc1IGc2NvcmVzUg1xdWVyeV9pbmRpY2VzUgVyYW5rcyKuAQoTQ2FuZGlkYXRlQXR0cmlidXRlcxJFCgZ2YWx1ZXMYASADKAsyNS5vbmVwYXNzLnJldHJpZXZhbC52MS5DYW5kaWRhdGVBdHRyaWJ1dGVzLlZhbHVlc0VudHJ5GlAKC1ZhbHVlc0VudHJ5EgsKA2tleRgBIAEoCRIwCgV2YWx1ZRgCIAEoCzIhLm9uZXBhc3MuY29tbW9uLnYxLkF0dHJpYnV0ZVZhbHVlOgI4ASKFAQoPR2V0SXRlbXNSZXF1ZXN0EhIKCnJlbGVhc2VfaWQYASABKAkSEAoIaXRlbV9pZHMYAiADKAkSFwoPd2l0aF9lbWJlZGRpbmdzGAMgASgIEjMKB2ZpbHRlcnMYBCADKAsyIi5vbmVwYXNzLmNvbW1vbi52MS5BdHRyaWJ1dGVGaWx0ZXIivgEKEEdldEl0ZW1zUmVzcG9uc2USJgoFaXRlbXMYASADKAsyFy5vbmVwYXNzLmNvbW1vbi52MS5JdGVtEjUKCmVtYmVkZGluZ3MYAiABKAsyIS5vbmVwYXNzLmNvbW1vbi52MS5FbWJlZGRpbmdCYXRjaBIYChBtaXNzaW5nX2l0ZW1faWRzGAMgAygJEhkKEWZpbHRlcmVkX2l0ZW1faWRzGAQgAygJEhYKDmZpbHRlcl9pbmRpY2VzGAUgAygNIjwKElVwc2VydEl0ZW1zUmVxdWVzdBImCgVpdGVtcxgBIAMoCzIXLm9uZXBhc3MuY29tbW9uLnYxLkl0ZW0iJwoTVXBzZXJ0SXRlbXNSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBCImChJEZWxldGVJdGVtc1JlcXVlc3QSEAoIaXRlbV9pZHMYASADKAkiJwoTRGVsZXRlSXRlbXNSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBDLfAwoQUmV0cmlldmFsU2VydmljZRJTCgZTZWFyY2gSIy5vbmVwYXNzLnJldHJpZXZhbC52MS5TZWFyY2hSZXF1ZXN0GiQub25lcGFzcy5yZXRyaWV2YWwudjEuU2VhcmNoUmVzcG9uc2USWQoIR2V0SXRlbXMSJS5vbmVwYXNzLnJldHJpZXZhbC52MS5HZXRJdGVtc1JlcXVlc3QaJi5vbmVwYXNzLnJldHJpZXZhbC52MS5HZXRJdGVtc1Jlc3BvbnNlEmIKC1Vwc2VydEl0ZW1zEigub25lcGFzcy5yZXRyaWV2YWwudjEuVXBzZXJ0SXRlbXNSZXF1ZXN0Gikub25lcGFzcy5yZXRyaWV2YWwudjEuVXBzZXJ0SXRlbXNSZXNwb25zZRJiCgtEZWxldGVJdGVtcxIoLm9uZXBhc3MucmV0cmlldmFsLnYxLkRlbGV0ZUl0ZW1zUmVxdWVzdBopLm9uZXBhc3MucmV0cmlldmFsLnYxLkRlbGV0ZUl0ZW1zUmVzcG9uc2USUwoIRGVzY3JpYmUSIi5vbmVwYXNzLmNvbW1vbi52MS5EZXNjcmliZVJlcXVlc3QaIy5vbmVwYXNzLmNvbW1vbi52MS5EZXNjcmliZVJlc3BvbnNlYgZwcm90bzM", [file_onepass_common_v1_common]);
 
 /**
  * @generated from message onepass.retrieval.v1.SearchRequest
@@ -185,41 +185,15 @@ export const KeptOutSchema: GenMessage<KeptOut> = /*@__PURE__*/
   messageDesc(file_onepass_retrieval_v1_retrieval, 2);
 
 /**
- * Columns of equal length, in retrieval order.
+ * Columns of equal length, in retrieval order. Those of numbers are little-endian, four bytes each.
  *
  * @generated from message onepass.retrieval.v1.Candidates
  */
 export type Candidates = Message<"onepass.retrieval.v1.Candidates"> & {
   /**
-   * @generated from field: repeated string item_ids = 1;
-   */
-  itemIds: string[];
-
-  /**
    * @generated from field: onepass.common.v1.EmbeddingBatch embeddings = 2;
    */
   embeddings?: EmbeddingBatch | undefined;
-
-  /**
-   * Inner product with the query that brought it, from the f16 rows.
-   *
-   * @generated from field: repeated float scores = 3;
-   */
-  scores: number[];
-
-  /**
-   * Which query (row of `queries`) brought it.
-   *
-   * @generated from field: repeated uint32 query_indices = 4;
-   */
-  queryIndices: number[];
-
-  /**
-   * Its rank within that query, from 0.
-   *
-   * @generated from field: repeated uint32 ranks = 5;
-   */
-  ranks: number[];
 
   /**
    * Asked-for attributes, one map per candidate.
@@ -227,6 +201,34 @@ export type Candidates = Message<"onepass.retrieval.v1.Candidates"> & {
    * @generated from field: repeated onepass.retrieval.v1.CandidateAttributes attributes = 6;
    */
   attributes: CandidateAttributes[];
+
+  /**
+   * uint32: rows of the release's item table.
+   *
+   * @generated from field: bytes item_rows = 7;
+   */
+  itemRows: Uint8Array;
+
+  /**
+   * float32: with the query that brought it, from the f16 rows.
+   *
+   * @generated from field: bytes inner_products = 8;
+   */
+  innerProducts: Uint8Array;
+
+  /**
+   * uint32: which row of `queries` brought it.
+   *
+   * @generated from field: bytes query_rows = 9;
+   */
+  queryRows: Uint8Array;
+
+  /**
+   * uint32: its rank within that query, from 0.
+   *
+   * @generated from field: bytes query_ranks = 10;
+   */
+  queryRanks: Uint8Array;
 };
 
 /**

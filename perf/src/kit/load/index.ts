@@ -1,7 +1,7 @@
 export { type CoreSplit, pinning, pinProcess, splitCores } from './cores.js';
 export { type CrossCheck, crossCheck } from './cross-check.js';
 export { ensureGhz, GHZ_VERSION, type Ghz } from './ensure-ghz.js';
-export { gatewayTarget } from './gateway-target.js';
+export { type DescribedService, gatewayTarget, measurementsAt } from './gateway-target.js';
 export type { LoadTarget } from './observe.js';
 export { type LoadOptions, type SentLoad, sendLoad, type TraceTerms, traceOf } from './send-load.js';
 export { makeTrace, peopleNeeded, usualTrace, visitsOf } from './trace.js';

@@ -62,7 +62,7 @@ export async function observe(
     cpuMs: cpuBetween(before, after),
     senderCpu: ((after.sender ?? Number.NaN) - (before.sender ?? Number.NaN)) / wallMs,
     degraded: counted && countedBefore && counted.degraded - countedBefore.degraded,
-    kv: counted?.kv && countedBefore?.kv && subtract(counted.kv, countedBefore.kv),
+    kv: counted?.kv && countedBefore?.kv && gained(countedBefore.kv, counted.kv),
     cutShort:
       gone(before, after) ?? (early ? `the sender ended ${(wallMs / 1000).toFixed(1)} s into ${seconds} s` : undefined),
   };
@@ -115,11 +115,11 @@ function gone(before: Reading, after: Reading): string | undefined {
   return names.length === 0 ? undefined : `${names.join(' and ')} ended during the load`;
 }
 
-/** Only of what was counted. */
-function subtract(
-  after: Readonly<Record<string, number>>,
+/** What counters have gained, by name, without those that have not. */
+export function gained(
   before: Readonly<Record<string, number>>,
+  after: Readonly<Record<string, number>>,
 ): Record<string, number> {
-  const differences = Object.entries(after).map(([name, count]) => [name, count - (before[name] ?? 0)] as const);
-  return Object.fromEntries(differences.filter(([, count]) => count > 0));
+  const gains = Object.entries(after).map(([name, count]) => [name, count - (before[name] ?? 0)] as const);
+  return Object.fromEntries(gains.filter(([, gain]) => gain > 0));
 }

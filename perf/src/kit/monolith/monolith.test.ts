@@ -8,6 +8,7 @@ import { SMOKE_RELEASE } from '@onepass/testing';
 import { afterAll, expect, test } from 'vitest';
 import { habitsOf, pageOf } from '../../page.js';
 import { personId, writeHistories } from '../../people.js';
+import { gatewayTarget } from '../load/index.js';
 import type { RunningSystem } from '../systems/running-system.js';
 import { commonSettings, startSystem } from '../systems/systems.js';
 import { startMonolith } from './monolith.js';
@@ -133,7 +134,7 @@ test.skipIf(!existsSync(python))('Gkv keeps KV and appends to it, G does neither
       expect(after.items.map(({ itemId }) => itemId)).not.toContain(event.itemId);
       expect(after.explanation).toMatchObject({ kvTokens: LENGTH + 1, ranked: 200 });
       expect(after.coverage).toMatchObject({ shardsTotal: 1, shardsAnswered: 1 });
-      const sources = await system.kvSources();
+      const sources = await gatewayTarget(system.address, system.pids).kv();
       expect(sources).toEqual(name === 'G' ? { recompute: 3 } : { recompute: 1, slot: 1, append: 1 });
       expect(system.kvMiB).toBe(name === 'G' ? 0 : KV_MIB);
       await expect(onepass.recommend({ person, surface: 'attic' })).rejects.toThrow(/surface/);
@@ -156,7 +157,7 @@ test.skipIf(!existsSync(python))(
       for (let person = 0; person < PEOPLE; person += 1) alone.push(await ask(person));
       const pages = await Promise.all(Array.from({ length: 24 }, (_, i) => ask((i * i) % PEOPLE)));
       for (const [i, page] of pages.entries()) expectSamePage(page, alone[(i * i) % PEOPLE]!);
-      const { slot = 0, recompute = 0 } = await system.kvSources();
+      const { slot = 0, recompute = 0 } = await gatewayTarget(system.address, system.pids).kv();
       expect(slot + recompute).toBe(PEOPLE + 24);
     });
   },

@@ -4,11 +4,10 @@ import { closeSync, openSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { connectTo, RecommendationService } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
 import { repositoryRoot } from '@onepass/local';
+import { measurementsAt } from '../load/index.js';
 import { ensurePythonOf } from '../shape/python.js';
-import { kvSourcesOf } from '../systems/mesh-measurements.js';
 import type { RunningSystem } from '../systems/running-system.js';
 import type { SystemOptions } from '../systems/systems.js';
 
@@ -59,15 +58,13 @@ export async function startMonolith(name: MonolithName, options: MonolithOptions
   const child = launch(python, argumentsOf(name, options), join(folder, 'monolith.log'));
   const { port, index, kvMiB } = await started(child, join(folder, 'monolith.log'));
   const address = `${HOST}:${port}`;
-  const measurements = async () => ({ [ROLE]: await described(address) });
   return {
     name,
     description: `${MONOLITH_DESCRIPTIONS[name]} Its index: ${index}.`,
     address,
     kvMiB,
     pids: () => (hasEnded(child) ? {} : { [ROLE]: child.pid! }),
-    kvSources: async () => kvSourcesOf({ gateway: (await measurements())[ROLE] ?? {} }),
-    measurements,
+    measurements: async () => ({ [ROLE]: await measurementsAt(address) }),
     stop: () => stop(child),
   };
 }
@@ -115,15 +112,6 @@ async function started(child: ChildProcess, log: string): Promise<Started> {
     throw startupError(`system G did not start: ${outcome?.message ?? (said || 'it said nothing')}`);
   } finally {
     clearTimeout(late);
-  }
-}
-
-async function described(address: string): Promise<Readonly<Record<string, number>>> {
-  const connection = connectTo(address);
-  try {
-    return (await connection.client(RecommendationService).describe({})).measurements;
-  } finally {
-    connection.close();
   }
 }
 

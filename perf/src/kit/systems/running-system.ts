@@ -15,16 +15,8 @@ export interface RunningSystem {
   readonly kvMiB: number;
   /** Process ids of the moment, by role. */
   pids(): Numbers;
-  /** Pages answered since the start, by source of the KV that they were ranked on: slot, append, recompute, empty; none = not ranked. */
-  kvSources(): Promise<Numbers>;
   /** What each process says of itself, by role, then by name of the measurement; empty for a system whose processes say nothing. */
   measurements(): Promise<Readonly<Record<string, Numbers>>>;
   /** Ends its processes; resolves when none is left. What lies in its folder stays. */
   stop(): Promise<void>;
-}
-
-/** What counters have gained, by name, without those that have not. */
-export function gained(before: Numbers, after: Numbers): Numbers {
-  const gains = Object.entries(after).map(([name, value]) => [name, value - (before[name] ?? 0)] as const);
-  return Object.fromEntries(gains.filter(([, gain]) => gain !== 0));
 }

@@ -1,10 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { RankingService, RecommendationService, retrieval, UserEncoderService } from '@onepass/contracts';
 import { Mesh } from '@onepass/local';
 import { loadRelease } from '@onepass/release';
+import { type DescribedService, measurementsAt } from '../load/index.js';
 import type { Shape, SystemName } from '../measurements.js';
 import { kvSlots } from './kv-slots.js';
-import { kvSourcesOf, measurementsOf } from './mesh-measurements.js';
 import type { RunningSystem } from './running-system.js';
 
 /** Those that are Onepass's own services, told apart by settings alone. */
@@ -139,8 +140,21 @@ export async function startSystem(name: MeshSystemName, options: SystemOptions):
     addresses: Object.fromEntries(mesh.plans.map(({ role, address }) => [role, address])),
     kvMiB,
     pids: () => mesh.pids(),
-    kvSources: async () => kvSourcesOf(await measurementsOf(mesh, 'gateway')),
     measurements: () => measurementsOf(mesh),
     stop: () => mesh.stop(),
   };
+}
+
+const SERVICES: Readonly<Record<string, DescribedService>> = {
+  gateway: RecommendationService,
+  'user-encoder': UserEncoderService,
+  retrieval: retrieval.RetrievalService,
+  ranking: RankingService,
+};
+
+async function measurementsOf({ plans }: Mesh): Promise<Readonly<Record<string, Readonly<Record<string, number>>>>> {
+  const described = plans.map(
+    async ({ role, service, address }) => [role, await measurementsAt(address, SERVICES[service])] as const,
+  );
+  return Object.fromEntries(await Promise.all(described));
 }

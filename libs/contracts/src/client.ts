@@ -89,6 +89,17 @@ function serviceClient<S extends GenService<GenServiceMethods>>(
 
 const identity = (bytes: Buffer): Buffer => bytes;
 
+/** grpc-js keeps the caller's stack of every call for an error that may come; ours have sentences in their place. */
+function withoutStack<T>(work: () => T): T {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return work();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
+
 /** What every call of a connection needs. */
 interface ClientPath {
   readonly measurements: Measurements | undefined;
@@ -137,7 +148,9 @@ function unaryCall(channel: grpc.Client, method: DescMethodUnary, { measurements
       const headers = headersOf(options, span);
       let call: grpc.ClientUnaryCall;
       try {
-        call = channel.makeUnaryRequest(path, identity, identity, bytes, headers, callOptions, done);
+        call = withoutStack(() =>
+          channel.makeUnaryRequest(path, identity, identity, bytes, headers, callOptions, done),
+        );
       } catch (error) {
         return fail(unavailable('the connection is closed', error));
       }

@@ -38,6 +38,59 @@ export function checkedPerson(person: string): string {
   return person;
 }
 
+/** Writes the same parts one after the other into memory of its own: an array of small Buffers costs several times as much. */
+export class Writer {
+  #bytes = Buffer.allocUnsafeSlow(1_024);
+  #at = 0;
+
+  byte(value: number): void {
+    this.#at = this.#room(1).writeUInt8(value, this.#at);
+  }
+
+  number(value: number): void {
+    this.#at = this.#room(6).writeUIntBE(value, this.#at, 6);
+  }
+
+  text(value: string): void {
+    // UTF-8 takes at most three bytes a UTF-16 unit.
+    const bytes = this.#room(2 + 3 * value.length);
+    const length = bytes.write(value, this.#at + 2);
+    bytes.writeUInt16BE(length, this.#at);
+    this.#at += 2 + length;
+  }
+
+  texts(values: readonly string[]): void {
+    this.byte(values.length);
+    for (const value of values) this.text(value);
+  }
+
+  float(value: number): void {
+    this.#at = this.#room(4).writeFloatBE(value, this.#at);
+  }
+
+  double(value: number): void {
+    this.#at = this.#room(8).writeDoubleBE(value, this.#at);
+  }
+
+  hash(value: bigint): void {
+    this.#at = this.#room(8).writeBigUInt64BE(value, this.#at);
+  }
+
+  /** All that was written, in a Buffer of its own. */
+  finish(): Buffer {
+    return Buffer.from(this.#bytes.subarray(0, this.#at));
+  }
+
+  #room(more: number): Buffer {
+    if (this.#at + more > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(2 * (this.#at + more));
+      this.#bytes.copy(larger, 0, 0, this.#at);
+      this.#bytes = larger;
+    }
+    return this.#bytes;
+  }
+}
+
 /** Reads what was written above, part by part. */
 export class Reader {
   readonly #bytes: Buffer;

@@ -1,4 +1,4 @@
-import { byteBytes, checkedPerson, idHash, numberBytes, Reader, textBytes } from './bytes.js';
+import { checkedPerson, idHash, Reader, Writer } from './bytes.js';
 import type { LoggedSlate, Slate, SlateItem, SlateOutcome } from './slates.js';
 
 // A slate's value begins with its time. Whose it is and what became of it lie beside it: a slate's bytes never change.
@@ -26,31 +26,40 @@ export function encodeSlate(slate: Slate): Buffer {
     (queryText === undefined ? 0 : HAS.query) |
     (queryEmbedding === undefined ? 0 : HAS.embedding) |
     (features.length === 0 ? 0 : HAS.features);
-  return Buffer.concat([
-    numberBytes(slate.timeMs),
-    byteBytes(has),
-    textBytes(slate.slateId),
-    textBytes(slate.surface),
-    numberBytes(slate.historySequence),
-    hashBytes(slate.historyHash),
-    textBytes(slate.releaseId),
-    ...listBytes(slate.relatedItemIds),
-    ...(queryText === undefined ? [] : [textBytes(queryText)]),
-    ...(queryEmbedding === undefined ? [] : [numberBytes(queryEmbedding.length), floatBytes(queryEmbedding)]),
-    ...listBytes(actions),
-    ...listBytes(slate.degraded),
-    numberBytes(slate.items.length),
-    ...slate.items.flatMap((item) => itemBytes(item, actions.length)),
-    // Last, where readers from before there were any do not look.
-    ...(features.length === 0 ? [] : [numberBytes(features.length)]),
-    ...features.flatMap(([name, value]) => [textBytes(name), doubleBytes(value)]),
-  ]);
+  const writer = new Writer();
+  writer.number(slate.timeMs);
+  writer.byte(has);
+  writer.text(slate.slateId);
+  writer.text(slate.surface);
+  writer.number(slate.historySequence);
+  writer.hash(slate.historyHash);
+  writer.text(slate.releaseId);
+  writer.texts(slate.relatedItemIds);
+  if (queryText !== undefined) writer.text(queryText);
+  if (queryEmbedding !== undefined) {
+    writer.number(queryEmbedding.length);
+    for (const value of queryEmbedding) writer.float(value);
+  }
+  writer.texts(actions);
+  writer.texts(slate.degraded);
+  writer.number(slate.items.length);
+  for (const item of slate.items) writeItem(writer, item, actions.length);
+  // Last, where readers from before there were any do not look.
+  if (features.length > 0) writer.number(features.length);
+  for (const [name, value] of features) {
+    writer.text(name);
+    writer.double(value);
+  }
+  return writer.finish();
 }
 
-function itemBytes({ itemId, position, utility, probabilities }: SlateItem, actions: number): Buffer[] {
+function writeItem(writer: Writer, { itemId, position, utility, probabilities }: SlateItem, actions: number): void {
   if (probabilities.length !== actions)
     throw new TypeError(`${probabilities.length} probabilities of ${actions} actions`);
-  return [textBytes(itemId), numberBytes(position), floatBytes([utility, ...probabilities])];
+  writer.text(itemId);
+  writer.number(position);
+  writer.float(utility);
+  for (const probability of probabilities) writer.float(probability);
 }
 
 export function slateTime(bytes: Buffer): number {
@@ -107,15 +116,15 @@ export function mergeOutcomes(held: Buffer | undefined, told: readonly SlateOutc
   const all = [...(held === undefined ? [] : decodeOutcomes(held)), ...told];
   const newest = new Map(all.map((outcome) => [`${outcome.position} ${outcome.itemId}`, outcome]));
   const ordered = [...newest.values()].sort((a, b) => a.position - b.position || (a.itemId < b.itemId ? -1 : 1));
-  return Buffer.concat([
-    numberBytes(ordered.length),
-    ...ordered.flatMap(({ itemId, position, visible, actions }) => [
-      textBytes(itemId),
-      numberBytes(position),
-      byteBytes(visible ? 1 : 0),
-      ...listBytes(actions),
-    ]),
-  ]);
+  const writer = new Writer();
+  writer.number(ordered.length);
+  for (const { itemId, position, visible, actions } of ordered) {
+    writer.text(itemId);
+    writer.number(position);
+    writer.byte(visible ? 1 : 0);
+    writer.texts(actions);
+  }
+  return writer.finish();
 }
 
 function decodeOutcomes(bytes: Buffer): SlateOutcome[] {
@@ -133,31 +142,9 @@ export function inOrderOfTime(slates: LoggedSlate[]): LoggedSlate[] {
   return slates.sort((a, b) => a.timeMs - b.timeMs || (a.slateId < b.slateId ? -1 : 1));
 }
 
-function hashBytes(hash: bigint): Buffer {
-  const bytes = Buffer.allocUnsafe(8);
-  bytes.writeBigUInt64BE(hash);
-  return bytes;
-}
-
-function floatBytes(values: ArrayLike<number>): Buffer {
-  const bytes = Buffer.allocUnsafe(4 * values.length);
-  for (let i = 0; i < values.length; i++) bytes.writeFloatBE(values[i]!, 4 * i);
-  return bytes;
-}
-
-function doubleBytes(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(8);
-  bytes.writeDoubleBE(value);
-  return bytes;
-}
-
 function readFeatures(reader: Reader): Record<string, number> {
   const entries = Array.from({ length: reader.number() }, () => [reader.text(), reader.double()] as const);
   return Object.fromEntries(entries);
-}
-
-function listBytes(texts: readonly string[]): Buffer[] {
-  return [byteBytes(texts.length), ...texts.map(textBytes)];
 }
 
 function readList(reader: Reader): string[] {

@@ -52,7 +52,7 @@ export function spansTable({ SPANS, CALLED_FROM }) {
       row([
         `\`${name}\``,
         rolesOf(roles),
-        code(parents),
+        parents.length > SHORT ? 'any call' : code(parents),
         code(Object.keys(attributes)),
         when === undefined ? says : `${says} Only where ${when}.`,
       ]),

@@ -1,6 +1,6 @@
 import type { Measurements } from './measurements.js';
 import type { AttributesOf } from './schema.js';
-import { epochMs, NO_SPAN, type Span } from './tracing.js';
+import { epochMs, type Span } from './tracing.js';
 
 /** Tells of a graph run that has just returned: how long it waited and ran is known only now. */
 export function tellGraphRun(
@@ -11,7 +11,7 @@ export function tellGraphRun(
   const attributes = { 'onepass.graph': graph };
   measurements.record('onepass.inference.queue.duration', timing.queueMicros / 1e6, attributes);
   measurements.record('onepass.inference.run.duration', timing.runMicros / 1e6, attributes);
-  if (span === NO_SPAN) return;
+  if (!span.recorded) return;
   const startedMs = epochMs() - timing.runMicros / 1000;
   const askedMs = startedMs - timing.queueMicros / 1000;
   span.child('inference_queue', { startMs: askedMs, attributes }).end(undefined, startedMs);

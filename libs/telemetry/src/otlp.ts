@@ -141,6 +141,7 @@ class OtlpTracer implements Tracer {
 const SERVER_FAULTS = new Set(['deadline_exceeded', 'unimplemented', 'internal', 'unavailable']);
 
 class RecordedSpan implements Span {
+  readonly recorded = true;
   readonly #span: OtelSpan;
   readonly #kind: SpanKind;
   readonly #tracer: OtelTracer;

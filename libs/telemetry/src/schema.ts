@@ -628,6 +628,19 @@ export const SPANS = {
     parents: [RANK],
     attributes: { 'onepass.kv.tokens': 'int' },
   },
+  encode_message: {
+    roles: ALL,
+    says: 'A call’s message is written: the request at its client, the answer at its server.',
+    parents: RPC_METHODS,
+    attributes: {},
+    when: 'the message is not in bytes already',
+  },
+  decode_message: {
+    roles: ALL,
+    says: 'A call’s message is read: the request at its server, the answer at its client.',
+    parents: RPC_METHODS,
+    attributes: {},
+  },
 } as const satisfies Readonly<Record<string, SpanSpec>>;
 
 export type SpanName = keyof typeof SPANS;

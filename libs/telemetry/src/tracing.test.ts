@@ -11,6 +11,7 @@ import {
   type Span,
   silentLogger,
   type Telemetry,
+  within,
 } from './index.js';
 
 const RECOMMEND = 'onepass.gateway.v1.RecommendationService/Recommend';
@@ -143,6 +144,25 @@ test('what is not sampled stays so down the line, stages begin no trace, and not
   for (const span of [theirs, ours]) span.end();
   await Promise.all([telemetry, rare, stage].map((one) => one.close()));
   expect(bodies).toEqual([]);
+});
+
+test('work within a span makes one only where it is recorded, and fails as it would without', async () => {
+  const telemetry = await open(0);
+  const server = telemetry.tracer.server(RECOMMEND, `00-${TRACE}-${PARENT}-01`, undefined);
+  const fails = () => {
+    throw new Error('as itself');
+  };
+  expect(within(server, 'decode_message', () => 7)).toBe(7);
+  expect(() => within(server, 'encode_message', fails)).toThrow('as itself');
+  const child = () => {
+    throw new Error('a span was made');
+  };
+  for (const span of [NO_SPAN, NO_TRACER.server(RECOMMEND, `00-${TRACE}-${PARENT}-01`, undefined)]) {
+    expect(within(Object.assign(Object.create(span), { child }), 'decode_message', () => 7)).toBe(7);
+  }
+  server.end();
+  await telemetry.close();
+  expect(telemetry.measurements.snapshot()['onepass.trace.spans{onepass.span.state="ended"}']).toBe(3);
 });
 
 test('traces begun here are recorded in about the share that is set', async () => {

@@ -36,7 +36,9 @@ function mayBeInside(span: ReceivedSpan, parent: ReceivedSpan): boolean {
   if (span.kind === 'server') return parent.kind === 'client' && parent.name === span.name;
   const parents: readonly string[] | undefined =
     span.kind === 'client' ? CALLED_FROM[span.name as RpcMethod] : SPECS[span.name]?.parents;
-  return parent.kind !== 'client' && (parents?.includes(parent.name) ?? false);
+  // Messages are coded on both sides of a call; all else that is inside a client's span is the call's server.
+  const mayBeClient = span.name === 'encode_message' || span.name === 'decode_message';
+  return (mayBeClient || parent.kind !== 'client') && (parents?.includes(parent.name) ?? false);
 }
 
 function attributeProblems(span: ReceivedSpan): string[] {

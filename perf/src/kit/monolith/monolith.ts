@@ -7,6 +7,7 @@ import { createInterface } from 'node:readline';
 import { startupError } from '@onepass/errors';
 import { repositoryRoot } from '@onepass/local';
 import { measurementsAt } from '../load/index.js';
+import type { SystemName } from '../measurements.js';
 import { ensurePythonOf } from '../shape/python.js';
 import type { RunningSystem } from '../systems/running-system.js';
 import type { SystemOptions } from '../systems/systems.js';
@@ -30,6 +31,9 @@ export const MONOLITH_DESCRIPTIONS: Readonly<Record<MonolithName, string>> = {
   G: `${MONOLITH} ${KEEPS.G}`,
   Gkv: `${MONOLITH} ${KEEPS.Gkv}`,
 };
+
+/** Whether a system is the monolith, not a mesh. */
+export const isMonolith = (name: SystemName): name is MonolithName => name === 'G' || name === 'Gkv';
 
 const HOST = '127.0.0.1';
 const ROLE = 'monolith';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OnepassError, startupError } from '@onepass/errors';
 import { repositoryRoot } from '@onepass/local';
-import { loadRelease, openItems, type Release } from '@onepass/release';
+import { type Items, loadRelease, openItems, type Release } from '@onepass/release';
 import { writeProtoset } from '../../ghz.js';
 import { describeMachine } from '../../machine.js';
 import { pageOf } from '../../page.js';
@@ -31,8 +31,9 @@ import { hasSyntheticWeights } from '../shape/shape.js';
 import { shapeRelease } from '../shape/shape-release.js';
 import { type CommonSettings, commonSettings } from '../systems/systems.js';
 import { systemDescriptions, versionsOf } from './identity.js';
+import { requireMemory } from './memory.js';
 import { HELP, type KitOptions, parseKitOptions } from './options.js';
-import { type Bed, claimBeds, sweepBeds } from './plan.js';
+import { type Bed, type BedRelease, claimBeds, sweepBeds } from './plan.js';
 import { type Ground, runBed } from './run-bed.js';
 
 /** @returns the exit code */
@@ -77,8 +78,8 @@ interface Kit {
   readonly protoset: string;
   readonly given: Given;
   readonly claims: readonly Bed[];
-  /** Of beds whose release is made: its directory and what is in it. */
-  readonly made: ReadonlyMap<Bed, Served>;
+  /** Of beds whose release is made, by what it is made of. */
+  readonly made: ReadonlyMap<string, Served>;
   readonly notes: string[];
   /** Of them, those about loads that are to be sent again. */
   readonly missed: string[];
@@ -87,9 +88,11 @@ interface Kit {
   readonly cut: AbortSignal;
 }
 
+/** Loaded once, whatever the number of beds that are run on it. */
 interface Served {
   readonly releaseDir: string;
   readonly release: Release;
+  readonly items: Items;
 }
 
 interface Given extends Served {
@@ -100,20 +103,16 @@ async function openKit(options: KitOptions, folder: string, progress: (line: str
   const ghz = await ensureGhz(progress);
   const given = await givenOf(options.releaseDir ?? join(repositoryRoot, 'releases', 'default'));
   const claims = claimBeds(options.size, given.shape, options.shape).map((bed) => restricted(bed, options));
-  const made = new Map<Bed, Served>();
-  for (const bed of claims) {
-    if (bed.release === 'given') continue;
-    const releaseDir = await shapeRelease(bed.release, { slots: bed.slots, progress });
-    made.set(bed, { releaseDir, release: await loadRelease(releaseDir) });
-  }
-  // Two beds of one shape have loaded one release twice.
-  const releases = new Map(claims.map((bed) => (made.get(bed) ?? given).release.manifest).map((one) => [one.id, one]));
+  const sweeps = hasSweeps(options) ? sweepsOf(options, given, 1) : [];
+  for (const bed of [...claims, ...sweeps]) requireMemory(bed, bed.release === 'given' ? given.shape : bed.release);
+  const made = await makeReleases(claims, progress);
+  const releases = new Set(claims.map((bed) => servedTo(bed, { made, given }).release));
   const run: RunIdentity = {
     machine: describeMachine(),
     versions: await versionsOf(ghz.version),
     settings: { ...settingsOf(claims[0]!, options), size: options.size, seconds: String(claims[0]!.seconds) },
     systems: systemDescriptions(claims[0]!.systems),
-    releases: [...releases.values()].map((manifest) => ({
+    releases: [...releases].map(({ manifest }) => ({
       id: manifest.id,
       name: manifest.name,
       synthetic: hasSyntheticWeights(manifest),
@@ -142,10 +141,34 @@ async function openKit(options: KitOptions, folder: string, progress: (line: str
 }
 
 async function givenOf(releaseDir: string): Promise<Given> {
-  const release = await loadRelease(releaseDir);
-  const { window, layers, width } = release.manifest.model;
-  return { releaseDir, release, shape: { n: window, k: pageOf(release).candidates, layers, width } };
+  const served = await servedFrom(releaseDir);
+  const { window, layers, width } = served.release.manifest.model;
+  return { ...served, shape: { n: window, k: pageOf(served.release).candidates, layers, width } };
 }
+
+async function servedFrom(releaseDir: string): Promise<Served> {
+  const release = await loadRelease(releaseDir);
+  return { releaseDir, release, items: await openItems(release) };
+}
+
+async function makeReleases(beds: readonly Bed[], progress: Kit['progress']): Promise<Map<string, Served>> {
+  const made = new Map<string, Served>();
+  for (const { release } of beds) {
+    if (release === 'given' || made.has(madeOf(release))) continue;
+    made.set(madeOf(release), await servedFrom(await shapeRelease(release, { progress })));
+  }
+  return made;
+}
+
+const madeOf = (release: BedRelease) => JSON.stringify(release);
+
+const servedTo = ({ release }: Bed, { made, given }: Pick<Kit, 'made' | 'given'>): Served =>
+  made.get(madeOf(release)) ?? given;
+
+const hasSweeps = ({ size, shape }: KitOptions) => size === 'full' && shape === undefined;
+
+const sweepsOf = (options: KitOptions, { shape }: Given, peakQps: number) =>
+  sweepBeds(shape, peakQps).map((bed) => restricted(bed, options));
 
 /** As the options say. */
 function restricted(bed: Bed, { systems, rounds, seconds }: KitOptions): Bed {
@@ -175,35 +198,28 @@ function settingsOf({ shape }: Bed, { size }: KitOptions): CommonSettings {
 }
 
 async function measureAll(options: KitOptions, kit: Kit): Promise<void> {
-  for (const bed of kit.claims) await runBed(bed, await groundOf(bed, options, kit));
-  if (options.size === 'full' && options.shape === undefined && !kit.cut.aborted) {
+  for (const bed of kit.claims) await runBed(bed, groundOf(bed, options, kit));
+  if (hasSweeps(options) && !kit.cut.aborted) {
     const { measurements } = kit.store.findings();
     const here = measurements.filter((m) => m.sweep === undefined && sameShape(m.shape, kit.given.shape));
     const peakQps = medianOf(saturated(here, 'A'), (m) => m.seen.goodput);
     if (!Number.isFinite(peakQps)) kit.notes.push('The sweeps were left out: they need what A answers at most.');
     else {
-      for (const bed of sweepBeds(kit.given.shape, peakQps).map((one) => restricted(one, options))) {
-        await runBed(bed, await groundOf(bed, options, kit));
-      }
+      for (const bed of sweepsOf(options, kit.given, peakQps)) await runBed(bed, groundOf(bed, options, kit));
     }
   }
   if (!kit.cut.aborted && kit.missed.length === 0) await kit.store.complete();
 }
 
-async function groundOf(
-  bed: Bed,
-  options: KitOptions,
-  { made, given, store, folder, protoset, ghz, notes, missed, progress, cut }: Kit,
-): Promise<Ground> {
-  const served = made.get(bed) ?? given;
-  const { ids } = await openItems(served.release);
+function groundOf(bed: Bed, options: KitOptions, kit: Kit): Ground {
+  const { store, folder, protoset, ghz, notes, missed, progress, cut } = kit;
+  const { releaseDir, release, items } = servedTo(bed, kit);
   const note = (sentence: string) => {
     notes.push(sentence);
     progress(sentence);
   };
   return {
-    ...{ releaseDir: served.releaseDir, release: served.release, items: ids },
-    ...{ store, folder, protoset, progress, note, cut },
+    ...{ releaseDir, release, items, store, folder, protoset, progress, note, cut },
     missed: (sentence) => {
       missed.push(sentence);
       note(sentence);

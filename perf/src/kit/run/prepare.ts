@@ -1,5 +1,5 @@
 import { connect, user } from '@onepass/client';
-import { openItems, type Release } from '@onepass/release';
+import type { Items, Release } from '@onepass/release';
 import { habitsOf, type MeasuredPage } from '../../page.js';
 import { personId, writeHistories } from '../../people.js';
 import { warmUp } from '../../warm.js';
@@ -12,13 +12,12 @@ import { MESH_SYSTEMS } from '../systems/systems.js';
  */
 export async function prepareSystem(
   system: RunningSystem,
-  release: Release,
+  { release, items }: { readonly release: Release; readonly items: Items },
   page: MeasuredPage,
   { people, length }: { people: number; length: number },
 ): Promise<void> {
-  const { ids } = await openItems(release);
   const many = { count: people, length, nowMs: Date.now() };
-  await writeHistories(system.address, ids, habitsOf(release, page), many);
+  await writeHistories(system.address, items.ids, habitsOf(release, page), many);
   await warmUp(system.address, page, { people, kept: keepsKv(system) });
 }
 

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OnepassError } from '@onepass/errors';
-import type { Release } from '@onepass/release';
+import type { Items, Release } from '@onepass/release';
 import { BareChain } from '../../bare-chain.js';
 import { residentMiB } from '../../machine.js';
 import { habitsOf, type MeasuredPage, pageOf } from '../../page.js';
@@ -16,12 +16,12 @@ import {
   visitsOf,
 } from '../load/index.js';
 import type { Measurement, SystemName } from '../measurements.js';
-import { type MonolithName, startMonolith } from '../monolith/monolith.js';
+import { isMonolith, startMonolith } from '../monolith/monolith.js';
 import { CHAIN_CONCURRENCY, type Store, type Subject } from '../report/index.js';
-import { slotMiB } from '../shape/memory.js';
 import { ShapeCompute } from '../shape/pure-compute.js';
 import type { RunningSystem } from '../systems/running-system.js';
 import { type CommonSettings, startSystem } from '../systems/systems.js';
+import { kvMiBOf } from './memory.js';
 import type { Bed, PlannedLoad } from './plan.js';
 import { gatewayTimes, prepareSystem } from './prepare.js';
 
@@ -29,8 +29,7 @@ import { gatewayTimes, prepareSystem } from './prepare.js';
 export interface Ground {
   readonly releaseDir: string;
   readonly release: Release;
-  /** Ids of its items. */
-  readonly items: readonly string[];
+  readonly items: Items;
   readonly store: Store;
   readonly settings: CommonSettings;
   /** For histories, logs and requests. */
@@ -108,8 +107,8 @@ function subjectOf(bed: Bed, { release }: Ground, { round, planned, system }: Om
 const pureKey = ({ shape }: Bed, { store, release }: Ground, round: number) =>
   store.keyOf({ kind: 'pure', release: release.manifest.id, shape, round });
 
-function openCompute({ shape }: Bed, { release, settings }: Ground): Promise<ShapeCompute> {
-  return ShapeCompute.open(release, shape, { queries: 2, threads: Number(settings.ONEPASS_INFERENCE_THREADS) });
+function openCompute({ shape }: Bed, { release, items, settings }: Ground): Promise<ShapeCompute> {
+  return ShapeCompute.open(release, items, shape, { queries: 2, threads: Number(settings.ONEPASS_INFERENCE_THREADS) });
 }
 
 /** One that cannot be started is left out, and that is said: the others are worth having. */
@@ -123,16 +122,12 @@ async function start(
   progress(`starting ${name}`);
   const folder = join(ground.folder, `${bed.title.replaceAll(/\W+/g, '-')}`);
   await mkdir(folder, { recursive: true });
-  // A slot more than asked for: slots are counted down to a multiple of four.
-  const kvMiB = (bed.slots + 1) * slotMiB({ ...bed.shape, n: ground.release.manifest.model.window });
+  const kvMiB = kvMiBOf(bed, { ...bed.shape, n: ground.release.manifest.model.window });
   const options = { releaseDir, kvMiB, folder, cells: bed.cells, settings };
   try {
     const system = await (isMonolith(name) ? startMonolith(name, options) : startSystem(name, options));
     running.set(name, system);
-    await prepareSystem(system, ground.release, pageFor(bed, ground), {
-      people: bed.people,
-      length: bed.shape.n,
-    });
+    await prepareSystem(system, ground, pageFor(bed, ground), { people: bed.people, length: bed.shape.n });
     await heat(system, bed, ground);
   } catch (thrown) {
     const error = OnepassError.from(thrown);
@@ -148,8 +143,6 @@ async function heat(system: RunningSystem, bed: Bed, ground: Ground): Promise<vo
   const target = gatewayTarget(system.address, () => system.pids());
   await sendLoad(load, target, { ...optionsOf({ load }, bed, ground, 1), seconds: bed.heatSeconds });
 }
-
-const isMonolith = (name: SystemName): name is MonolithName => name === 'G' || name === 'Gkv';
 
 const pageFor = ({ shape }: Bed, { release }: Ground, candidates = shape.k): MeasuredPage => ({
   ...pageOf(release),
@@ -240,7 +233,7 @@ function optionsOf(planned: PlannedLoad, bed: Bed, ground: Ground, round: number
     // Every system gets the same trace; another round another one.
     seed: round,
     habits: habitsOf(release, page),
-    itemIds: items,
+    itemIds: items.ids,
     surfaces: release.manifest.vocabulary.surfaces,
     queries: [],
     parameters: {

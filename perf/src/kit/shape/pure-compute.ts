@@ -1,5 +1,5 @@
 import { createEngine, type Graph, type InferenceEngine, type Tensors } from '@onepass/inference';
-import { type Items, openItems, type Release } from '@onepass/release';
+import type { Items, Release } from '@onepass/release';
 import { type IndexUnderTest, openIndex, RequestTensors, type Shapes } from '../../pure-compute.js';
 import { median } from '../../statistics.js';
 import type { PureCompute, Shape } from '../measurements.js';
@@ -40,10 +40,9 @@ export class ShapeCompute {
   readonly #runs: readonly TimedRun[];
   readonly #index: IndexUnderTest;
 
-  static async open(release: Release, shape: Shape, options: ShapeComputeOptions): Promise<ShapeCompute> {
+  static async open(release: Release, items: Items, shape: Shape, options: ShapeComputeOptions): Promise<ShapeCompute> {
     const engine = createEngine({ provider: 'cpu', inFlight: 1, threads: options.threads });
     try {
-      const items = await openItems(release);
       const page = { past: shape.n, candidates: shape.k, queries: options.queries };
       const runs = await timedRuns(engine, release, items, page);
       // The first run of a shape allocates what the others use again.

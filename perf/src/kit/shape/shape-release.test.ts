@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { repositoryRoot } from '@onepass/local';
-import { loadRelease } from '@onepass/release';
+import { loadRelease, openItems } from '@onepass/release';
 import { SMOKE_RELEASE } from '@onepass/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ShapeCompute } from './pure-compute.js';
@@ -12,7 +12,7 @@ import { shapeRelease } from './shape-release.js';
 
 const python = join(repositoryRoot, 'training', '.venv', 'bin', 'python');
 const shape = parseShape('n=40,k=30,L=2,d=32,items=400,heads=2');
-const quiet = { slots: 1, progress: () => {} };
+const quiet = { progress: () => {} };
 const noPython = async (): Promise<string> => {
   throw new Error('asked for Python');
 };
@@ -50,7 +50,12 @@ test('what fails is told in one sentence and leaves nothing behind', async () =>
 test('every graph and the search of a release are timed, at a shape within its window', async () => {
   const release = await loadRelease(SMOKE_RELEASE);
   const { layers, width } = release.manifest.model;
-  const compute = await ShapeCompute.open(release, { n: 12, k: 7, layers, width }, { queries: 2, threads: 1 });
+  const compute = await ShapeCompute.open(
+    release,
+    await openItems(release),
+    { n: 12, k: 7, layers, width },
+    { queries: 2, threads: 1 },
+  );
   try {
     const { round, shape: measured, ...times } = await compute.measure(3, { calls: 5, seconds: 10 });
     expect([round, measured]).toEqual([3, { n: 12, k: 7, layers, width }]);

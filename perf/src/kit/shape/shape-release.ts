@@ -7,7 +7,6 @@ import { startupError } from '@onepass/errors';
 import { repositoryRoot } from '@onepass/local';
 import { loadRelease, MANIFEST } from '@onepass/release';
 import { buildRelease } from '@onepass/vectors';
-import { requireMemory } from './memory.js';
 import { ensurePythonOf } from './python.js';
 import { nameOf, type ReleaseShape } from './shape.js';
 
@@ -16,8 +15,6 @@ export interface ShapeReleaseOptions {
   readonly folder?: string;
   /** Interpreter with training's packages; asked for only when a release has to be made. */
   readonly python?: () => Promise<string>;
-  /** Persons whose KV is held at one time: what the machine must have memory for. */
-  readonly slots: number;
   readonly progress: (line: string) => void;
 }
 
@@ -33,11 +30,10 @@ const SHARDS = 2;
  * A release of this shape with synthetic weights: the one that is kept, or a new one where there is none or training's sources
  * have changed since. Whole or not at all.
  * @returns its directory
- * @throws OnepassError `startup`: the machine is too small, there is no Python, or making it failed
+ * @throws OnepassError `startup`: there is no Python, or making it failed
  */
 export async function shapeRelease(shape: ReleaseShape, options: ShapeReleaseOptions): Promise<string> {
-  const { folder = join(repositoryRoot, '.onepass', 'shapes'), progress, slots } = options;
-  requireMemory(shape, slots);
+  const { folder = join(repositoryRoot, '.onepass', 'shapes'), progress } = options;
   const name = `${nameOf(shape)}-h${shape.heads}-i${shape.items}`;
   const kept = join(folder, name);
   const sources = await hashOfSources(join(SOURCES, 'onepass_training'));

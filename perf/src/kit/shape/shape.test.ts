@@ -1,7 +1,6 @@
 import { OnepassError } from '@onepass/errors';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { neededMiB, requireMemory, slotMiB } from './memory.js';
 import { hasSyntheticWeights, nameOf, parseShape } from './shape.js';
 
 test('a shape is read in any order, with heads and items as the trained configurations have them', () => {
@@ -47,16 +46,6 @@ test('any text is a shape within bounds or refused as what the reader can mend',
       }
     }),
     { seed: 6, numRuns: 500 },
-  );
-});
-
-test('a machine without the memory is told what is missing', () => {
-  const shape = parseShape('n=992,k=656,L=12,d=512');
-  expect(slotMiB(shape)).toBeCloseTo(46.875);
-  const needed = neededMiB(shape, 128);
-  expect(() => requireMemory(shape, 128, needed)).not.toThrow();
-  expect(() => requireMemory(shape, 128, 4_000)).toThrow(
-    /^this machine is too small for synthetic-weights-n992-k656-L12-d512: it needs about 8\.9 GiB \(128 KV slots of 46\.9 MiB/,
   );
 });
 

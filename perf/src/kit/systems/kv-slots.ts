@@ -1,6 +1,5 @@
 import { startupError } from '@onepass/errors';
 import { kvShape, poolBytes } from '@onepass/kv';
-import type { Release } from '@onepass/release';
 
 const MIB = 2 ** 20;
 /** For KV that is not kept: far more than pages are in flight, so that no page loses its slot before it is ranked, and no more than this. */
@@ -11,6 +10,8 @@ export interface KvSlots {
   readonly slots: number;
   /** Of what may be kept, in all pools together. */
   readonly kvMiB: number;
+  /** That all pools together take, whether it is kept or not. */
+  readonly poolsMiB: number;
 }
 
 /** Two encoders in each of two cells. */
@@ -20,16 +21,14 @@ const MOST_POOLS = 4;
  * Divides memory among a system's pools. What is kept is the same number of slots whatever the pools, of which each has its equal part.
  * @throws OnepassError `startup` when that is too little for the most pools
  */
-export function kvSlots(
-  { manifest }: Pick<Release, 'manifest'>,
-  { kvMiB, keepsKv, pools, inFlight }: KvTerms,
-): KvSlots {
-  const shape = kvShape(manifest.model);
+export function kvSlots(model: Parameters<typeof kvShape>[0], { kvMiB, keepsKv, pools, inFlight }: KvTerms): KvSlots {
+  const shape = kvShape(model);
   // Slots begin on pages, so that one more slot takes what a slot takes.
   const slotMiB = (poolBytes(shape, 2) - poolBytes(shape, 1)) / MIB;
   if (!keepsKv) {
     const fitting = Math.floor(SCRATCH.mib / slotMiB);
-    return { slots: Math.max(SCRATCH.leastSlots, inFlight, Math.min(SCRATCH.slots, fitting)), kvMiB: 0 };
+    const slots = Math.max(SCRATCH.leastSlots, inFlight, Math.min(SCRATCH.slots, fitting));
+    return { slots, kvMiB: 0, poolsMiB: pools * slots * slotMiB };
   }
   const slots = MOST_POOLS * Math.floor(kvMiB / slotMiB / MOST_POOLS);
   if (slots < MOST_POOLS * inFlight) {
@@ -38,7 +37,7 @@ export function kvSlots(
       `${kvMiB} MiB of KV are too little: a slot takes ${slotMiB.toFixed(1)} MiB, and ${MOST_POOLS} pools, each for ${inFlight} graph runs, need ${least}`,
     );
   }
-  return { slots: slots / pools, kvMiB: slots * slotMiB };
+  return { slots: slots / pools, kvMiB: slots * slotMiB, poolsMiB: slots * slotMiB };
 }
 
 export interface KvTerms {

@@ -5,7 +5,7 @@ import { Mesh } from '@onepass/local';
 import { loadRelease } from '@onepass/release';
 import { type DescribedService, measurementsAt } from '../load/index.js';
 import type { Shape, SystemName } from '../measurements.js';
-import { kvSlots } from './kv-slots.js';
+import { type KvSlots, kvSlots } from './kv-slots.js';
 import type { RunningSystem } from './running-system.js';
 
 /** Those that are Onepass's own services, told apart by settings alone. */
@@ -107,6 +107,17 @@ export function budgetMsOf(shape: Shape): number {
   return Math.round(Math.min(BUDGET_MS.most, BUDGET_MS.usual * Math.max(1, ratio)));
 }
 
+/** The pools that a system is started with. @throws OnepassError as kvSlots does */
+export function kvSlotsOf(
+  name: MeshSystemName,
+  model: Parameters<typeof kvSlots>[0],
+  { kvMiB, cells = 1, settings }: Pick<SystemOptions, 'kvMiB' | 'cells' | 'settings'>,
+): KvSlots {
+  const { encoders, keepsKv } = MESH_SYSTEMS[name];
+  const inFlight = Number(settings.ONEPASS_INFERENCE_IN_FLIGHT);
+  return kvSlots(model, { kvMiB, keepsKv, pools: (encoders * cells) as 1 | 2 | 4, inFlight });
+}
+
 /**
  * Starts a system on free ports of 127.0.0.1.
  * @throws OnepassError `startup`, one sentence; nothing is left running
@@ -114,10 +125,8 @@ export function budgetMsOf(shape: Shape): number {
 export async function startSystem(name: MeshSystemName, options: SystemOptions): Promise<RunningSystem> {
   const { encoders, keepsKv, description } = MESH_SYSTEMS[name];
   const { releaseDir, settings, cells = 1 } = options;
-  const inFlight = Number(settings.ONEPASS_INFERENCE_IN_FLIGHT);
-  const release = await loadRelease(releaseDir);
-  const pools = (encoders * cells) as 1 | 2 | 4;
-  const { slots, kvMiB } = kvSlots(release, { kvMiB: options.kvMiB, keepsKv, pools, inFlight });
+  const { manifest } = await loadRelease(releaseDir);
+  const { slots, kvMiB } = kvSlotsOf(name, manifest.model, options);
   const dataDir = join(options.folder, name);
   await mkdir(dataDir, { recursive: true });
   const switches = join(dataDir, 'switches.json');

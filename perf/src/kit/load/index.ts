@@ -1,5 +1,5 @@
 export { type CoreSplit, pinning, pinProcess, splitCores } from './cores.js';
-export { type CrossCheck, crossCheck } from './cross-check.js';
+export { crossCheck, describeCrossCheck } from './cross-check.js';
 export { ensureGhz, GHZ_VERSION, type Ghz } from './ensure-ghz.js';
 export { type DescribedService, gatewayTarget, measurementsAt } from './gateway-target.js';
 export type { LoadTarget } from './observe.js';

@@ -10,7 +10,7 @@ import { pageOf } from '../../page.js';
 import { REPORT_FOLDER } from '../../summary.js';
 import { ensureGhz, type Ghz, splitCores } from '../load/index.js';
 import type { Shape } from '../measurements.js';
-import { sameShape } from '../report/findings.js';
+import { describeShape, sameShape } from '../report/findings.js';
 import {
   compareToSummary,
   earlierFindings,
@@ -30,11 +30,12 @@ import { medianOf, saturated } from '../report/rounds.js';
 import { hasSyntheticWeights } from '../shape/shape.js';
 import { shapeRelease } from '../shape/shape-release.js';
 import { type CommonSettings, commonSettings } from '../systems/systems.js';
+import type { Ground } from './ground.js';
 import { systemDescriptions, versionsOf } from './identity.js';
 import { requireMemory } from './memory.js';
 import { HELP, type KitOptions, parseKitOptions } from './options.js';
 import { type Bed, type BedRelease, claimBeds, sweepBeds } from './plan.js';
-import { type Ground, runBed } from './run-bed.js';
+import { runBed } from './run-bed.js';
 
 /** @returns the exit code */
 export async function runBench(args: readonly string[]): Promise<number> {
@@ -110,7 +111,7 @@ async function openKit(options: KitOptions, folder: string, progress: (line: str
   const run: RunIdentity = {
     machine: describeMachine(),
     versions: await versionsOf(ghz.version),
-    settings: { ...settingsOf(claims[0]!, options), size: options.size, seconds: String(claims[0]!.seconds) },
+    settings: { ...settingsTold(claims, options), size: options.size, seconds: String(claims[0]!.seconds) },
     systems: systemDescriptions(claims[0]!.systems),
     releases: [...releases].map(({ manifest }) => ({
       id: manifest.id,
@@ -193,8 +194,20 @@ function cutBySignals(): AbortSignal {
 }
 
 /** A smoke run shows that pages come, not how soon. */
-function settingsOf({ shape }: Bed, { size }: KitOptions): CommonSettings {
+function settingsOf({ shape }: Pick<Bed, 'shape'>, { size }: KitOptions): CommonSettings {
   return commonSettings(shape, size === 'smoke' ? { ONEPASS_BUDGET_MS: '30000' } : {});
+}
+
+/** Of all shapes of a run: what differs between them is told of each. */
+function settingsTold(beds: readonly Bed[], options: KitOptions): Record<string, string> {
+  const all = new Map(beds.map((bed) => [describeShape(bed.shape), settingsOf(bed, options)]));
+  const told = Object.keys(settingsOf(beds[0]!, options)).map((name) => {
+    const values = [...all].map(([shape, settings]) => [settings[name] ?? '', shape] as const);
+    const [[first = ''] = []] = values;
+    const same = values.every(([value]) => value === first);
+    return [name, same ? first : values.map(([value, shape]) => `${value} at ${shape}`).join('; ')] as const;
+  });
+  return Object.fromEntries(told);
 }
 
 async function measureAll(options: KitOptions, kit: Kit): Promise<void> {
@@ -231,12 +244,14 @@ function groundOf(bed: Bed, options: KitOptions, kit: Kit): Ground {
 }
 
 /** The page, the figures, and what became of them since. */
-async function tell(options: KitOptions, { store, report, run, notes, progress }: Kit): Promise<number> {
+async function tell(options: KitOptions, { given, store, report, run, notes, progress }: Kit): Promise<number> {
   const found = store.findings();
   const findings = { ...found, notes: [...found.notes, ...notes] };
   const earlier = (await earlierFindings(report, run)).map((one) => figuresOf(one));
   const figures: readonly KitFigure[] = widen(figuresOf(findings), earlier);
-  const page = await writeReport(report, findings, { figures });
+  // Offered rates are swept at the release at hand: what its gateway has for a page is what nearly all pages should keep.
+  const latencyMs = Number(settingsOf(given, options).ONEPASS_BUDGET_MS);
+  const page = await writeReport(report, findings, { figures, objective: { latencyMs, goodShare: 0.99 } });
   console.log(`\n${formatHeadlines(findings, figures)}`);
   progress(`the page: ${page}`);
   const good = findings.measurements.some(({ seen }) => seen.good > 0);

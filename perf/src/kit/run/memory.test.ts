@@ -35,7 +35,7 @@ test('a machine without the memory is told what is needed, what there is, and wh
   const needed = neededMiB(both, REUSE_SHAPE);
   expect(() => requireMemory(both, REUSE_SHAPE, needed)).not.toThrow();
   expect(() => requireMemory(both, REUSE_SHAPE, 4_000)).toThrow(
-    /^this machine is too small for the shape asked for \(n=992, k=656, L=12, d=512\): A, B side by side need about 13\.\d GiB \(a person's KV takes 46\.9 MiB\), and 3\.9 GiB are free; name fewer with --systems$/,
+    /^this machine is too small for the shape asked for \(n=992, k=656, L=12, d=512\): A, B side by side need about 9\.\d GiB \(a person's KV takes 46\.9 MiB\), and 3\.9 GiB are free; name fewer with --systems$/,
   );
   expect(() => requireMemory(bedAt(REUSE_SHAPE, ['A']), REUSE_SHAPE, 4_000)).toThrow(/: A needs about .* are free$/);
   expect(() => requireMemory(bedAt(REUSE_SHAPE, []), REUSE_SHAPE, 1_000)).toThrow(/: timing the graphs needs about/);

@@ -25,6 +25,19 @@ test('every system keeps all its people where it is to be at its best, B′ in h
   }
 });
 
+test('who was away for long has lost the slot where people come back, in A and in B′', () => {
+  const beds = claimBeds('full', DEFAULT_SHAPE, undefined).filter(({ loads }) => loads[0]?.returning !== undefined);
+  expect(beds.length).toBe(2);
+  for (const { people, slots } of beds) expect(slots).toBeLessThan(people / 4);
+});
+
+test('where slots are large there are fewer people', () => {
+  const people = (shape: string) => claimBeds('full', DEFAULT_SHAPE, parseShape(shape))[0]!.people;
+  expect(people('n=512,k=400,L=6,d=256')).toBe(64);
+  expect(people('n=992,k=656,L=12,d=512')).toBe(21);
+  expect(people('n=8192,k=400,L=96,d=4096')).toBe(16);
+});
+
 test('each sweep of the report is made, no point of it twice, with A in all of them', () => {
   const beds = [...claimBeds('full', DEFAULT_SHAPE, undefined), ...sweepBeds(DEFAULT_SHAPE, 100)].filter(
     ({ alone, shape }) => !alone && shape.width === DEFAULT_SHAPE.width,

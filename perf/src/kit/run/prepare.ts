@@ -1,10 +1,20 @@
 import { connect, user } from '@onepass/client';
-import type { Items, Release } from '@onepass/release';
+import { type Items, openItems, type Release } from '@onepass/release';
 import { habitsOf, type MeasuredPage } from '../../page.js';
 import { personId, writeHistories } from '../../people.js';
 import { warmUp } from '../../warm.js';
 import type { RunningSystem } from '../systems/running-system.js';
 import { MESH_SYSTEMS } from '../systems/systems.js';
+
+export interface Prepared {
+  readonly people: number;
+  /** Of each one's history. */
+  readonly length: number;
+  /** People whose pages are asked for; absent: all. More than there are slots only take each other's. */
+  readonly warm?: number;
+  /** Of the release; absent: they are loaded. */
+  readonly items?: Items;
+}
 
 /**
  * Gives people their histories and asks for each one's page until it is whole, and its KV held where the system keeps any.
@@ -12,13 +22,14 @@ import { MESH_SYSTEMS } from '../systems/systems.js';
  */
 export async function prepareSystem(
   system: RunningSystem,
-  { release, items }: { readonly release: Release; readonly items: Items },
+  release: Release,
   page: MeasuredPage,
-  { people, length }: { people: number; length: number },
+  { people, length, warm = people, items }: Prepared,
 ): Promise<void> {
+  const { ids } = items ?? (await openItems(release));
   const many = { count: people, length, nowMs: Date.now() };
-  await writeHistories(system.address, items.ids, habitsOf(release, page), many);
-  await warmUp(system.address, page, { people, kept: keepsKv(system) });
+  await writeHistories(system.address, ids, habitsOf(release, page), many);
+  await warmUp(system.address, page, { people: warm, kept: keepsKv(system) });
 }
 
 const keepsKv = ({ name }: RunningSystem) => name === 'Gkv' || (name !== 'G' && MESH_SYSTEMS[name].keepsKv);

@@ -1,50 +1,18 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OnepassError } from '@onepass/errors';
-import type { Items, Release } from '@onepass/release';
-import { BareChain } from '../../bare-chain.js';
 import { residentMiB } from '../../machine.js';
-import { habitsOf, type MeasuredPage, pageOf } from '../../page.js';
-import { median } from '../../statistics.js';
-import {
-  type CoreSplit,
-  gatewayTarget,
-  type LoadOptions,
-  makeTrace,
-  sendLoad,
-  usualTrace,
-  visitsOf,
-} from '../load/index.js';
+import { crossCheck, describeCrossCheck, gatewayTarget, sendLoad } from '../load/index.js';
 import type { Measurement, SystemName } from '../measurements.js';
 import { isMonolith, startMonolith } from '../monolith/monolith.js';
-import { CHAIN_CONCURRENCY, type Store, type Subject } from '../report/index.js';
-import { ShapeCompute } from '../shape/pure-compute.js';
+import { CHAIN_CONCURRENCY, type Subject } from '../report/index.js';
 import type { RunningSystem } from '../systems/running-system.js';
-import { type CommonSettings, startSystem } from '../systems/systems.js';
+import { startSystem } from '../systems/systems.js';
+import { Alone, roundsToTimeAlone } from './alone.js';
+import { type Ground, optionsOf, pageFor, today } from './ground.js';
 import { kvMiBOf } from './memory.js';
 import type { Bed, PlannedLoad } from './plan.js';
-import { gatewayTimes, prepareSystem } from './prepare.js';
-
-/** What a bed is run with. */
-export interface Ground {
-  readonly releaseDir: string;
-  readonly release: Release;
-  readonly items: Items;
-  readonly store: Store;
-  readonly settings: CommonSettings;
-  /** For histories, logs and requests. */
-  readonly folder: string;
-  readonly protoset: string;
-  readonly ghz: string;
-  readonly cores: CoreSplit | undefined;
-  readonly progress: (line: string) => void;
-  /** Once aborted, nothing more is begun. */
-  readonly cut: AbortSignal;
-  /** What a reader should know of how it went. */
-  readonly note: (sentence: string) => void;
-  /** Of a load that another run may still get done. */
-  readonly missed: (sentence: string) => void;
-}
+import { prepareSystem } from './prepare.js';
 
 interface Todo {
   readonly round: number;
@@ -56,16 +24,24 @@ interface Todo {
 /** Measures what of a bed is not measured yet. Systems start once and stay for all its rounds; they take turns, so that what the machine does hits all. */
 export async function runBed(bed: Bed, ground: Ground): Promise<void> {
   const todo = todoOf(bed, ground);
-  const alone = bed.alone ? roundsOf(bed).filter((round) => !ground.store.has(pureKey(bed, ground, round))) : [];
-  if (ground.cut.aborted || (todo.length === 0 && alone.length === 0)) return;
+  const roundsAlone = roundsToTimeAlone(bed, ground);
+  if (ground.cut.aborted) return;
+  const wanted = bed.systems.filter(
+    (name) =>
+      todo.some(({ system }) => system === name) ||
+      (name === 'A' && (roundsAlone.length > 0 || bed.crossCheckQps !== undefined)),
+  );
+  if (wanted.length === 0 && roundsAlone.length === 0) return;
   ground.progress(`${bed.title}: ${todo.length} loads`);
-  const wanted = bed.systems.filter((name) => todo.some(({ system }) => system === name));
-  const compute = alone.length > 0 ? await openCompute(bed, ground) : undefined;
   const running = new Map<SystemName, RunningSystem>();
+  let alone: Alone | undefined;
   try {
     for (const name of wanted) await start(name, bed, ground, running);
+    const a = running.get('A');
+    if (bed.crossCheckQps !== undefined && a) await compareSenders(bed.crossCheckQps, a, bed, ground);
+    if (roundsAlone.length > 0) alone = await Alone.open(bed, ground, a);
     for (const round of roundsOf(bed)) {
-      if (compute && alone.includes(round)) await timeAlone(bed, ground, round, compute, running.get('A'));
+      if (roundsAlone.includes(round)) await alone?.measure(round);
       for (const job of todo.filter((one) => one.round === round)) {
         const system = running.get(job.system);
         if (ground.cut.aborted) return;
@@ -73,7 +49,7 @@ export async function runBed(bed: Bed, ground: Ground): Promise<void> {
       }
     }
   } finally {
-    await compute?.close();
+    await alone?.close();
     await Promise.all([...running.values()].map((system) => system.stop()));
   }
 }
@@ -104,13 +80,6 @@ function subjectOf(bed: Bed, { release }: Ground, { round, planned, system }: Om
   return { kind: 'measurement', release: release.manifest.id, shape, round, system, load, ...(sweep && { sweep }) };
 }
 
-const pureKey = ({ shape }: Bed, { store, release }: Ground, round: number) =>
-  store.keyOf({ kind: 'pure', release: release.manifest.id, shape, round });
-
-function openCompute({ shape }: Bed, { release, items, settings }: Ground): Promise<ShapeCompute> {
-  return ShapeCompute.open(release, items, shape, { queries: 2, threads: Number(settings.ONEPASS_INFERENCE_THREADS) });
-}
-
 /** One that cannot be started is left out, and that is said: the others are worth having. */
 async function start(
   name: SystemName,
@@ -127,7 +96,13 @@ async function start(
   try {
     const system = await (isMonolith(name) ? startMonolith(name, options) : startSystem(name, options));
     running.set(name, system);
-    await prepareSystem(system, ground, pageFor(bed, ground), { people: bed.people, length: bed.shape.n });
+    const { people, shape, slots } = bed;
+    await prepareSystem(system, ground.release, pageFor(bed, ground), {
+      people,
+      length: shape.n,
+      warm: Math.min(people, slots),
+      items: ground.items,
+    });
     await heat(system, bed, ground);
   } catch (thrown) {
     const error = OnepassError.from(thrown);
@@ -140,55 +115,16 @@ async function start(
 
 async function heat(system: RunningSystem, bed: Bed, ground: Ground): Promise<void> {
   const load = { kind: 'closed', concurrency: CHAIN_CONCURRENCY } as const;
-  const target = gatewayTarget(system.address, () => system.pids());
-  await sendLoad(load, target, { ...optionsOf({ load }, bed, ground, 1), seconds: bed.heatSeconds });
+  await sendLoad(load, targetOf(system), { ...optionsOf({ load }, bed, ground, 1), seconds: bed.heatSeconds });
 }
 
-const pageFor = ({ shape }: Bed, { release }: Ground, candidates = shape.k): MeasuredPage => ({
-  ...pageOf(release),
-  candidates,
-});
+const targetOf = (system: RunningSystem) => gatewayTarget(system.address, system.pids);
 
-const GATEWAY_PAGES = 100;
-
-/** The graphs with every system idle, then the gateway's own time. */
-async function timeAlone(
-  bed: Bed,
-  ground: Ground,
-  round: number,
-  compute: ShapeCompute,
-  a: RunningSystem | undefined,
-): Promise<void> {
-  const { store, release, progress } = ground;
-  progress(`round ${round} of ${bed.rounds}: the graphs alone`);
-  await store.append(
-    'pure',
-    pureKey(bed, ground, round),
-    await compute.measure(round, { calls: 200, seconds: 2 * bed.seconds }),
-  );
-  if (a === undefined) return;
-  const beyond = await gatewayTimes(a, pageFor(bed, ground), { people: bed.people, pages: GATEWAY_PAGES });
-  const subject = { release: release.manifest.id, shape: bed.shape, round };
-  const key = store.keyOf({ kind: 'gateway', ...subject });
-  await store.append('gateway', key, { date: today(), round, shape: bed.shape, p50Ms: median(beyond) });
-  const chain = { date: today(), round, shape: bed.shape, cpuMs: await chainCpuMs(bed, ground, a) };
-  await store.append('chain', store.keyOf({ kind: 'chain', ...subject }), chain);
-}
-
-/** What the messages of A's page cost alone. */
-async function chainCpuMs(bed: Bed, ground: Ground, { addresses }: RunningSystem): Promise<number> {
-  const chain = await BareChain.open(addresses ?? {}, ground.release, pageFor(bed, ground));
-  try {
-    const load = { kind: 'closed', concurrency: CHAIN_CONCURRENCY } as const;
-    const target = { address: chain.address, pids: () => chain.pids(), degraded: async () => 0 };
-    const { cpuMs } = await sendLoad(load, target, {
-      ...optionsOf({ load }, bed, ground, 1),
-      warmUpSeconds: bed.heatSeconds,
-    });
-    return Object.values(cpuMs).reduce((sum, ms) => sum + ms, 0);
-  } finally {
-    await chain.close();
-  }
+/** Every page of a run says what the two senders saw of the same. */
+async function compareSenders(qps: number, system: RunningSystem, bed: Bed, ground: Ground): Promise<void> {
+  ground.progress('the same load from both senders');
+  const load = { kind: 'open', qps } as const;
+  ground.note(describeCrossCheck(await crossCheck(qps, targetOf(system), optionsOf({ load }, bed, ground, 1))));
 }
 
 async function measure(
@@ -199,8 +135,7 @@ async function measure(
 ): Promise<void> {
   const { store, progress, note, missed } = ground;
   const { load, sweep, candidates } = planned;
-  const target = gatewayTarget(system.address, () => system.pids());
-  const sent = await sendLoad(load, target, optionsOf(planned, bed, ground, round));
+  const sent = await sendLoad(load, targetOf(system), optionsOf(planned, bed, ground, round));
   const { seen } = sent;
   const measurement: Measurement = {
     key,
@@ -224,34 +159,6 @@ async function measure(
   else missed(`${name}, ${loadTold(planned)}, round ${round} was cut short and left out: ${sent.cutShort}.`);
 }
 
-function optionsOf(planned: PlannedLoad, bed: Bed, ground: Ground, round: number): LoadOptions {
-  const { release, items, folder, protoset, ghz, cores } = ground;
-  const { candidates, returning, actionsPerPage } = planned;
-  const { seconds, warmUpSeconds, people } = bed;
-  const page = pageFor(bed, ground, candidates);
-  const trace = {
-    // Every system gets the same trace; another round another one.
-    seed: round,
-    habits: habitsOf(release, page),
-    itemIds: items.ids,
-    surfaces: release.manifest.vocabulary.surfaces,
-    queries: [],
-    parameters: {
-      ...(returning !== undefined && { returning }),
-      ...(actionsPerPage !== undefined && { actionsPerPage }),
-    },
-  };
-  const order =
-    planned.load.kind === 'closed' && returning !== undefined ? visits(returning, people, round) : undefined;
-  return { seconds, warmUpSeconds, people, page, folder, protoset, ghz, cores, trace, ...(order && { order }) };
-}
-
-/** Whose page is asked for, thousands of times, so that ghz does not come round in one load. */
-function visits(returning: number, people: number, seed: number): readonly number[] {
-  const plain = { joining: 0, surfaces: { related: 0, search: 0 } };
-  return visitsOf(makeTrace({ ...usualTrace(), ...plain, seed, qps: 50, durationMs: 80_000, people, returning }));
-}
-
 const residentOf = (system: RunningSystem) =>
   Object.fromEntries(Object.entries(system.pids()).map(([role, pid]) => [role, residentMiB(pid)]));
 
@@ -260,5 +167,3 @@ function loadTold({ load, sweep }: PlannedLoad): string {
   const much = load.kind === 'closed' ? `c=${load.concurrency}` : `${load.qps}/s`;
   return `${told} ${much}${sweep ? `, ${sweep.name}=${sweep.value}` : ''}`;
 }
-
-const today = () => new Date().toISOString().slice(0, 10);

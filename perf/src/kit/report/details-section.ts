@@ -1,10 +1,21 @@
 import type { Measurement } from '../measurements.js';
 import { SYSTEMS } from '../measurements.js';
-import { describeShape, type ReportFindings, SPAN_KINDS, sameShape } from './findings.js';
-import { both, figure, htmlTable, legendOf, middle, type Part, provenance } from './html.js';
+import {
+  CPU_PARTS,
+  type CpuParts,
+  describeShape,
+  type Flame,
+  type ReportFindings,
+  SPAN_KINDS,
+  type Span,
+  type SpanKind,
+  sameShape,
+} from './findings.js';
+import { both, figure, htmlTable, legendOf, middle, type Part, provenance, WIDE } from './html.js';
 import { shapesOf } from './numbers.js';
 import { type StackedBar, stackedBars, threeDigits } from './plot/bars.js';
-import { element } from './plot/svg.js';
+import { flameGraph, flameKey, flameMs } from './plot/flame-graph.js';
+import { element, escapeText } from './plot/svg.js';
 import { timeline } from './plot/timeline.js';
 import { grouped, hitRate, saturated } from './rounds.js';
 import { describeLoad } from './store.js';
@@ -16,10 +27,10 @@ export function waterfallParts(findings: ReportFindings): Part[] {
   return findings.waterfalls.map(({ spans, date, shape, system, what }) => {
     const kinds = SPAN_KINDS.filter((kind) => spans.some((span) => span.kind === kind));
     const total = Math.max(0, ...spans.map(({ endMs }) => endMs));
-    const compute = spans.filter(({ kind }) => kind === 'compute').reduce((sum, s) => sum + s.endMs - s.startMs, 0);
-    const legend = legendOf(kinds.map((kind) => [`k-${kind}`, SPANS[kind]]));
+    const told = (kind: SpanKind) => `${threeDigits(msOf(spans, kind))} ms`;
+    const legend = legendOf(kinds.map((kind) => [`k-${kind}`, `${SPANS[kind]} ${told(kind)}`]));
     const caption = provenance(findings, { dates: [date], shape, more: `${NAMES[system]}: ${what}` });
-    const title = `Of ${threeDigits(total)} ms of one request, ${threeDigits(compute)} ms are graphs and search`;
+    const title = `Of ${threeDigits(total)} ms of one request, ${told('compute')} are graphs and search`;
     const html = figure(
       title,
       both((width) => timeline(spans, 'Waterfall of one request', width)),
@@ -28,6 +39,19 @@ export function waterfallParts(findings: ReportFindings): Part[] {
     );
     return { html };
   });
+}
+
+/** Time of the spans of a kind, without those that lie in another of them, in ms. */
+function msOf(spans: readonly Span[], wanted: SpanKind): number {
+  const some = spans
+    .filter(({ kind, startMs, endMs }) => kind === wanted && Number.isFinite(startMs) && endMs >= startMs)
+    .sort((a, b) => a.startMs - b.startMs);
+  let [sum, until] = [0, Number.NEGATIVE_INFINITY];
+  for (const { startMs, endMs } of some) {
+    sum += Math.max(0, endMs - Math.max(startMs, until));
+    until = Math.max(until, endMs);
+  }
+  return sum;
 }
 
 /** CPU a page by process for each system, at saturation; and by what it is for where a profiler was asked. */
@@ -55,7 +79,9 @@ export function cpuParts(findings: ReportFindings): Part[] {
   const profiles = [...grouped(findings.cpu, ({ shape, system }) => `${describeShape(shape)} ${system}`).values()];
   const profiled = profiles.map((some): Part => {
     const { shape, system } = some[0]!;
-    const names = [...new Set(some.flatMap(({ parts }) => parts.map(({ name }) => name)))];
+    const seen = some.flatMap(({ parts }) => parts.map(({ name }) => name));
+    // What everybody knows has its own colour; anything else the next ones.
+    const names = [...new Set<string>([...CPU_PARTS, ...seen])];
     const bars = some.map(({ process, parts }) => ({
       label: process,
       parts: parts.map(({ name, ms }) => ({ key: partKey(names.indexOf(name)), name, value: ms })),
@@ -63,9 +89,11 @@ export function cpuParts(findings: ReportFindings): Part[] {
     const caption = provenance(findings, {
       dates: some.map(({ date }) => date),
       shape,
-      more: 'by a profiler in each process',
+      more: `by a profiler in each process, at saturation${slower(some)}`,
     });
-    return { html: stacked(`What each process of ${SHORT[system]} spends its CPU on`, bars, caption) };
+    return {
+      html: stacked(`${largestParts(some)}: what each process of ${SHORT[system]} spends it on`, bars, caption),
+    };
   });
   return [
     ...(bySystem.length > 0 ? bySystem : [{ missing: 'CPU by process' }]),
@@ -73,7 +101,64 @@ export function cpuParts(findings: ReportFindings): Part[] {
   ];
 }
 
-const COLOURS = 8;
+/** "Of 20 ms CPU a page, 8 go to graphs, 5 to protobuf and 3 to search": of all processes together. */
+function largestParts(some: readonly CpuParts[]): string {
+  const sums = new Map<string, number>();
+  for (const { name, ms } of some.flatMap(({ parts }) => parts)) sums.set(name, (sums.get(name) ?? 0) + ms);
+  const all = [...sums.values()].reduce((sum, ms) => sum + ms, 0);
+  const most = [...sums].sort(([, a], [, b]) => b - a).slice(0, 3);
+  const told = most.map(([name, ms], i) => `${threeDigits(ms)} ${i === 0 ? 'go ' : ''}to ${name.replace(/,.*/, '')}`);
+  return `Of ${threeDigits(all)} ms CPU a page, ${told.join(', ')}`;
+}
+
+function slower(some: readonly CpuParts[]): string {
+  const plain = some.reduce((sum, { plainMs }) => sum + (plainMs ?? Number.NaN), 0);
+  const profiled = some.reduce((sum, { parts }) => sum + parts.reduce((total, { ms }) => total + ms, 0), 0);
+  if (!(plain > 0) || !Number.isFinite(profiled)) return '';
+  return `; without one, all processes together take ${threeDigits(plain)} ms in place of ${threeDigits(profiled)}`;
+}
+
+/** Name of a process's flame graph beside the page. */
+export const flameFileName = ({ process }: Pick<Flame, 'process'>) =>
+  `flame-${process.replaceAll(/[^\w-]+/g, '_')}.svg`;
+
+export const flameTitle = ({ process, system, frames }: Flame) =>
+  `CPU of ${process} of ${SHORT[system]}: ${threeDigits(flameMs(frames))} ms a page`;
+
+/** Stacks of each process, folded until somebody looks. */
+export function flameParts(findings: ReportFindings): Part[] {
+  if (findings.flames.length === 0) return [{ missing: 'flame graphs of the processes' }];
+  const drawn = findings.flames.map((flame) => {
+    const { frames, date, shape } = flame;
+    const title = flameTitle(flame);
+    const used = new Set(partsIn(frames));
+    const legend = legendOf(CPU_PARTS.filter((part) => used.has(part)).map((part) => [flameKey({ part }), part]));
+    const link = element('a', { href: flameFileName(flame) }, 'on its own');
+    const caption = provenance(findings, {
+      dates: [date],
+      shape,
+      more: 'callers below, what they called above, as wide as their CPU; stacks of the main thread, other threads as one',
+    });
+    const drawing = element(
+      'div',
+      { class: 'scroll' },
+      element('div', { class: 'broad' }, flameGraph(frames, title, WIDE)),
+    );
+    const shown = element('figure', {}, [
+      legend,
+      drawing,
+      element('figcaption', { class: 'caption' }, [escapeText(`${caption} `), link]),
+    ]);
+    return element('details', {}, [element('summary', {}, escapeText(title)), shown]);
+  });
+  return [{ html: element('h3', {}, 'Flame graphs, by process') + drawn.join('') }];
+}
+
+function partsIn(frames: Flame['frames']): string[] {
+  return frames.flatMap(({ part, inner }) => [part, ...partsIn(inner)]);
+}
+
+const COLOURS = 10;
 const partKey = (i: number) => `p${i % COLOURS}`;
 
 function stacked(title: string, bars: readonly StackedBar[], caption: string): string {

@@ -30,8 +30,47 @@ export interface CpuParts {
   readonly shape: Shape;
   readonly system: SystemName;
   readonly process: string;
-  /** CPU in ms a page, by what it is for. */
+  /** CPU in ms a page, by what it is for: names of CPU_PARTS. */
   readonly parts: readonly { readonly name: string; readonly ms: number }[];
+  /** CPU of the whole process in ms a page at the same load without a profiler, which slows a process down. */
+  readonly plainMs?: number;
+}
+
+/** What CPU is for, in the order in which it is told. */
+export const CPU_PARTS = [
+  'graphs, thread pool',
+  'gRPC and HTTP/2',
+  'protobuf messages',
+  'search',
+  'tokens and history',
+  'page rules and tokens',
+  'telemetry',
+  'garbage collection, V8’s threads',
+  'other JavaScript',
+  'native and kernel',
+] as const;
+export type CpuPart = (typeof CPU_PARTS)[number];
+
+/** A function that was running, or had called what was. */
+export interface FlameFrame {
+  readonly name: string;
+  /** Its file, within the repository or its package. */
+  readonly where?: string;
+  readonly part: CpuPart;
+  /** CPU in ms a page, of what it called too. */
+  readonly ms: number;
+  /** What it called; the widest first. */
+  readonly inner: readonly FlameFrame[];
+}
+
+/** Where one process spends its CPU, by stacks of calls. */
+export interface Flame {
+  readonly date: string;
+  readonly shape: Shape;
+  readonly system: SystemName;
+  readonly process: string;
+  /** Of the main thread, and beside them the other threads. */
+  readonly frames: readonly FlameFrame[];
 }
 
 /** An avoidable cost that was removed. */
@@ -73,6 +112,7 @@ export interface FindingKinds {
   readonly pure: PureCompute;
   readonly waterfall: Waterfall;
   readonly cpu: CpuParts;
+  readonly flame: Flame;
   readonly improvement: Improvement;
   readonly gateway: GatewayTime;
   readonly chain: BareChainCost;
@@ -101,6 +141,7 @@ export interface ReportFindings extends Findings {
   readonly releases: readonly MeasuredRelease[];
   readonly waterfalls: readonly Waterfall[];
   readonly cpu: readonly CpuParts[];
+  readonly flames: readonly Flame[];
   readonly improvements: readonly Improvement[];
   readonly gateway: readonly GatewayTime[];
   readonly chain: readonly BareChainCost[];

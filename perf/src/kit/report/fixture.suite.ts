@@ -203,7 +203,7 @@ function sweeps(noise: () => number): Measurement[] {
 
 function madeUpDetails(
   noise: () => number,
-): Pick<ReportFindings, 'waterfalls' | 'cpu' | 'improvements' | 'gateway' | 'chain'> {
+): Pick<ReportFindings, 'waterfalls' | 'cpu' | 'flames' | 'improvements' | 'gateway' | 'chain'> {
   const of = { date: DATE, shape: MAIN_SHAPE, system: 'A' as const };
   const span = (
     name: string,
@@ -245,20 +245,36 @@ function madeUpDetails(
         ...of,
         process: 'gateway',
         parts: [
-          { name: 'HTTP/2 and system calls', ms: 0.9 },
-          { name: 'protobuf', ms: 0.4 },
-          { name: 'grpc-js', ms: 0.5 },
-          { name: 'page rules', ms: 0.3 },
-          { name: 'collection of garbage', ms: 0.2 },
+          { name: 'gRPC and HTTP/2', ms: 0.9 },
+          { name: 'protobuf messages', ms: 0.4 },
+          { name: 'telemetry', ms: 0.5 },
+          { name: 'page rules and tokens', ms: 0.3 },
+          { name: 'garbage collection, V8’s threads', ms: 0.2 },
         ],
       },
       {
         ...of,
         process: 'ranking',
         parts: [
-          { name: 'rank graph', ms: 31 },
-          { name: 'HTTP/2 and system calls', ms: 0.6 },
-          { name: 'copying candidates', ms: 0.3 },
+          { name: 'graphs, thread pool', ms: 31 },
+          { name: 'gRPC and HTTP/2', ms: 0.6 },
+          { name: 'other JavaScript', ms: 0.3 },
+        ],
+      },
+    ],
+    flames: [
+      {
+        ...of,
+        process: 'gateway',
+        frames: [
+          {
+            name: 'onReceiveHalfClose',
+            where: '@grpc/grpc-js/build/src/server-interceptors.js',
+            part: 'gRPC and HTTP/2',
+            ms: 2,
+            inner: [{ name: 'fromBinary', part: 'protobuf messages', ms: 0.7, inner: [] }],
+          },
+          { name: '(program)', part: 'native and kernel', ms: 0.5, inner: [] },
         ],
       },
     ],

@@ -1,13 +1,18 @@
+/** Of flame graphs, which also stand alone: colours by what CPU is for, pale enough for dark letters on them, in the dark too. */
+export const FLAME_STYLE = `.flame text{font:11px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:#1d1d1b;pointer-events:none}
+.flame rect{stroke:#fdfdfc;stroke-opacity:.75;stroke-width:.6}
+.f0{--c:#7fb6e0;fill:#7fb6e0}.f1{--c:#f2a36e;fill:#f2a36e}.f2{--c:#f0c95c;fill:#f0c95c}.f3{--c:#6cc9b0;fill:#6cc9b0}.f4{--c:#d9a3c9;fill:#d9a3c9}.f5{--c:#b7a2e3;fill:#b7a2e3}.f6{--c:#a9d6f2;fill:#a9d6f2}.f7{--c:#b5c77a;fill:#b5c77a}.f8{--c:#cfcdc6;fill:#cfcdc6}.f9{--c:#dba39c;fill:#dba39c}`;
+
 /**
  * Colours keep apart for colour-blind readers (after Okabe and Ito), and systems have markers of their own form besides. Names in drawings
  * have darker shades where the colour alone would be too pale to read.
  */
 export const PAGE_STYLE = `
 :root{--ground:#fdfdfc;--ink:#1d1d1b;--soft:#62625d;--grid:#e7e6e2;--base:#a9a8a2;--card:#f5f4f1;--inner:#fff;
---A:#0868ac;--B:#d1530a;--Bp:#e69f00;--C:#00856a;--D:#a84f8e;--G:#85857f;--Gk:#3d3d3a;--sky:#4da9dc;
+--A:#0868ac;--B:#d1530a;--Bp:#e69f00;--C:#00856a;--D:#a84f8e;--G:#85857f;--Gk:#3d3d3a;--sky:#4da9dc;--moss:#9db44a;--wine:#8c3b4a;
 --B-text:#b04300;--Bp-text:#8a5e00;--C-text:#00735b;--G-text:#66665f;--good:#00735b;--bad:#b3261e;--warn:#fff1d6}
 @media (prefers-color-scheme:dark){:root{--ground:#171716;--ink:#ecebe7;--soft:#a5a49d;--grid:#31312e;--base:#6c6b66;--card:#20201e;--inner:#171716;
---A:#5cb0f2;--B:#f58a4e;--Bp:#f0bb45;--C:#3dc5a0;--D:#dc95c8;--G:#93938c;--Gk:#d6d5cf;--sky:#9ad4f5;
+--A:#5cb0f2;--B:#f58a4e;--Bp:#f0bb45;--C:#3dc5a0;--D:#dc95c8;--G:#93938c;--Gk:#d6d5cf;--sky:#9ad4f5;--moss:#b5c77a;--wine:#dba39c;
 --B-text:#f58a4e;--Bp-text:#f0bb45;--C-text:#3dc5a0;--G-text:#a5a49d;--good:#3dc5a0;--bad:#ff8a7d;--warn:#3a2f14}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
@@ -31,6 +36,8 @@ svg{display:block;width:100%;height:auto;font:13px system-ui,-apple-system,"Sego
 .legend{display:flex;flex-wrap:wrap;gap:4px 16px;font-size:14px;margin:0 0 10px}
 .legend i{display:inline-block;width:12px;height:12px;border-radius:2px;margin-right:6px;vertical-align:-1px;background:var(--c)}
 .scroll{overflow-x:auto;margin-top:16px}
+.broad{min-width:720px}
+a{color:var(--A)}
 table{border-collapse:collapse;font-size:14px;line-height:1.4;min-width:100%}
 th{text-align:left;font-weight:600;color:var(--soft);border-bottom:1px solid var(--base);vertical-align:bottom}
 th,td{padding:6px 16px 6px 0}
@@ -46,7 +53,7 @@ text{fill:var(--ink)}
 .name{fill:var(--t,var(--c));font-weight:600}
 .value{font-weight:600;font-variant-numeric:tabular-nums}
 .inner{fill:var(--inner);font-size:12px}
-.i-p2,.i-p7{fill:#1d1d1b}
+.i-p2,.i-p7,.i-p8{fill:#1d1d1b}
 .halo{paint-order:stroke;stroke:var(--ground);stroke-width:4px;stroke-linejoin:round}
 line.grid{stroke:var(--grid)}
 line.base{stroke:var(--base)}
@@ -62,7 +69,8 @@ line.leader{stroke:var(--base);stroke-width:.8}
 .pass.held{fill:none;stroke:var(--base);stroke-dasharray:3 3}
 .s-A,.s-p0{--c:var(--A)}.s-B,.s-p1{--c:var(--B);--t:var(--B-text)}.s-Bprime,.s-p2{--c:var(--Bp);--t:var(--Bp-text)}
 .s-C,.s-p3{--c:var(--C);--t:var(--C-text)}.s-D,.s-p4{--c:var(--D)}.s-G,.s-p5{--c:var(--G);--t:var(--G-text)}
-.s-Gkv,.s-p6{--c:var(--Gk)}.s-p7{--c:var(--sky)}
+.s-Gkv,.s-p6{--c:var(--Gk)}.s-p7{--c:var(--sky)}.s-p8{--c:var(--moss)}.s-p9{--c:var(--wine)}
+${FLAME_STYLE}
 .k-compute{--c:var(--A)}.k-serialise{--c:var(--Bp)}.k-copy{--c:var(--B)}.k-hop{--c:var(--D)}.k-queue{--c:var(--Gk)}
 .k-network{--c:var(--sky)}.k-other{--c:var(--base)}
 `;

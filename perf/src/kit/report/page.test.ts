@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type LoadKind, type Measurement, type PureCompute, type SweepName, SYSTEMS } from '../measurements.js';
 import { widen } from './compare.js';
-import { type ReportFindings, SPAN_KINDS } from './findings.js';
+import { CPU_PARTS, type FlameFrame, type ReportFindings, SPAN_KINDS } from './findings.js';
 import { madeUpFindings, RUN } from './fixture.suite.js';
 import { DEFAULT_SHAPE, MAIN_SHAPE, REUSE_SHAPE } from './goals.js';
 import { formatHeadlines } from './headline-table.js';
@@ -88,6 +88,13 @@ const pure: fc.Arbitrary<PureCompute> = fc.record({
 });
 const at = { date: fc.constant('2026-11-21'), shape, system };
 const span = fc.record({ name, process: name, kind: fc.constantFrom(...SPAN_KINDS), startMs: number, endMs: number });
+const frame = {
+  name,
+  where: name,
+  part: fc.constantFrom(...CPU_PARTS),
+  ms: number,
+  inner: fc.constant<readonly FlameFrame[]>([]),
+};
 const release = fc.record({ id: name, name, synthetic: fc.boolean() });
 const findings: fc.Arbitrary<ReportFindings> = fc.record({
   machine: fc.record({ cpu: name, cores: fc.nat(64), memoryGiB: fc.nat(64), kernel: name, node: name }),
@@ -101,6 +108,10 @@ const findings: fc.Arbitrary<ReportFindings> = fc.record({
   waterfalls: fc.array(fc.record({ ...at, what: name, spans: fc.array(span, { maxLength: 6 }) }), { maxLength: 2 }),
   cpu: fc.array(
     fc.record({ ...at, process: name, parts: fc.array(fc.record({ name, ms: number }), { maxLength: 3 }) }),
+    { maxLength: 2 },
+  ),
+  flames: fc.array(
+    fc.record({ ...at, process: name, frames: fc.array(fc.record({ ...frame, inner: fc.array(fc.record(frame)) })) }),
     { maxLength: 2 },
   ),
   improvements: fc.array(fc.record({ ...at, what: name, unit: name, before: number, after: number }), { maxLength: 2 }),
@@ -129,7 +140,8 @@ test('everything that was found is shown, and nothing is said to be missing', ()
   const page = textOf(formatPage(madeUpFindings()));
   for (const { title } of Object.values(SWEEPS)) expect(page).toContain(`${title}: `);
   expect(page).toContain('Of 39.2 ms of one request');
-  expect(page).toContain('What each process of A spends its CPU on');
+  expect(page).toContain('what each process of A spends it on');
+  expect(page).toContain('CPU of gateway of A: 2.5 ms a page');
   expect(page).toContain('Searching two shards on one thread each');
   expect(page).not.toContain('Not measured in this run');
   expect(page).not.toContain('cut short');

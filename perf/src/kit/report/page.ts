@@ -1,4 +1,4 @@
-import { allPart, cpuParts, improvementParts, settingsPart, waterfallParts } from './details-section.js';
+import { allPart, cpuParts, flameParts, improvementParts, settingsPart, waterfallParts } from './details-section.js';
 import type { ReportFindings } from './findings.js';
 import { headlineParts, purePart, systemsPart } from './headline-section.js';
 import { datesOf, type Part } from './html.js';
@@ -25,7 +25,10 @@ export function formatPage(findings: ReportFindings, { figures, objective = OBJE
     ['What was compared', [systemsPart(findings), purePart(findings)]],
     ['Throughput against latency', loadParts(findings)],
     ['What it depends on', sweepParts(findings, objective)],
-    ['Where the time goes', [...waterfallParts(findings), ...cpuParts(findings), ...improvementParts(findings)]],
+    [
+      'Where the time goes',
+      [waterfallParts, cpuParts, flameParts, improvementParts].flatMap((partsOf) => partsOf(findings)),
+    ],
     ['What was held equal', [settingsPart(findings)]],
     ['Numbers', [allPart(findings)]],
   ];

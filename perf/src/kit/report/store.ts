@@ -171,6 +171,7 @@ function findingsOf(
     pure: of('pure'),
     waterfalls: of('waterfall'),
     cpu: of('cpu'),
+    flames: of('flame'),
     improvements: of('improvement'),
     gateway: of('gateway'),
     chain: of('chain'),

@@ -73,6 +73,6 @@ export const SPANS: Readonly<Record<SpanKind, string>> = {
   copy: 'copying',
   hop: 'between threads',
   queue: 'waiting in a line',
-  network: 'on the wire',
-  other: 'all else',
+  network: 'gRPC, HTTP/2 and sockets',
+  other: 'other code',
 };

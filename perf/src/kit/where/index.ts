@@ -1,0 +1,1 @@
+export { measureWhere, type Where, type WhereBed, type WhereGround } from './measure-where.js';

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { InferenceEngine, Tensors } from '@onepass/inference';
 import type { Items, Release } from '@onepass/release';
 import { contextRows, rowLayout } from '@onepass/tokens';
-import { decodeSegment, type LeafShard, mixedQueries, PartitionedLeaf, simdRows } from '@onepass/vectors';
+import { decodeSegment, type LeafShard, mixedQueries, PartitionedLeaf, usearchRows } from '@onepass/vectors';
 
 /** What a warm home page asks of the model and the index. */
 export interface Shapes {
@@ -109,7 +109,7 @@ export class RequestTensors {
 const small = (i: number) => Math.sin(i) / 8;
 
 export interface IndexUnderTest {
-  /** How long one search over all shards took, in ms: centroids, int8 products and rescoring. */
+  /** How long one search over all shards took, in ms: centroids, gathering, usearch and rescoring. */
   search(round: number): number;
 }
 
@@ -118,7 +118,7 @@ export async function openIndex(release: Release, items: Items, shapes: Shapes):
   const leaves: LeafShard[] = [];
   for (const { file } of shards) {
     const segment = decodeSegment(await readFile(release.path(file)), file);
-    leaves.push(new PartitionedLeaf(segment, items, { probes, openRows: simdRows }));
+    leaves.push(new PartitionedLeaf(segment, items, { probes, rowSearch: usearchRows }));
   }
   const pool = mixedQueries(items, 64 * shapes.queries);
   const perRequest = shapes.queries * items.dimension;

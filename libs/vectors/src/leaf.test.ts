@@ -3,11 +3,11 @@ import { Items } from '@onepass/release';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { buildSegment, shardRows } from './build.js';
+import { plainRows, usearchRows } from './exact-search.js';
 import { ExactLeaf, type LeafRequest, type LeafShard, PartitionedLeaf } from './leaf.js';
 import { mixedQueries } from './probes.js';
 import { seededRandom } from './random.js';
 import { refusedRows } from './refused.js';
-import { plainRows, simdRows } from './row-products.js';
 import type { Segment } from './segment.js';
 import { bestHits } from './top.js';
 
@@ -50,8 +50,8 @@ const refusal = fc.record({
 
 describe('a partitioned leaf', () => {
   const cases = fc.record({ refusal, limit: fc.integer({ min: 1, max: 800 }), from: fc.nat(60) });
-  for (const [name, openRows] of [
-    ['SIMD', simdRows],
+  for (const [name, rowSearch] of [
+    ['usearch', usearchRows],
     ['plain', plainRows],
   ] as const) {
     test(`answers exactly what is not refused, at any selectivity, as many as there are (${name})`, async () => {
@@ -60,7 +60,7 @@ describe('a partitioned leaf', () => {
           const segment = segments[0]!;
           const queries = mixedQueries(items, 62).subarray(from * DIMENSION, (from + 2) * DIMENSION);
           const refused = refusedRows(COUNT, refusal.excluded, (row) => row % refusal.every === 0);
-          const leaf = new PartitionedLeaf(segment, items, { probes, openRows });
+          const leaf = new PartitionedLeaf(segment, items, { probes, rowSearch });
           const exact = await found(new ExactLeaf(segment.tableRows, items), { queries, limit, refused });
           const answer = await found(leaf, { queries, limit, refused });
           for (const [q, hits] of answer.entries()) {
@@ -82,7 +82,7 @@ describe('a partitioned leaf', () => {
   test('finds at least .99 of the exact top 200 when every partition is probed', async () => {
     const queries = mixedQueries(items, 40);
     for (const segment of segments) {
-      const leaf = new PartitionedLeaf(segment, items, { probes: 8, openRows: simdRows });
+      const leaf = new PartitionedLeaf(segment, items, { probes: 8, rowSearch: usearchRows });
       const exact = await found(new ExactLeaf(segment.tableRows, items), { queries, limit: 200 });
       const answer = await found(leaf, { queries, limit: 200 });
       const hit = answer.map((hits, q) => hits.filter(([id]) => exact[q]!.some(([best]) => best === id)).length);
@@ -91,7 +91,7 @@ describe('a partitioned leaf', () => {
   });
 
   test('takes extreme queries: zeros tie by id, infinite scores are first, none is lost', async () => {
-    const leaf = new PartitionedLeaf(segments[1]!, items, { probes: 8, openRows: simdRows });
+    const leaf = new PartitionedLeaf(segments[1]!, items, { probes: 8, rowSearch: usearchRows });
     const total = segments[1]!.tableRows.length;
     const [zero] = await found(leaf, { queries: new Float32Array(DIMENSION), limit: total });
     expect(zero!.map(([id]) => id)).toEqual(zero!.map(([id]) => id).sort());

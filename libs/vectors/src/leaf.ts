@@ -1,12 +1,8 @@
-// STOP, from the lead: do NOT replace usearch by an own kernel (usearch is a package the user named, and own assembly is not ours to keep). Put usearch and exact-search.ts back
-// for the int8 pass (fewer copies and allocations around it are fine: e.g. search partitions in place, over-fetch, scratch), keep the cheaper rescore, merge and
-// selection, delete simd-kernel.ts and row-products.ts, then remove these lines.
 import { dotF16, quantiseI8 } from '@onepass/embeddings';
 import type { Items } from '@onepass/release';
 import type { Span } from '@onepass/telemetry';
-import { keepLargest } from './largest.js';
+import type { RowSearch } from './exact-search.js';
 import type { Refused } from './refused.js';
-import type { OpenRows, RowProducts } from './row-products.js';
 import type { Segment } from './segment.js';
 import { bestHits, type Hits } from './top.js';
 
@@ -33,73 +29,72 @@ export interface LeafShard {
 export interface LeafOptions {
   /** Partitions to look into, when nothing asks for more. */
   readonly probes: number;
-  readonly openRows: OpenRows;
+  readonly rowSearch: RowSearch;
 }
 
 /** A leaf over one partitioned segment. int8 rows find the candidates, the float16 rows of the item table score them. */
 export class PartitionedLeaf implements LeafShard {
   readonly #segment: Segment;
   readonly #items: Items;
-  readonly #probes: number;
-  readonly #rows: RowProducts;
-  /** By number of the candidate. Searches do not overlap: they are synchronous. */
-  readonly #positions: Uint32Array;
-  readonly #candidates: Uint32Array;
+  readonly #options: LeafOptions;
+  /** Rows gathered for one search; begins its buffer, as the search wants it. Searches do not overlap: they are synchronous. */
+  readonly #gathered: Int8Array;
+  /** By position in #gathered (or in the segment): row of the item table. */
+  readonly #gatheredRows: Uint32Array;
   readonly #scores: Float32Array;
 
-  constructor(segment: Segment, items: Items, { probes, openRows }: LeafOptions) {
-    const count = segment.tableRows.length;
+  constructor(segment: Segment, items: Items, options: LeafOptions) {
     this.#segment = segment;
     this.#items = items;
-    this.#probes = probes;
-    this.#rows = openRows(segment);
-    this.#positions = new Uint32Array(count);
-    this.#candidates = new Uint32Array(count);
-    this.#scores = new Float32Array(count);
+    this.#options = options;
+    this.#gathered = new Int8Array(segment.rows.length);
+    this.#gatheredRows = new Uint32Array(segment.tableRows.length);
+    this.#scores = new Float32Array(segment.tableRows.length);
   }
 
   search({ queries, limit, refused }: LeafRequest): Hits[] {
     const { dimension } = this.#items;
-    const wanted = overfetch(limit);
     return Array.from({ length: queries.length / dimension }, (_, q) => {
       const query = queries.subarray(q * dimension, (q + 1) * dimension);
-      const admitted = this.#multiply(query, wanted, refused);
-      return this.#rescore(query, keepLargest(this.#rows.products, this.#positions, admitted, wanted), limit);
+      const wanted = overfetch(limit);
+      return this.#rescore(query, this.#nearest(query, this.#searched(query, wanted, refused), wanted), limit);
     });
   }
 
   /**
-   * Multiplies the rows of the nearest partitions with the query and lists the positions of those that are not refused: as many as
-   * `probes` partitions would hold if none were, and at least `wanted`, or all there are. Answers how many.
+   * The rows to search: those of the nearest partitions that are not refused, as many as `probes` partitions would hold if none were,
+   * and at least `wanted`, or all there are. Refused rows are left out here, so that nothing has to be fetched in their stead.
    */
-  #multiply(query: Float32Array, wanted: number, refused: Refused | undefined): number {
-    const { offsets, tableRows, steps } = this.#segment;
-    const enough = Math.max(wanted, (tableRows.length * this.#probes) / (offsets.length - 1));
-    const quantised = new Int8Array(query.length);
-    quantiseI8(
-      query.map((q, i) => q * steps[i]!),
-      quantised,
-    );
-    this.#rows.setQuery(quantised);
-    let admitted = 0;
+  #searched(query: Float32Array, wanted: number, refused: Refused | undefined): SearchedRows {
+    const { offsets, tableRows, rows, dimension } = this.#segment;
+    const partitions = offsets.length - 1;
+    const enough = Math.max(wanted, (tableRows.length * this.#options.probes) / partitions);
+    if (refused === undefined && enough >= tableRows.length) return { rows, tableRows };
+    let filled = 0;
     for (const [rank, partition] of this.#partitionsByNearness(query).entries()) {
-      if (rank >= this.#probes && admitted >= enough) break;
-      const [start, end] = [offsets[partition]!, offsets[partition + 1]!];
-      this.#rows.multiply(start, end);
-      admitted = this.#admit(start, end, { admitted, refused });
+      if (rank >= this.#options.probes && filled >= enough) break;
+      filled = this.#gather(offsets[partition]!, offsets[partition + 1]!, { filled, refused });
     }
-    return admitted;
+    return {
+      rows: new Int8Array(this.#gathered.buffer, 0, filled * dimension),
+      tableRows: this.#gatheredRows.subarray(0, filled),
+    };
   }
 
-  /** Appends the positions from `start` to `end` that are not refused. Answers how many there are now. */
-  #admit(start: number, end: number, state: { admitted: number; refused: Refused | undefined }): number {
-    const { tableRows } = this.#segment;
+  /** Appends the rows from `start` to `end` that are not refused, runs of them at once. Answers how many there are now. */
+  #gather(start: number, end: number, state: { filled: number; refused: Refused | undefined }): number {
+    const { tableRows, rows, dimension } = this.#segment;
     const marks = state.refused?.marks;
-    let { admitted } = state;
-    for (let position = start; position < end; position++) {
-      if (marks === undefined || marks[tableRows[position]!] === 0) this.#positions[admitted++] = position;
+    let { filled } = state;
+    for (let from = start, to = start; from < end; from = to + 1) {
+      if (marks === undefined) to = end;
+      else for (to = from; to < end && marks[tableRows[to]!] === 0; ) to++;
+      if (to === from) continue;
+      this.#gathered.set(rows.subarray(from * dimension, to * dimension), filled * dimension);
+      this.#gatheredRows.set(tableRows.subarray(from, to), filled);
+      filled += to - from;
     }
-    return admitted;
+    return filled;
   }
 
   #partitionsByNearness(query: Float32Array): Uint32Array {
@@ -113,17 +108,31 @@ export class PartitionedLeaf implements LeafShard {
     return Uint32Array.from(scores.keys()).sort((a, b) => scores[b]! - scores[a]! || a - b);
   }
 
-  /** The best of the first `count` positions. */
-  #rescore(query: Float32Array, count: number, limit: number): Hits {
-    const { table, dimension, ids } = this.#items;
-    const { tableRows } = this.#segment;
-    for (let i = 0; i < count; i++) {
-      const row = tableRows[this.#positions[i]!]!;
-      this.#candidates[i] = row;
-      this.#scores[i] = dotF16(query, table, row * dimension);
-    }
-    return bestHits(this.#candidates, this.#scores, { count, limit, ids });
+  /** Item rows of the `count` nearest by int8, in no order that means anything. */
+  #nearest(query: Float32Array, { rows, tableRows }: SearchedRows, count: number): Uint32Array {
+    if (count >= tableRows.length) return tableRows;
+    const { steps } = this.#segment;
+    const quantised = new Int8Array(query.length);
+    quantiseI8(
+      query.map((q, i) => q * steps[i]!),
+      quantised,
+    );
+    const offsets = this.#options.rowSearch(rows, quantised, query.length, count);
+    for (let i = 0; i < offsets.length; i++) offsets[i] = tableRows[offsets[i]!]!;
+    return offsets;
   }
+
+  #rescore(query: Float32Array, candidates: Uint32Array, limit: number): Hits {
+    const { table, dimension, ids } = this.#items;
+    const count = candidates.length;
+    for (let i = 0; i < count; i++) this.#scores[i] = dotF16(query, table, candidates[i]! * dimension);
+    return bestHits(candidates, this.#scores, { count, limit, ids });
+  }
+}
+
+interface SearchedRows {
+  readonly rows: Int8Array;
+  readonly tableRows: Uint32Array;
 }
 
 /** How many candidates int8 must bring for the float16 rescore to find the best `limit` among them. */

@@ -1,7 +1,7 @@
 import type { Items } from '@onepass/release';
+import { usearchRows } from './exact-search.js';
 import { ExactLeaf, PartitionedLeaf } from './leaf.js';
 import { seededRandom } from './random.js';
-import { simdRows } from './row-products.js';
 import type { Segment } from './segment.js';
 
 const DEPTH = 200;
@@ -52,7 +52,7 @@ export function recall(segments: readonly Segment[], items: Items, { queries, pr
   let found = 0;
   let sought = 0;
   for (const segment of segments) {
-    const leaf = new PartitionedLeaf(segment, items, { probes, openRows: simdRows });
+    const leaf = new PartitionedLeaf(segment, items, { probes, rowSearch: usearchRows });
     const exact = new ExactLeaf(segment.tableRows, items).search({ queries, limit: depth });
     for (const [q, hits] of leaf.search({ queries, limit: depth }).entries()) {
       const best = new Set(exact[q]!.rows);

@@ -6,8 +6,8 @@ import { SMOKE_RELEASE, smokeDraft } from '@onepass/testing';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildRelease, shardRows } from './build.js';
+import { usearchRows } from './exact-search.js';
 import { mixedQueries, recall } from './probes.js';
-import { simdRows } from './row-products.js';
 import { decodeSegment, encodeSegment } from './segment.js';
 import { openLeaves, openSegments } from './shards.js';
 
@@ -43,7 +43,7 @@ describe('segments of a release', () => {
     const rows = segments.map((s) => [...s.tableRows].sort((a, b) => a - b));
     expect(rows).toEqual(shardRows(items.ids, 3));
     expect(rows.flat().length).toBe(items.count);
-    expect((await openLeaves(release, items, simdRows)).length).toBe(3);
+    expect((await openLeaves(release, items, usearchRows)).length).toBe(3);
   });
 
   test('find at least .99 of the exact top 200 of the committed release with its own probes', async () => {

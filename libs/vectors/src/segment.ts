@@ -23,7 +23,7 @@ export interface Segment {
   readonly offsets: Uint32Array;
   /** By position: the row in the release's item table. */
   readonly tableRows: Uint32Array;
-  /** int8 [n, E] by position. */
+  /** int8 [n, E] by position; begins its buffer. */
   readonly rows: Int8Array;
 }
 
@@ -87,7 +87,7 @@ export function decodeSegment(bytes: Uint8Array, where: string): Segment {
   return segment;
 }
 
-/** Sections get buffers of their own: typed arrays need alignment. */
+/** Sections get buffers of their own: typed arrays need alignment, usearch a view that begins its buffer. */
 function copyOf(bytes: Uint8Array, at: number, length: number): ArrayBuffer {
   const copy = new ArrayBuffer(length);
   new Uint8Array(copy).set(bytes.subarray(at, at + length));

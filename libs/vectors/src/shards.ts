@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { startupError } from '@onepass/errors';
 import type { Items, Release } from '@onepass/release';
+import type { RowSearch } from './exact-search.js';
 import { PartitionedLeaf } from './leaf.js';
-import type { OpenRows } from './row-products.js';
 import { decodeSegment, type Segment } from './segment.js';
 
 /** The segments of a release, checked against its manifest and items. @throws OnepassError `startup` naming the file */
@@ -30,8 +30,8 @@ export async function openSegments(release: Release, items: Items): Promise<Segm
 }
 
 /** One leaf for each shard of a release, all in this process. */
-export async function openLeaves(release: Release, items: Items, openRows: OpenRows): Promise<PartitionedLeaf[]> {
+export async function openLeaves(release: Release, items: Items, rowSearch: RowSearch): Promise<PartitionedLeaf[]> {
   const segments = await openSegments(release, items);
   const { probes } = release.manifest.index;
-  return segments.map((segment) => new PartitionedLeaf(segment, items, { probes, openRows }));
+  return segments.map((segment) => new PartitionedLeaf(segment, items, { probes, rowSearch }));
 }

@@ -2,7 +2,7 @@ import type { Faults } from '@onepass/contracts';
 import { dotF16 } from '@onepass/embeddings';
 import { type ItemMetadata, type Items, openItems, openMetadata, openPopular, type Release } from '@onepass/release';
 import { type Logger, type Measurements, rarely } from '@onepass/telemetry';
-import { AttributeColumns, commonDirection, type LeafShard, type OpenRows, openLeaves, Root } from '@onepass/vectors';
+import { AttributeColumns, commonDirection, type LeafShard, openLeaves, Root, type RowSearch } from '@onepass/vectors';
 
 /** A release as retrieval holds it. */
 export interface ServedIndex {
@@ -19,7 +19,7 @@ export interface ServedIndex {
 }
 
 export interface IndexTelemetry {
-  readonly openRows: OpenRows;
+  readonly rowSearch: RowSearch;
   readonly logger: Logger;
   readonly measurements: Measurements;
   readonly faults?: Faults | undefined;
@@ -27,10 +27,10 @@ export interface IndexTelemetry {
 
 /** @throws OnepassError `startup` naming the file that does not fit */
 export async function openServedIndex(release: Release, telemetry: IndexTelemetry): Promise<ServedIndex> {
-  const { openRows, logger, measurements, faults } = telemetry;
+  const { rowSearch, logger, measurements, faults } = telemetry;
   const items = await openItems(release);
   const metadata = await openMetadata(release);
-  const leaves = await openLeaves(release, items, openRows);
+  const leaves = await openLeaves(release, items, rowSearch);
   const popular = new Map<string, Uint32Array>();
   for (const [surface, rows] of await openPopular(release, items)) popular.set(surface, popularFirst(rows, items));
   const rare = rarely(logger);

@@ -1,7 +1,7 @@
 import { describeSettings, readSettings } from '@onepass/config';
 import { boundedStage, openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
 import { loadRelease } from '@onepass/release';
-import { simdRows } from '@onepass/vectors';
+import { usearchRows } from '@onepass/vectors';
 import { openServedIndex } from './served-index.js';
 import { retrievalService } from './service.js';
 import { type RetrievalSettings, retrievalSettings } from './settings.js';
@@ -23,7 +23,7 @@ export async function startRetrieval(settings: RetrievalSettings): Promise<Runni
   const edge = await openEdge('retrieval', settings, release.id);
   const { logger, measurements } = edge;
   const index = await openServedIndex(release, {
-    openRows: simdRows,
+    rowSearch: usearchRows,
     logger,
     measurements,
     faults: edge.server.faults,

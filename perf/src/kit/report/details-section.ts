@@ -14,12 +14,12 @@ import {
 import { both, figure, htmlTable, legendOf, middle, type Part, provenance, WIDE } from './html.js';
 import { shapesOf } from './numbers.js';
 import { type StackedBar, stackedBars, threeDigits } from './plot/bars.js';
-import { flameGraph, flameKey, flameMs } from './plot/flame-graph.js';
+import { flameGraph, flameKey, flameMost, flameMs } from './plot/flame-graph.js';
 import { element, escapeText } from './plot/svg.js';
 import { timeline } from './plot/timeline.js';
 import { grouped, hitRate, saturated } from './rounds.js';
 import { describeLoad } from './store.js';
-import { NAMES, SHORT, SPANS } from './words.js';
+import { NAMES, PART_COLOURS, SHORT, SPANS } from './words.js';
 
 /** One request taken apart. */
 export function waterfallParts(findings: ReportFindings): Part[] {
@@ -30,7 +30,10 @@ export function waterfallParts(findings: ReportFindings): Part[] {
     const told = (kind: SpanKind) => `${threeDigits(msOf(spans, kind))} ms`;
     const legend = legendOf(kinds.map((kind) => [`k-${kind}`, `${SPANS[kind]} ${told(kind)}`]));
     const caption = provenance(findings, { dates: [date], shape, more: `${NAMES[system]}: ${what}` });
-    const title = `Of ${threeDigits(total)} ms of one request, ${told('compute')} are graphs and search`;
+    const others = kinds.filter((kind) => kind !== 'compute');
+    const second = others.sort((a, b) => msOf(spans, b) - msOf(spans, a))[0];
+    const next = second === undefined ? '' : `, ${told(second)} ${SPANS[second]}`;
+    const title = `Of ${threeDigits(total)} ms of one request, ${told('compute')} are graphs and search${next}`;
     const html = figure(
       title,
       both((width) => timeline(spans, 'Waterfall of one request', width)),
@@ -79,12 +82,10 @@ export function cpuParts(findings: ReportFindings): Part[] {
   const profiles = [...grouped(findings.cpu, ({ shape, system }) => `${describeShape(shape)} ${system}`).values()];
   const profiled = profiles.map((some): Part => {
     const { shape, system } = some[0]!;
-    const seen = some.flatMap(({ parts }) => parts.map(({ name }) => name));
-    // What everybody knows has its own colour; anything else the next ones.
-    const names = [...new Set<string>([...CPU_PARTS, ...seen])];
+    const names = [...new Set(some.flatMap(({ parts }) => parts.map(({ name }) => name)))];
     const bars = some.map(({ process, parts }) => ({
       label: process,
-      parts: parts.map(({ name, ms }) => ({ key: partKey(names.indexOf(name)), name, value: ms })),
+      parts: parts.map(({ name, ms }) => ({ key: partKey(colourOf(name, names.indexOf(name))), name, value: ms })),
     }));
     const caption = provenance(findings, {
       dates: some.map(({ date }) => date),
@@ -122,8 +123,12 @@ function slower(some: readonly CpuParts[]): string {
 export const flameFileName = ({ process }: Pick<Flame, 'process'>) =>
   `flame-${process.replaceAll(/[^\w-]+/g, '_')}.svg`;
 
-export const flameTitle = ({ process, system, frames }: Flame) =>
-  `CPU of ${process} of ${SHORT[system]}: ${threeDigits(flameMs(frames))} ms a page`;
+/** "gateway of A: 6 ms CPU a page, most of all for protobuf messages, 2 ms". */
+export function flameTitle({ process, system, frames }: Flame): string {
+  const most = flameMost(frames);
+  const told = most ? `, most of all for ${most.part.replace(/,.*/, '')}, ${threeDigits(most.ms)} ms` : '';
+  return `${process} of ${SHORT[system]}: ${threeDigits(flameMs(frames))} ms CPU a page${told}`;
+}
 
 /** Stacks of each process, folded until somebody looks. */
 export function flameParts(findings: ReportFindings): Part[] {
@@ -159,11 +164,16 @@ function partsIn(frames: Flame['frames']): string[] {
 }
 
 const COLOURS = 10;
+const colourOf = (name: string, otherwise: number) => (PART_COLOURS as Record<string, number>)[name] ?? otherwise;
 const partKey = (i: number) => `p${i % COLOURS}`;
+
+/** What CPU is for has an order; all else stays as it is. */
+const rank = (name: string) => (CPU_PARTS as readonly string[]).indexOf(name);
 
 function stacked(title: string, bars: readonly StackedBar[], caption: string): string {
   const entries = new Map(bars.flatMap(({ parts }) => parts.map(({ key, name }) => [name, `s-${key}`] as const)));
-  const legend = legendOf([...entries].map(([name, kind]) => [kind, name]));
+  const known = [...entries].sort(([a], [b]) => rank(a) - rank(b));
+  const legend = legendOf(known.map(([name, kind]) => [kind, name]));
   return figure(
     title,
     both((width) => stackedBars(bars, title, 'ms', width)),

@@ -1,7 +1,7 @@
 /** Of flame graphs, which also stand alone: colours by what CPU is for, pale enough for dark letters on them, in the dark too. */
 export const FLAME_STYLE = `.flame text{font:11px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:#1d1d1b;pointer-events:none}
 .flame rect{stroke:#fdfdfc;stroke-opacity:.75;stroke-width:.6}
-.f0{--c:#7fb6e0;fill:#7fb6e0}.f1{--c:#f2a36e;fill:#f2a36e}.f2{--c:#f0c95c;fill:#f0c95c}.f3{--c:#6cc9b0;fill:#6cc9b0}.f4{--c:#d9a3c9;fill:#d9a3c9}.f5{--c:#b7a2e3;fill:#b7a2e3}.f6{--c:#a9d6f2;fill:#a9d6f2}.f7{--c:#b5c77a;fill:#b5c77a}.f8{--c:#cfcdc6;fill:#cfcdc6}.f9{--c:#dba39c;fill:#dba39c}`;
+.f0{--c:#7fb6e0;fill:#7fb6e0}.f1{--c:#f2a36e;fill:#f2a36e}.f2{--c:#f0c95c;fill:#f0c95c}.f3{--c:#6cc9b0;fill:#6cc9b0}.f4{--c:#d9a3c9;fill:#d9a3c9}.f5{--c:#cfcdc6;fill:#cfcdc6}.f6{--c:#a09f98;fill:#a09f98}.f7{--c:#a9d6f2;fill:#a9d6f2}.f8{--c:#b5c77a;fill:#b5c77a}.f9{--c:#dba39c;fill:#dba39c}`;
 
 /**
  * Colours keep apart for colour-blind readers (after Okabe and Ito), and systems have markers of their own form besides. Names in drawings

@@ -141,7 +141,7 @@ test('everything that was found is shown, and nothing is said to be missing', ()
   for (const { title } of Object.values(SWEEPS)) expect(page).toContain(`${title}: `);
   expect(page).toContain('Of 39.2 ms of one request');
   expect(page).toContain('what each process of A spends it on');
-  expect(page).toContain('CPU of gateway of A: 2.5 ms a page');
+  expect(page).toContain('gateway of A: 2.5 ms CPU a page, most of all for gRPC and HTTP/2, 1.3 ms');
   expect(page).toContain('Searching two shards on one thread each');
   expect(page).not.toContain('Not measured in this run');
   expect(page).not.toContain('cut short');

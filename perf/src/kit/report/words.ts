@@ -1,5 +1,5 @@
 import type { SweepName, SystemName } from '../measurements.js';
-import type { SpanKind } from './findings.js';
+import type { CpuPart, SpanKind } from './findings.js';
 
 /** Beside a line or a bar. */
 export const SHORT: Readonly<Record<SystemName, string>> = {
@@ -75,4 +75,18 @@ export const SPANS: Readonly<Record<SpanKind, string>> = {
   queue: 'waiting in a line',
   network: 'gRPC, HTTP/2 and sockets',
   other: 'other code',
+};
+
+/** Numbers of the colours that say what CPU is for, the same in bars and flame graphs; grey is what is for nothing in particular. */
+export const PART_COLOURS: Readonly<Record<CpuPart, number>> = {
+  'graphs, thread pool': 0,
+  'gRPC and HTTP/2': 1,
+  'protobuf messages': 2,
+  search: 3,
+  'tokens and history': 4,
+  'page rules and tokens': 7,
+  telemetry: 6,
+  'garbage collection, V8’s threads': 8,
+  'other JavaScript': 5,
+  'native and kernel': 9,
 };

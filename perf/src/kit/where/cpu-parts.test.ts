@@ -17,7 +17,7 @@ const node = (id: number, functionName: string, url = '', children: number[] = [
 
 /** gRPC calls protobuf, which calls what is native; beside them the program, the collector, idle time and rules. */
 const NODES = [
-  node(1, '(root)', '', [2, 5, 6, 7, 8]),
+  node(1, '(root)', '', [2, 5, 6, 7, 8, 11]),
   node(2, 'onMessage', GRPC, [3]),
   node(3, 'toBinary', PROTOBUF, [4]),
   node(4, 'encodeUtf8String'),
@@ -27,6 +27,8 @@ const NODES = [
   node(8, '', PAGES, [9, 10]),
   node(9, 'emit', 'node:events'),
   node(10, 'write', 'node:internal/http2/core'),
+  node(11, 'post', 'node:inspector', [12]),
+  node(12, 'dispatch'),
 ];
 
 /** A sample holds until the next one: what is told of the first is not. */
@@ -42,9 +44,9 @@ const THREADS = { main: 80, pool: 30, v8: 10, profiler: 500 };
 const sum = (parts: readonly { readonly ms: number }[]) => parts.reduce((total, { ms }) => total + ms, 0);
 const byName = (profiled: Profiled) => Object.fromEntries(cpuPartsOf(profiled).map(({ name, ms }) => [name, ms]));
 
-test('each part by what it is for: native calls count for their callers, idle time for nobody', () => {
+test('each part by what it is for: native calls count for their callers, idle time and the profiler for nobody', () => {
   const held = [2, 3, 4, 5, 6, 8, 9, 10].map((id) => [id, 1_000] as const);
-  const profile = profileOf([...held, [7, 50_000]]);
+  const profile = profileOf([...held, [7, 50_000], [12, 200_000]]);
   const parts = byName({ profile, threads: THREADS, pages: 10 });
   const expected = {
     'graphs, thread pool': 3,
@@ -60,7 +62,7 @@ test('each part by what it is for: native calls count for their callers, idle ti
 
 const profiled = fc.record({
   profile: fc
-    .array(fc.tuple(fc.integer({ min: 2, max: 10 }), fc.integer({ min: 0, max: 5_000 })), { maxLength: 60 })
+    .array(fc.tuple(fc.integer({ min: 2, max: 12 }), fc.integer({ min: 0, max: 5_000 })), { maxLength: 60 })
     .map(profileOf),
   threads: fc.record({ main: fc.nat(5_000), pool: fc.nat(5_000), v8: fc.nat(500), profiler: fc.nat(500) }),
   pages: fc.integer({ min: 1, max: 500 }),

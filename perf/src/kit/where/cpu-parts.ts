@@ -71,12 +71,18 @@ function callsOf({ profile, threads, pages }: Profiled): Call[] {
     for (let at: ProfileNode | undefined = node; at !== undefined; at = callers.get(at.id)) path.unshift(at);
     return path.filter(({ callFrame }) => callFrame.functionName !== '(root)');
   };
-  const busy = profile.nodes.filter(({ id, callFrame }) => self.has(id) && callFrame.functionName !== '(idle)');
-  const seen = busy.reduce((sum, { id }) => sum + self.get(id)!, 0);
+  const busy = profile.nodes
+    .filter(({ id, callFrame }) => self.has(id) && callFrame.functionName !== '(idle)')
+    .map((node) => ({ path: pathTo(node), micros: self.get(node.id)! }))
+    .filter(({ path }) => !path.some(isOfProfiler));
+  const seen = busy.reduce((sum, { micros }) => sum + micros, 0);
   if (seen === 0 || pages === 0) return [];
   const msOfMicros = threads.main / seen / pages;
-  return busy.map((node) => ({ path: pathTo(node), selfMs: self.get(node.id)! * msOfMicros }));
+  return busy.map(({ path, micros }) => ({ path, selfMs: micros * msOfMicros }));
 }
+
+/** Starting and stopping a profile takes the main thread up to some tenths of a second, in which no page is made. */
+const isOfProfiler = ({ callFrame: { url } }: ProfileNode) => url.startsWith('node:inspector');
 
 function otherThreads({ threads, pages }: Profiled, seen: boolean): { what: string; part: CpuPart; ms: number }[] {
   if (pages === 0) return [];

@@ -16,6 +16,7 @@ import { PageCaller } from './page-caller.js';
 import { beginProfiles, endProfiles, profiledEnvironment } from './profiler.js';
 import { threadTimes, timesBetween } from './threads.js';
 import { tracedSpans } from './traced-spans.js';
+import { mostUsual } from './usual-request.js';
 import { partsOf, SHORTEST_MS } from './waterfall.js';
 
 /** What is measured. A `Bed` of the kit is one. */
@@ -51,7 +52,7 @@ export interface Where {
 export interface WhereTerms {
   /** JavaScript file of profiler.program.ts; absent: the built one. */
   readonly profiler?: string;
-  /** Warm pages of which the waterfall is the median one; absent: 300. */
+  /** Warm pages of which the most usual one is taken apart; absent: 300. */
   readonly pages?: number;
 }
 
@@ -118,16 +119,19 @@ async function measureWaterfall(bed: WhereBed, ground: WhereGround, { pages = PA
     const settings = { ONEPASS_OTLP_ENDPOINT: receiver.endpoint, ONEPASS_TRACE_RATIO: '0' };
     const traced = await withA(bed, ground, settings, (_, caller) => caller.traced(pages));
     // All processes have ended, and sent what they had of it.
-    const byLength = traced.sort((a, b) => a.ms - b.ms);
-    const { traceId, spans } = byLength[Math.floor(byLength.length / 2)]!;
-    const whole = [...spans, ...tracedSpans(receiver.spans.filter((span) => span.traceId === traceId))];
     const hop = await hopMs();
+    const served = receiver.traces();
+    const divided = traced.map(({ traceId, ms, spans }) => {
+      const whole = [...spans, ...tracedSpans(served.get(traceId) ?? [])];
+      return { ms, parts: partsOf(whole, hop) };
+    });
     return {
       ...ofA(bed),
       what:
-        `the median of ${traced.length} warm requests, one at a time, all of them traced; parts under ${SHORTEST_MS} ms count with the next one; ` +
-        `a graph run's way to its thread and back is taken as that of an empty call, ${hop.toFixed(3)} ms`,
-      spans: partsOf(whole, hop),
+        `of ${traced.length} warm requests, one at a time and all of them traced, the most usual of median length; ` +
+        `parts under ${SHORTEST_MS} ms count with the next one; a graph run's way to its thread and back, ` +
+        `taken as that of an empty call, is ${hop.toFixed(3)} ms`,
+      spans: mostUsual(divided)!.parts,
     };
   } finally {
     receiver.close();

@@ -27,7 +27,7 @@ export function profiledEnvironment(folder: string, program = PROGRAM): Record<s
  * @throws OnepassError `startup` naming a process that did not
  */
 export async function beginProfiles(pids: Readonly<Record<string, number>>, folder: string): Promise<void> {
-  for (const pid of Object.values(pids)) process.kill(pid, 'SIGUSR2');
+  signal(pids);
   const begun = ([name, pid]: [string, number]) => appeared(join(folder, profileFiles(pid).begun), folder, name);
   await Promise.all(Object.entries(pids).map(begun));
 }
@@ -41,7 +41,7 @@ export async function endProfiles(
   pids: Readonly<Record<string, number>>,
   folder: string,
 ): Promise<Record<string, CpuProfile>> {
-  for (const pid of Object.values(pids)) process.kill(pid, 'SIGUSR2');
+  signal(pids);
   const profiles = Object.entries(pids).map(async ([name, pid]) => {
     const { begun, profile } = profileFiles(pid);
     const path = join(folder, profile);
@@ -51,6 +51,16 @@ export async function endProfiles(
     return [name, read] as const;
   });
   return Object.fromEntries(await Promise.all(profiles));
+}
+
+function signal(pids: Readonly<Record<string, number>>): void {
+  for (const [name, pid] of Object.entries(pids)) {
+    try {
+      process.kill(pid, 'SIGUSR2');
+    } catch (error) {
+      throw startupError(`${name} was not profiled: it has ended`, error);
+    }
+  }
 }
 
 /** Resolves once a file is there. It is looked for after watching began: nothing falls in between. */

@@ -18,6 +18,7 @@ const GAPS: readonly { readonly within: RegExp; readonly before?: RegExp; readon
   gap('Rank$', 'check_kv', undefined, 'hand KV and candidates to the graph', 'copy'),
   gap('Rank$', 'inference_run', undefined, 'weigh probabilities to utilities', 'other'),
   gap('Search$', 'decode_message', undefined, 'read queries and what is refused', 'copy'),
+  gap('Search$', 'search_shard', 'merge', 'gather what the shards found', 'other'),
   gap('Search$', undefined, 'encode_message', 'gather candidates and embeddings', 'copy'),
   gap('Encode$', 'decode_message', undefined, 'check the request', 'other'),
   gap('Encode$', 'inference_run', 'encode_message', 'copy query embeddings out', 'copy'),

@@ -1,5 +1,6 @@
 import { CPU_PARTS, type FlameFrame } from '../findings.js';
 import { FLAME_STYLE } from '../page-style.js';
+import { PART_COLOURS } from '../words.js';
 import { threeDigits } from './bars.js';
 import { drawing, element, escapeText, short, text } from './svg.js';
 
@@ -19,7 +20,19 @@ interface Placed {
   readonly width: number;
 }
 
-export const flameKey = (frame: Pick<FlameFrame, 'part'>) => `f${CPU_PARTS.indexOf(frame.part)}`;
+export const flameKey = (frame: Pick<FlameFrame, 'part'>) => `f${PART_COLOURS[frame.part]}`;
+
+/** What most of the CPU is for, by the frames' own time; undefined of no frames. */
+export function flameMost(frames: readonly FlameFrame[]): { part: FlameFrame['part']; ms: number } | undefined {
+  const sums = new Map<FlameFrame['part'], number>();
+  const add = ({ part, ms, inner }: FlameFrame) => {
+    sums.set(part, (sums.get(part) ?? 0) + Math.max(0, finite(ms) - flameMs(inner)));
+    inner.forEach(add);
+  };
+  frames.forEach(add);
+  const [most] = [...sums].sort(([, a], [, b]) => b - a);
+  return most && { part: most[0], ms: most[1] };
+}
 
 /** CPU of all frames, in ms a page. */
 export const flameMs = (frames: readonly FlameFrame[]) => frames.reduce((sum, { ms }) => sum + finite(ms), 0);
@@ -61,7 +74,7 @@ const FILE_STYLE = `.paper{fill:#fdfdfc}.head,.key{fill:#1d1d1b;font:600 15px sy
 function placeLegend(parts: readonly FlameFrame['part'][], width: number): { height: number; content: string[] } {
   let [x, y] = [0, 0];
   const content = parts.flatMap((part) => {
-    const room = 24 + part.length * 7;
+    const room = 30 + part.length * 7.6;
     if (x + room > width) [x, y] = [0, y + 20];
     const entry = [
       element('rect', { class: flameKey({ part }), x, y, width: 12, height: 12, rx: 2 }),

@@ -48,10 +48,13 @@ export function timeline(spans: readonly Span[], label: string, width: number): 
           height: 16,
           rx: 1.5,
         }),
-        text(x.at(row.startMs) + length + 5, top + 13, threeDigits(row.endMs - row.startMs), { class: 'value halo' }),
+        text(x.at(row.startMs) + length + 5, top + 13, told(row.endMs - row.startMs), { class: 'value halo' }),
       ];
     }),
   ]);
 }
+
+/** Hundredths of a ms at most: no clock here tells more. */
+const told = (ms: number) => (ms < 1 ? String(Number(ms.toFixed(2))) : threeDigits(ms));
 
 const contains = (outer: Span, inner: Span) => outer.startMs <= inner.startMs && outer.endMs >= inner.endMs;

@@ -184,17 +184,18 @@ function stacked(title: string, bars: readonly StackedBar[], caption: string): s
 
 export function improvementParts(findings: ReportFindings): Part[] {
   if (findings.improvements.length === 0) return [{ missing: 'a cost before and after it was removed' }];
-  const rows = findings.improvements.map(({ what, before, after, unit, shape, date }) => [
+  const rows = findings.improvements.map(({ what, before, after, unit, shape, machine, date }) => [
     what,
     before,
     after,
     unit,
     before > 0 && Number.isFinite(after / before) ? `${threeDigits(100 * (after / before - 1))}%` : undefined,
     describeShape(shape),
+    machine,
     date.slice(0, 10),
   ]);
-  const titles = ['what was removed', 'before', 'after', 'unit', 'change', 'shape', 'date'];
-  const caption = provenance(findings, { dates: findings.improvements.map(({ date }) => date) });
+  const titles = ['what was removed', 'before', 'after', 'unit', 'change', 'shape', 'machine', 'date'];
+  const caption = 'Each measured once, when it was removed: the code before and the code after in turns, medians.';
   return [{ html: element('h3', {}, 'Costs that were removed') + htmlTable(titles, rows, caption, 'tight') }];
 }
 

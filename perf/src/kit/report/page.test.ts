@@ -114,7 +114,9 @@ const findings: fc.Arbitrary<ReportFindings> = fc.record({
     fc.record({ ...at, process: name, frames: fc.array(fc.record({ ...frame, inner: fc.array(fc.record(frame)) })) }),
     { maxLength: 2 },
   ),
-  improvements: fc.array(fc.record({ ...at, what: name, unit: name, before: number, after: number }), { maxLength: 2 }),
+  improvements: fc.array(fc.record({ ...at, machine: name, what: name, unit: name, before: number, after: number }), {
+    maxLength: 2,
+  }),
   gateway: fc.array(fc.record({ date: at.date, round, shape, p50Ms: number }), { maxLength: 2 }),
   chain: fc.array(fc.record({ date: at.date, round, shape, cpuMs: number }), { maxLength: 2 }),
   numbers: fc.constant({}),

@@ -172,7 +172,7 @@ function findingsOf(
     waterfalls: of('waterfall'),
     cpu: of('cpu'),
     flames: of('flame'),
-    improvements: of('improvement'),
+    improvements: [],
     gateway: of('gateway'),
     chain: of('chain'),
     numbers: {},

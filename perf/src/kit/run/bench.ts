@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OnepassError, startupError } from '@onepass/errors';
@@ -18,6 +18,7 @@ import {
   formatComparison,
   formatHeadlines,
   hasWorsened,
+  type Improvement,
   type KitFigure,
   openStore,
   type RunIdentity,
@@ -36,6 +37,9 @@ import { requireMemory } from './memory.js';
 import { HELP, type KitOptions, parseKitOptions } from './options.js';
 import { type Bed, type BedRelease, claimBeds, sweepBeds } from './plan.js';
 import { runBed } from './run-bed.js';
+import { takeApart } from './take-apart.js';
+
+const IMPROVEMENTS = join(repositoryRoot, 'perf', 'improvements.json');
 
 /** @returns the exit code */
 export async function runBench(args: readonly string[]): Promise<number> {
@@ -211,7 +215,11 @@ function settingsTold(beds: readonly Bed[], options: KitOptions): Record<string,
 }
 
 async function measureAll(options: KitOptions, kit: Kit): Promise<void> {
-  for (const bed of kit.claims) await runBed(bed, groundOf(bed, options, kit));
+  for (const bed of kit.claims) {
+    const ground = groundOf(bed, options, kit);
+    await runBed(bed, ground);
+    if (bed.takenApart) await takeApart(bed, ground);
+  }
   if (hasSweeps(options) && !kit.cut.aborted) {
     const { measurements } = kit.store.findings();
     const here = measurements.filter((m) => m.sweep === undefined && sameShape(m.shape, kit.given.shape));
@@ -246,7 +254,8 @@ function groundOf(bed: Bed, options: KitOptions, kit: Kit): Ground {
 /** The page, the figures, and what became of them since. */
 async function tell(options: KitOptions, { given, store, report, run, notes, progress }: Kit): Promise<number> {
   const found = store.findings();
-  const findings = { ...found, notes: [...found.notes, ...notes] };
+  const improvements = JSON.parse(await readFile(IMPROVEMENTS, 'utf8')) as Improvement[];
+  const findings = { ...found, improvements, notes: [...found.notes, ...notes] };
   const earlier = (await earlierFindings(report, run)).map((one) => figuresOf(one));
   const figures: readonly KitFigure[] = widen(figuresOf(findings), earlier);
   // Offered rates are swept at the release at hand: what its gateway has for a page is what nearly all pages should keep.

@@ -8,7 +8,7 @@ import { type Ground, optionsOf, pageFor, today } from './ground.js';
 import type { Bed } from './plan.js';
 import { gatewayTimes } from './prepare.js';
 
-const GATEWAY_PAGES = 100;
+const GATEWAY_PAGES = 60;
 
 /** Rounds of a bed in which what is timed alone is still to be timed. */
 export function roundsToTimeAlone(bed: Bed, ground: Ground): readonly number[] {

@@ -10,14 +10,14 @@ export interface Prepared {
   readonly people: number;
   /** Of each one's history. */
   readonly length: number;
-  /** People whose pages are asked for; absent: all. More than there are slots only take each other's. */
+  /** People whose KV a system that keeps any is to hold; absent: all. More than there are slots only take each other's. */
   readonly warm?: number;
   /** Of the release; absent: they are loaded. */
   readonly items?: Items;
 }
 
 /**
- * Gives people their histories and asks for each one's page until it is whole, and its KV held where the system keeps any.
+ * Gives people their histories and asks for each one's page until it is whole and its KV held; of a system that keeps no KV, for a few.
  * @throws OnepassError `startup` when a page does not become so
  */
 export async function prepareSystem(
@@ -29,8 +29,12 @@ export async function prepareSystem(
   const { ids } = items ?? (await openItems(release));
   const many = { count: people, length, nowMs: Date.now() };
   await writeHistories(system.address, ids, habitsOf(release, page), many);
-  await warmUp(system.address, page, { people: warm, kept: keepsKv(system) });
+  const kept = keepsKv(system);
+  await warmUp(system.address, page, { people: kept ? warm : Math.min(warm, FEW), kept });
 }
+
+/** What is kept of nobody is as it was for whoever comes next. */
+const FEW = 8;
 
 const keepsKv = ({ name }: RunningSystem) => name === 'Gkv' || (name !== 'G' && MESH_SYSTEMS[name].keepsKv);
 

@@ -95,4 +95,27 @@ describe('float16', () => {
       { seed: 3, numRuns: 2000 },
     );
   });
+
+  test('inner products are four sums of the widened numbers to the last bit, whatever the size of the query', () => {
+    const finite = fc.integer({ min: 0, max: 0xffff }).filter((bits) => (bits & 0x7c00) !== 0x7c00);
+    const number = fc.float({ noNaN: true, noDefaultInfinity: true });
+    fc.assert(
+      fc.property(fc.array(fc.tuple(number, finite), { minLength: 1, maxLength: 11 }), (list) => {
+        const sums = [0, 0, 0, 0];
+        for (const [i, [q, bits]] of list.entries()) {
+          // What a whole four leaves over goes to the first sum.
+          const sum = i < list.length - (list.length % 4) ? i % 4 : 0;
+          sums[sum] = sums[sum]! + q * widenF16(bits);
+        }
+        const row = Uint16Array.from(list, ([, bits]) => bits);
+        const score = dotF16(
+          Float32Array.from(list, ([q]) => q),
+          row,
+          0,
+        );
+        expect(score).toBe(Math.fround(sums[0]! + sums[1]! + (sums[2]! + sums[3]!)));
+      }),
+      { seed: 34, numRuns: 5000 },
+    );
+  });
 });

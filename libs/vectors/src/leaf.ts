@@ -81,20 +81,26 @@ export class PartitionedLeaf implements LeafShard {
     };
   }
 
-  /** Appends the rows from `start` to `end` that are not refused, runs of them at once. Answers how many there are now. */
-  #gather(start: number, end: number, state: { filled: number; refused: Refused | undefined }): number {
+  /** Appends the rows from `start` to `end` that are not refused. Answers how many there are now. */
+  #gather(start: number, end: number, { filled, refused }: { filled: number; refused: Refused | undefined }): number {
     const { tableRows, rows, dimension } = this.#segment;
-    const marks = state.refused?.marks;
-    let { filled } = state;
-    for (let from = start, to = start; from < end; from = to + 1) {
-      if (marks === undefined) to = end;
-      else for (to = from; to < end && marks[tableRows[to]!] === 0; ) to++;
-      if (to === from) continue;
-      this.#gathered.set(rows.subarray(from * dimension, to * dimension), filled * dimension);
-      this.#gatheredRows.set(tableRows.subarray(from, to), filled);
-      filled += to - from;
+    this.#gathered.set(rows.subarray(start * dimension, end * dimension), filled * dimension);
+    this.#gatheredRows.set(tableRows.subarray(start, end), filled);
+    let count = filled + end - start;
+    if (refused === undefined) return count;
+    // The last row takes the place of a refused one: their order means nothing, and one copy of a partition costs less than many of runs.
+    for (let at = filled; at < count; ) {
+      if (refused.marks[this.#gatheredRows[at]!] === 0) at++;
+      else this.#replace(at, --count);
     }
-    return filled;
+    return count;
+  }
+
+  /** Copies the gathered row `from` over the one at `to`. */
+  #replace(to: number, from: number): void {
+    const { dimension } = this.#segment;
+    this.#gathered.copyWithin(to * dimension, from * dimension, (from + 1) * dimension);
+    this.#gatheredRows[to] = this.#gatheredRows[from]!;
   }
 
   #partitionsByNearness(query: Float32Array): Uint32Array {

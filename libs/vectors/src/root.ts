@@ -1,7 +1,7 @@
 import { OnepassError, unavailable } from '@onepass/errors';
 import { NO_SPAN, type Span } from '@onepass/telemetry';
 import type { LeafRequest, LeafShard } from './leaf.js';
-import { bestHits, type Hits } from './top.js';
+import { type Hits, isBefore } from './top.js';
 
 export interface RootAnswer {
   /** For each query, best first. */
@@ -132,15 +132,22 @@ async function settle(
   }
 }
 
+/** The best of parts that are in order themselves. */
 function mergeHits(parts: readonly Hits[], limit: number, ids: readonly string[]): Hits {
-  const count = parts.reduce((sum, part) => sum + part.rows.length, 0);
-  const rows = new Uint32Array(count);
-  const scores = new Float32Array(count);
-  let at = 0;
-  for (const part of parts) {
-    rows.set(part.rows, at);
-    scores.set(part.scores, at);
-    at += part.rows.length;
+  const found = parts.reduce((sum, part) => sum + part.rows.length, 0);
+  const count = Math.min(limit, found);
+  const merged = { rows: new Uint32Array(count), scores: new Float32Array(count) };
+  const taken = parts.map(() => 0);
+  for (let rank = 0; rank < count; rank++) {
+    let best = -1;
+    for (let p = 0; p < parts.length; p++) {
+      if (taken[p]! === parts[p]!.rows.length) continue;
+      if (best < 0 || isBefore(parts[p]!, taken[p]!, parts[best]!, taken[best]!, ids)) best = p;
+    }
+    const at = taken[best]!;
+    merged.rows[rank] = parts[best]!.rows[at]!;
+    merged.scores[rank] = parts[best]!.scores[at]!;
+    taken[best] = at + 1;
   }
-  return bestHits(rows, scores, { count, limit, ids });
+  return merged;
 }

@@ -58,6 +58,14 @@ function orderTies(order: Uint32Array, rows: Uint32Array, scores: Float32Array, 
   }
 }
 
+/** Whether hit `i` of `a` comes before hit `j` of `b` in the order of `bestHits`. */
+export function isBefore(a: Hits, i: number, b: Hits, j: number, ids: readonly string[]): boolean {
+  const left = a.scores[i]!;
+  const right = b.scores[j]!;
+  if (same(left, right)) return ids[a.rows[i]!]! < ids[b.rows[j]!]!;
+  return left > right || Number.isNaN(right);
+}
+
 function same(a: number, b: number): boolean {
   return a === b || (Number.isNaN(a) && Number.isNaN(b));
 }

@@ -7,6 +7,8 @@ import type { ProfileNode } from './cpu-profile.js';
  */
 const FILES: readonly (readonly [CpuPart, RegExp])[] = [
   ['protobuf messages', /@bufbuild\/protobuf|libs\/contracts\/(dist|src)\/(gen|columns)/],
+  // What it takes to start a run and to hear of its end.
+  ['graphs, thread pool', /libs\/inference\//],
   ['search', /libs\/vectors\/|\/usearch\/|services\/retrieval\//],
   [
     'tokens and history',

@@ -26,7 +26,7 @@ export function cpuPartsOf(profiled: Profiled): { name: CpuPart; ms: number }[] 
 }
 
 /** Frames that are narrower than this share of all are left out: nobody could see them. */
-const VISIBLE = 0.0012;
+const VISIBLE = 0.002;
 
 /**
  * All stacks of a process as a tree, frames of the same function within the same one together; ms of CPU a page. Beside the main thread's

@@ -37,7 +37,6 @@ test('system A is profiled and a request of it taken apart', { timeout: 120_000 
     expect(new Set(spans.map(({ process }) => process))).toEqual(new Set(['client', ...PROCESSES]));
     const names = spans.map(({ name }) => name);
     expect(names).toEqual(expect.arrayContaining(['request on its way to ranking', 'answer on its way from gateway']));
-    expect(names).not.toContain('code between spans');
     expect(spans.some(({ kind }) => kind === 'serialise')).toBe(true);
   } finally {
     program.remove();

@@ -21,10 +21,13 @@ const GAPS: readonly { readonly within: RegExp; readonly before?: RegExp; readon
   gap('Search$', 'search_shard', 'merge', 'gather what the shards found', 'other'),
   gap('Search$', undefined, 'encode_message', 'gather candidates and embeddings', 'copy'),
   gap('Encode$', 'decode_message', undefined, 'check the request', 'other'),
+  gap('Encode$', 'person_queue', undefined, 'take the person’s turn', 'other'),
   gap('Encode$', 'inference_run', 'encode_message', 'copy query embeddings out', 'copy'),
   gap('Encode$', 'inference_run', undefined, 'settle the KV slot', 'other'),
   gap('Encode$', undefined, 'inference_queue', 'fill the graph’s inputs', 'copy'),
   gap('Recommend$', 'decode_message', undefined, 'check and plan the request', 'other'),
+  gap('^request$', undefined, undefined, 'the client’s own code', 'other'),
+  gap('Recommend$', '^encode$', undefined, 'between encoding and retrieval', 'other'),
   gap('Recommend$', '^retrieve$', undefined, 'between retrieval and ranking', 'other'),
   gap('Recommend$', '^rank$', undefined, 'between ranking and page', 'other'),
   gap('Recommend$', undefined, 'encode_message', 'sign and record the page', 'other'),
@@ -84,7 +87,7 @@ export function gapWords(around: SpanNode, before: SpanNode | undefined, next: S
   const fits = (pattern: RegExp | undefined, node: SpanNode | undefined) =>
     pattern === undefined || (node !== undefined && pattern.test(node.span.name));
   const known = GAPS.find((one) => one.within.test(span.name) && fits(one.before, before) && fits(one.next, next));
-  return known?.words ?? { name: 'code between spans', kind: 'other' };
+  return known?.words ?? { name: 'between two steps', kind: 'other' };
 }
 
 /** Between a client and its server: sockets, HTTP/2 and gRPC of both, and the wait for the event loop of who receives. */

@@ -129,8 +129,7 @@ async function measureWaterfall(bed: WhereBed, ground: WhereGround, { pages = PA
       ...ofA(bed),
       what:
         `of ${traced.length} warm requests, one at a time and all of them traced, the most usual of median length; ` +
-        `parts under ${SHORTEST_MS} ms count with the next one; a graph run's way to its thread and back, ` +
-        `taken as that of an empty call, is ${hop.toFixed(3)} ms`,
+        `parts under ${SHORTEST_MS} ms count with the next one, save waits; a graph run's way to its thread and back is taken as that of an empty call`,
       spans: mostUsual(divided)!.parts,
     };
   } finally {

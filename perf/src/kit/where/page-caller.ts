@@ -1,5 +1,5 @@
-import { connect, KvSource, type OnepassClient, user } from '@onepass/client';
-import { startupError } from '@onepass/errors';
+import { connect, KvSource, type OnepassClient, type RecommendResponse, user } from '@onepass/client';
+import { OnepassError, startupError } from '@onepass/errors';
 import type { MeasuredPage } from '../../page.js';
 import { personId } from '../../people.js';
 import { freshClock, KeptSpan } from './kept-span.js';
@@ -26,17 +26,22 @@ export class PageCaller {
     this.#people = people;
   }
 
-  /** @param atATime calls in flight @returns how many pages were answered; none is under way any more */
+  /**
+   * A page that is refused, or late, is not counted; the next one is asked for.
+   * @param atATime calls in flight
+   * @returns how many pages were answered; none is under way any more
+   * @throws OnepassError `startup` when none was
+   */
   async many(atATime: number, seconds: number): Promise<number> {
     const end = performance.now() + 1000 * seconds;
     let pages = 0;
     const one = async () => {
       while (performance.now() < end) {
-        await this.#ask();
-        pages += 1;
+        if ((await this.#ask()) !== undefined) pages += 1;
       }
     };
     await Promise.all(Array.from({ length: atATime }, one));
+    if (pages === 0) throw startupError(`no page was answered in ${seconds} s`);
     return pages;
   }
 
@@ -51,10 +56,10 @@ export class PageCaller {
     for (let i = 0; i < pages; i += 1) {
       const spans: TracedSpan[] = [];
       const root = KeptSpan.root('request', spans, clock);
-      const { degraded, kvSource } = await this.#ask(root);
+      const page = await this.#ask(root);
       root.end();
       const { startMs, endMs } = spans.at(-1)!;
-      if (degraded.length === 0 && kvSource === KvSource.SLOT) {
+      if (page?.degraded.length === 0 && page.kvSource === KvSource.SLOT) {
         traced.push({ traceId: root.traceId, ms: endMs - startMs, spans });
       }
     }
@@ -66,8 +71,15 @@ export class PageCaller {
     this.#onepass.close();
   }
 
-  #ask(span?: KeptSpan) {
+  /** Undefined of a page that was refused, or late. */
+  async #ask(span?: KeptSpan): Promise<RecommendResponse | undefined> {
     const person = user(personId(this.#calls++ % this.#people));
-    return this.#onepass.recommend({ person, ...this.#page }, span && { span });
+    try {
+      return await this.#onepass.recommend({ person, ...this.#page }, span && { span });
+    } catch (thrown) {
+      const error = OnepassError.from(thrown);
+      if (error.kind === 'overloaded' || error.kind === 'deadline_exceeded') return undefined;
+      throw error;
+    }
   }
 }

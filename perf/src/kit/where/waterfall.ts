@@ -4,6 +4,8 @@ import type { SpanNode, TracedSpan, Words } from './traced-span.js';
 
 /** Shorter parts count with the next one: clocks of processes agree hardly better, and nobody could see them. */
 export const SHORTEST_MS = 0.05;
+/** Of waits and ways between threads, which should be short: that they are is worth telling. */
+export const SHORTEST_WAIT_MS = 0.002;
 
 /**
  * One trace as parts that follow each other: a span without others inside, or the time between two of them, each in the process where it
@@ -18,7 +20,8 @@ export function partsOf(trace: readonly TracedSpan[], hopMs = 0): Span[] {
   const parts: Span[] = [];
   const take: Take = (words, { process }, from, to) => {
     const startMs = parts.at(-1)?.endMs ?? 0;
-    if (to - from >= SHORTEST_MS) parts.push({ ...words, process, startMs, endMs: to - begin });
+    const shortest = words.kind === 'hop' || words.kind === 'queue' ? SHORTEST_WAIT_MS : SHORTEST_MS;
+    if (to - from >= shortest) parts.push({ ...words, process, startMs, endMs: to - begin });
   };
   divide(root, { from: begin, to: end }, { take, hopMs });
   const last = parts.pop();
@@ -63,11 +66,10 @@ function divideAround(node: SpanNode, { from, to }: { from: number; to: number }
   cut.take(gapWords(node, before, undefined), span, at, to);
 }
 
-/** Of a graph run the way to its thread and back is told apart: half of it before the run, half behind. */
+/** Of a graph run the way to its thread and back is told apart, before the run: when it really began nobody sees. */
 function divideLeaf(node: SpanNode, { from, to }: { from: number; to: number }, { take, hopMs }: Cut): void {
   const { span } = node;
-  const half = span.name === 'inference_run' ? Math.min(hopMs, to - from) / 2 : 0;
-  take({ name: 'onto a thread of the pool', kind: 'hop' }, span, from, from + half);
-  take(codingWords(node) ?? leafWords(node), span, from + half, to - half);
-  take({ name: 'back to the event loop', kind: 'hop' }, span, to - half, to);
+  const hop = span.name === 'inference_run' ? Math.min(hopMs, to - from) : 0;
+  take({ name: 'to a thread and back', kind: 'hop' }, span, from, from + hop);
+  take(codingWords(node) ?? leafWords(node), span, from + hop, to);
 }

@@ -54,7 +54,8 @@ export function timeline(spans: readonly Span[], label: string, width: number): 
   ]);
 }
 
-/** Hundredths of a ms at most: no clock here tells more. */
-const told = (ms: number) => (ms < 1 ? String(Number(ms.toFixed(2))) : threeDigits(ms));
+/** Hundredths of a ms at most, except of what is shorter: no clock here tells more. */
+const told = (ms: number) =>
+  ms >= 1 ? threeDigits(ms) : String(Number(ms < 0.01 ? ms.toPrecision(1) : ms.toFixed(2)));
 
 const contains = (outer: Span, inner: Span) => outer.startMs <= inner.startMs && outer.endMs >= inner.endMs;

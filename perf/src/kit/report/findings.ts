@@ -107,6 +107,12 @@ export interface BareChainCost {
   readonly cpuMs: number;
 }
 
+/** Whether both senders of loads see the same, in words. */
+export interface CrossChecked {
+  readonly date: string;
+  readonly told: string;
+}
+
 /** Everything that a run may find, by kind. */
 export interface FindingKinds {
   readonly measurement: Measurement;
@@ -116,6 +122,7 @@ export interface FindingKinds {
   readonly flame: Flame;
   readonly gateway: GatewayTime;
   readonly chain: BareChainCost;
+  readonly crossCheck: CrossChecked;
 }
 export type FindingKind = keyof FindingKinds;
 

@@ -177,7 +177,7 @@ function findingsOf(
     chain: of('chain'),
     numbers: {},
     partial: !lines.some(({ kind }) => kind === 'complete'),
-    notes,
+    notes: [...of('crossCheck').map(({ told }) => told), ...notes],
   };
   return { ...findings, numbers: numbersOf(findings) };
 }

@@ -14,13 +14,19 @@ export interface Objective {
   readonly goodShare: number;
 }
 
+/** Nearly all pages should keep it. */
+export const GOOD_SHARE = 0.99;
+
 type SweepPlot = { readonly title: string; readonly drawing: string; readonly measurements: readonly Measurement[] };
 
 /** A plot or two for each sweep that was made, and the names of the others. */
 export function sweepParts(findings: ReportFindings, objective: Objective): Part[] {
   const plots = (Object.keys(SWEEPS) as SweepName[]).map((name) => {
-    const measurements = findings.measurements.filter((m) => m.sweep?.name === name);
-    return { name, plots: plotsOf(name, measurements, objective) };
+    const swept = findings.measurements.filter((m) => m.sweep?.name === name);
+    // Of one model each: lines over points of several would mean nothing.
+    const models = [...grouped(swept, ({ shape }) => `${shape.layers} ${shape.width}`).values()];
+    const lines = models.filter((some) => new Set(some.map(({ sweep }) => sweep!.value)).size > 1);
+    return { name, plots: lines.flatMap((measurements) => plotsOf(name, measurements, objective)) };
   });
   const drawn = plots.flatMap((sweep) => sweep.plots.map((plot) => drawnOf(findings, sweep.name, plot)));
   const missing = plots.filter((sweep) => sweep.plots.length === 0).map(({ name }) => name);

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +18,7 @@ import {
   figuresOf,
   formatComparison,
   formatHeadlines,
+  GOOD_SHARE,
   hasWorsened,
   type Improvement,
   type KitFigure,
@@ -115,7 +117,12 @@ async function openKit(options: KitOptions, folder: string, progress: (line: str
   const run: RunIdentity = {
     machine: describeMachine(),
     versions: await versionsOf(ghz.version),
-    settings: { ...settingsTold(claims, options), size: options.size, seconds: String(claims[0]!.seconds) },
+    settings: {
+      ...settingsTold(claims, options),
+      size: options.size,
+      seconds: String(claims[0]!.seconds),
+      plan: planOf([...claims, ...sweeps]),
+    },
     systems: systemDescriptions(claims[0]!.systems),
     releases: [...releases].map(({ manifest }) => ({
       id: manifest.id,
@@ -144,6 +151,9 @@ async function openKit(options: KitOptions, folder: string, progress: (line: str
     cut: cutBySignals(),
   };
 }
+
+/** Of all that a run is to measure: one of another plan is no repetition of it. */
+const planOf = (beds: readonly Bed[]) => createHash('sha256').update(JSON.stringify(beds)).digest('hex').slice(0, 8);
 
 async function givenOf(releaseDir: string): Promise<Given> {
   const served = await servedFrom(releaseDir);
@@ -260,7 +270,7 @@ async function tell(options: KitOptions, { given, store, report, run, notes, pro
   const figures: readonly KitFigure[] = widen(figuresOf(findings), earlier);
   // Offered rates are swept at the release at hand: what its gateway has for a page is what nearly all pages should keep.
   const latencyMs = Number(settingsOf(given, options).ONEPASS_BUDGET_MS);
-  const page = await writeReport(report, findings, { figures, objective: { latencyMs, goodShare: 0.99 } });
+  const page = await writeReport(report, findings, { figures, objective: { latencyMs, goodShare: GOOD_SHARE } });
   console.log(`\n${formatHeadlines(findings, figures)}`);
   progress(`the page: ${page}`);
   const good = findings.measurements.some(({ seen }) => seen.good > 0);

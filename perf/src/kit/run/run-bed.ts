@@ -25,11 +25,12 @@ interface Todo {
 export async function runBed(bed: Bed, ground: Ground): Promise<void> {
   const todo = todoOf(bed, ground);
   const roundsAlone = roundsToTimeAlone(bed, ground);
+  const checkedAt = ground.store.has(crossCheckKey(bed, ground)) ? undefined : bed.crossCheckQps;
   if (ground.cut.aborted) return;
   const wanted = bed.systems.filter(
     (name) =>
       todo.some(({ system }) => system === name) ||
-      (name === 'A' && (roundsAlone.length > 0 || bed.crossCheckQps !== undefined)),
+      (name === 'A' && (roundsAlone.length > 0 || checkedAt !== undefined)),
   );
   if (wanted.length === 0 && roundsAlone.length === 0) return;
   ground.progress(`${bed.title}: ${todo.length} loads`);
@@ -38,7 +39,7 @@ export async function runBed(bed: Bed, ground: Ground): Promise<void> {
   try {
     for (const name of wanted) await start(name, bed, ground, running);
     const a = running.get('A');
-    if (bed.crossCheckQps !== undefined && a) await compareSenders(bed.crossCheckQps, a, bed, ground);
+    if (checkedAt !== undefined && a) await compareSenders(checkedAt, a, bed, ground);
     if (roundsAlone.length > 0) alone = await Alone.open(bed, ground, a);
     for (const round of roundsOf(bed)) {
       if (roundsAlone.includes(round)) await alone?.measure(round);
@@ -120,11 +121,16 @@ async function heat(system: RunningSystem, bed: Bed, ground: Ground): Promise<vo
 
 const targetOf = (system: RunningSystem) => gatewayTarget(system.address, system.pids);
 
+const crossCheckKey = ({ shape }: Bed, { store, release }: Ground) =>
+  store.keyOf({ kind: 'crossCheck', release: release.manifest.id, shape });
+
 /** Every page of a run says what the two senders saw of the same. */
 async function compareSenders(qps: number, system: RunningSystem, bed: Bed, ground: Ground): Promise<void> {
   ground.progress('the same load from both senders');
   const load = { kind: 'open', qps } as const;
-  ground.note(describeCrossCheck(await crossCheck(qps, targetOf(system), optionsOf({ load }, bed, ground, 1))));
+  const told = describeCrossCheck(await crossCheck(qps, targetOf(system), optionsOf({ load }, bed, ground, 1)));
+  ground.progress(told);
+  await ground.store.append('crossCheck', crossCheckKey(bed, ground), { date: today(), told });
 }
 
 async function measure(

@@ -9,7 +9,7 @@ const { frame } = fc.letrec<{ frame: FlameFrame }>((tie) => ({
     where: fc.string(),
     part: fc.constantFrom(...CPU_PARTS),
     ms: fc.oneof(fc.double({ min: 0, max: 10, noNaN: true }), fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY)),
-    inner: fc.array(tie('frame'), { maxLength: 2, depthSize: 'small' }),
+    inner: fc.oneof({ depthSize: 'small' }, fc.constant([]), fc.array(tie('frame'), { maxLength: 2 })),
   }),
 }));
 

@@ -1,2 +1,3 @@
 export * from './drills/run-drills.js';
 export { runBench } from './kit/run/bench.js';
+export { runPlan } from './plan/run-plan.js';

@@ -29,6 +29,7 @@ const NPM: Readonly<Record<string, (folder: string) => string[]>> = {
   'npm run report -- --smoke': () => ['run', 'report', '--', '--help'],
   'npm run bench -- --smoke': () => ['run', 'bench', '--', '--help'],
   'npm run drills -- --smoke': () => ['run', 'drills', '--', '--help'],
+  'npm run plan -- --people 30e6 --qps 4000 --smoke': () => 'run plan -- --people 30e6 --qps 4000 --smoke'.split(' '),
   'npm run export -- --out .onepass/export': (folder) => [
     'run',
     'export',

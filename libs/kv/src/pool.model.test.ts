@@ -5,6 +5,7 @@ import { KvPoolReader, KvPoolWriter, type KvReference, poolBytes, type SlotState
 
 const shape = { layers: 1, width: 2, capacity: 6 };
 const SLOTS = 3;
+const MOST_PROTECTED = 1;
 const REST_MS = 10;
 const PERSONS = ['1', '2', '3', '4', '5'].map((digit) => digit.repeat(32));
 
@@ -26,13 +27,15 @@ const operation = fc.oneof(
 );
 type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 
-/** What must be true of the pool, said simply: persons in order of use, freed slots with the time of freeing, pins. */
+/** What must be true of the pool, said simply: persons in the order in which they give way, freed slots with the time of freeing, pins. */
 class Model {
   now = 0;
   readonly #writer: KvPoolWriter;
   readonly #reader: KvPoolReader;
   readonly #bytes: Buffer;
-  readonly #held: { person: string; state: SlotState }[] = [];
+  #held: { person: string; state: SlotState; again: boolean }[] = [];
+  /** Who gave way, oldest first. */
+  #gone: string[] = [];
   readonly #freedAt = new Map<number, number>(
     Array.from({ length: SLOTS }, (_, slot) => [slot, Number.NEGATIVE_INFINITY]),
   );
@@ -69,7 +72,8 @@ class Model {
 
   #claim(person: string, keep: boolean): void {
     const rested = [...this.#freedAt].filter(([, at]) => at + REST_MS <= this.now).map(([slot]) => slot);
-    const victim = this.#held.find(({ state }) => !this.#kept.includes(state));
+    const inTurn = [...this.#held.filter((h) => !h.again), ...this.#held.filter((h) => h.again)];
+    const victim = inTurn.find(({ state }) => !this.#kept.includes(state));
     const state = this.#writer.claim(person);
     if (rested.length === 0 && victim === undefined) {
       expect(state).toBeUndefined();
@@ -77,12 +81,14 @@ class Model {
     }
     if (rested.length > 0) expect(rested).toContain(state!.slot);
     else expect(state!.slot).toBe(victim!.state.slot);
-    if (rested.length === 0) this.#held.splice(this.#held.indexOf(victim!), 1);
+    if (rested.length === 0) this.#giveWay(victim!);
     this.#freedAt.delete(state!.slot);
-    this.#end(person);
+    const own = this.#held.find((h) => h.person === person);
+    if (own && !this.#kept.includes(own.state)) this.#freedAt.set(own.state.slot, this.now);
     this.#breakReferences(state!.slot);
-    expect(this.#held.map((h) => h.state.slot)).not.toContain(state!.slot);
-    this.#held.push({ person, state: state! });
+    expect(this.#held.filter((h) => h !== own).map((h) => h.state.slot)).not.toContain(state!.slot);
+    if (own) own.state = state!;
+    else this.#comes(person, state!);
     this.#stamps.set(state!, []);
     this.#write(state!);
     if (keep) this.#kept.push(state!);
@@ -101,8 +107,28 @@ class Model {
     const index = this.#held.findIndex((h) => h.person === person);
     const state = this.#writer.find(person);
     expect(state).toBe(this.#held[index]?.state);
-    if (index >= 0) this.#held.push(...this.#held.splice(index, 1));
+    if (index >= 0) this.#comesAgain(index);
     return state;
+  }
+
+  #giveWay(victim: { person: string }): void {
+    this.#held = this.#held.filter((h) => h !== victim);
+    this.#gone = [...this.#gone, victim.person].slice(-SLOTS);
+  }
+
+  #comes(person: string, state: SlotState): void {
+    this.#held.push({ person, state, again: false });
+    if (this.#gone.includes(person)) this.#comesAgain(this.#held.length - 1);
+    this.#gone = this.#gone.filter((one) => one !== person);
+  }
+
+  /** Protected, in the place of the one who was so longest where there would be too many. */
+  #comesAgain(index: number): void {
+    const again = { ...this.#held[index]!, again: true };
+    this.#held = [...this.#held.filter((_, i) => i !== index), again];
+    if (this.#held.filter((h) => h.again).length <= MOST_PROTECTED) return;
+    const first = this.#held.find((h) => h.again)!;
+    this.#held = [...this.#held.filter((h) => h !== first), { ...first, again: false }];
   }
 
   #release(person: string): void {
@@ -115,6 +141,7 @@ class Model {
   #forget(person: string): void {
     if (this.#kept.some((state) => state.personKey === person)) return;
     this.#writer.forget(person);
+    this.#gone = this.#gone.filter((one) => one !== person);
     for (const entry of this.#references) {
       if (Buffer.from(person, 'hex').equals(entry.reference.personKey)) entry.good = false;
     }

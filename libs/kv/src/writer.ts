@@ -1,5 +1,6 @@
 import { kvMiss, OnepassError, startupError } from '@onepass/errors';
 import type { SharedMemory } from '@onepass/shared-memory';
+import { EvictionOrder } from './eviction-order.js';
 import { type KvShape, type KvTensors, type PoolLayout, poolLayout, slotTensors } from './layout.js';
 import { unmakePool, writePoolHeader } from './pool-header.js';
 import type { KvReference } from './reference.js';
@@ -51,7 +52,7 @@ export class KvPoolWriter {
   readonly #layout: PoolLayout;
   readonly #headers: SlotHeaders;
   readonly #tensors: readonly KvTensors[];
-  /** By person, the one used longest ago first. */
+  readonly #order: EvictionOrder;
   readonly #tenancies = new Map<string, Tenancy>();
   readonly #pins: number[];
   /** By slot, the person whose KV its bytes are; undefined = nobody's. */
@@ -65,6 +66,7 @@ export class KvPoolWriter {
     this.#layout = layout;
     this.#headers = new SlotHeaders(memory.buffer, layout);
     this.#tensors = Array.from({ length: layout.slots }, (_, slot) => slotTensors(memory.buffer, layout, slot));
+    this.#order = new EvictionOrder(layout.slots);
     this.#pins = new Array<number>(layout.slots).fill(0);
     this.#owners = new Array<string | undefined>(layout.slots).fill(undefined);
     for (let slot = 0; slot < layout.slots; slot++) {
@@ -95,13 +97,12 @@ export class KvPoolWriter {
     const tenancy = this.#tenancies.get(personKey);
     if (!tenancy?.published) return undefined;
     tenancy.usedAt = this.#options.now();
-    this.#tenancies.delete(personKey);
-    this.#tenancies.set(personKey, tenancy);
+    this.#order.use(personKey);
     return tenancy;
   }
 
   /**
-   * A slot to fill for this person, pinned once: a freed one that has rested, else that of the person used longest ago. What the person
+   * A slot to fill for this person, pinned once: a freed one that has rested, else that of the person who gives way (`EvictionOrder`). What the person
    * held before is replaced; readers of it are left in peace while it rests.
    * @returns undefined when every slot is pinned or rests: nothing has changed then.
    */
@@ -112,7 +113,9 @@ export class KvPoolWriter {
       return undefined;
     }
     this.#counts.claims++;
-    this.#vacate(personKey);
+    const held = this.#tenancies.get(personKey);
+    if (held) this.#part(held);
+    else this.#order.add(personKey);
     this.#pins[slot] = 1;
     const generation = this.#headers.close(slot);
     // What another person left behind the new tokens would outlast them: nobody could find it any more to forget it.
@@ -188,6 +191,7 @@ export class KvPoolWriter {
    */
   forget(personKey: string): void {
     this.release(personKey);
+    this.#order.delete(personKey);
     for (const [slot, owner] of this.#owners.entries()) {
       if (owner !== personKey) continue;
       this.#headers.close(slot);
@@ -234,9 +238,11 @@ export class KvPoolWriter {
   }
 
   #evict(): number | undefined {
-    for (const [personKey, tenancy] of this.#tenancies) {
+    for (const personKey of this.#order.victims()) {
+      const tenancy = this.#tenancies.get(personKey)!;
       if (this.#pins[tenancy.slot]! > 0) continue;
       this.#tenancies.delete(personKey);
+      this.#order.giveWay(personKey);
       this.#counts.evictions++;
       if (this.#options.now() - tenancy.usedAt < this.#options.restMs) this.#counts.earlyEvictions++;
       return tenancy.slot;
@@ -248,8 +254,13 @@ export class KvPoolWriter {
   #vacate(personKey: string): void {
     const tenancy = this.#tenancies.get(personKey);
     if (tenancy === undefined) return;
+    this.#order.delete(personKey);
+    this.#part(tenancy);
+  }
+
+  #part({ personKey, slot }: Tenancy): void {
     this.#tenancies.delete(personKey);
-    if (this.#pins[tenancy.slot] === 0) this.#free(tenancy.slot);
+    if (this.#pins[slot] === 0) this.#free(slot);
   }
 
   #free(slot: number): void {

@@ -1,5 +1,5 @@
 import { type Connection, RankingService, type ServiceClient, UserEncoderService } from '@onepass/contracts';
-import { cellOrder, type PersonKey } from '@onepass/routing';
+import { cellOrder, type PersonKey, withBoundedLoad } from '@onepass/routing';
 import type { CellAddresses } from './settings.js';
 
 /** User-encoder and ranking of one release on one host, with KV that only they share. */
@@ -8,6 +8,8 @@ export interface Cell {
   readonly ranking: ServiceClient<typeof RankingService>;
   /** That of a ranking model of its own, whose KV ranking reads instead of `encoder`'s; undefined = one model does both. */
   readonly rankingEncoder: ServiceClient<typeof UserEncoderService> | undefined;
+  /** Pages of this gateway that are being made there, or were begun there. */
+  underWay: number;
   /** Epoch ms until which others are asked first; 0 = it can be reached as far as is known. */
   passedOverUntilMs: number;
 }
@@ -33,6 +35,7 @@ export class Cells {
         ranking: connection(ranking).client(RankingService),
         rankingEncoder:
           rankingEncoder === undefined ? undefined : connection(rankingEncoder).client(UserEncoderService),
+        underWay: 0,
         passedOverUntilMs: 0,
       });
     }
@@ -40,17 +43,38 @@ export class Cells {
   }
 
   /**
+   * Does work at the person's cell, which is handed over first and those that take over behind it, in order. One that has much more under way
+   * than the others comes behind them: whoever makes a cell hot does not sink it.
+   */
+  async use<T>(person: PersonKey, work: (cells: readonly Cell[]) => Promise<T>): Promise<T> {
+    const { reachable, passedOver } = this.#of(person);
+    const order = [...withBoundedLoad(reachable, ({ underWay }) => underWay), ...passedOver];
+    const [first] = order;
+    if (first !== undefined) first.underWay += 1;
+    try {
+      return await work(order);
+    } finally {
+      if (first !== undefined) first.underWay -= 1;
+    }
+  }
+
+  /**
    * The person's cell first, then those that take over, in order; cells that could not be reached just now come last. Any spreading key
    * serves for nobody in particular.
    */
   inOrder(person: PersonKey): Cell[] {
+    const { reachable, passedOver } = this.#of(person);
+    return [...reachable, ...passedOver];
+  }
+
+  #of(person: PersonKey): { reachable: Cell[]; passedOver: Cell[] } {
     const names = this.#names.length === 1 ? this.#names : cellOrder(person, this.#names);
-    const [first, last]: [Cell[], Cell[]] = [[], []];
+    const [reachable, passedOver]: [Cell[], Cell[]] = [[], []];
     for (const name of names) {
       const cell = this.#cells.get(name) as Cell;
-      (isPassedOver(cell) ? last : first).push(cell);
+      (isPassedOver(cell) ? passedOver : reachable).push(cell);
     }
-    return [...first, ...last];
+    return { reachable, passedOver };
   }
 
   close(): void {

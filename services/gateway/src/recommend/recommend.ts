@@ -118,17 +118,13 @@ export class Recommender {
     const { signal, span } = call;
     const run = new Run({ plan, releaseId: release.id, budget, nowMs, signal, span }, this.#parts);
     await this.#checkSequence(run);
-    const order = cells.inOrder(plan.personKey ?? plan.requestId);
-    const [found, apart] = await Promise.all([this.#find(run, order), this.#encodeApart(run, order)]);
-    const scored = await this.#rank(run, { encoded: found.encoded, apart }, order, found.candidates);
-    const results = {
-      release,
-      pageTokenKey,
-      ...found,
-      ...scored,
-      // What was acted on is left out without the encoder too; but the page is not made from it.
-      head: scored.encoded ? headOf(scored.encoded) : NO_HISTORY,
-    };
+    const made = await cells.use(plan.personKey ?? plan.requestId, async (order) => {
+      const [found, apart] = await Promise.all([this.#find(run, order), this.#encodeApart(run, order)]);
+      return { ...found, ...(await this.#rank(run, { encoded: found.encoded, apart }, order, found.candidates)) };
+    });
+    // What was acted on is left out without the encoder too; but the page is not made from it.
+    const head = made.encoded ? headOf(made.encoded) : NO_HISTORY;
+    const results = { release, pageTokenKey, ...made, head };
     const page = respond(run, results);
     const served = plan.mode !== Mode.SCORE_ONLY && plan.asOfMs === undefined;
     if (served) this.#parts.recordSlate?.(servedSlate(run, page, results), clockMs);

@@ -7,6 +7,7 @@ test('defaults: the default release and data of this checkout, and a demo', () =
   expect(parse()).toEqual({
     port: 50050,
     releaseDir: '/checkout/releases/default',
+    cells: 1,
     dataDir: '/checkout/.onepass/data',
     demo: true,
     smoke: false,
@@ -19,6 +20,11 @@ test('a smoke run takes free ports and keeps nothing', () => {
   expect(parse('--ephemeral', '--no-demo')).toMatchObject({ port: 50050, dataDir: undefined, demo: false });
 });
 
+test('several cells, whose ports lie behind the first four', () => {
+  expect(parse('--cells', '3')).toMatchObject({ cells: 3, port: 50050 });
+  expect(() => parse('--cells', '3', '--port', '65529')).toThrow('--port must be a whole number from 1 to 65528');
+});
+
 test('help wins', () => {
   expect(parse('--help', '--port', 'x')).toBe('help');
 });
@@ -27,6 +33,8 @@ test.each([
   [['--port', '65533'], '--port must be a whole number from 1 to 65532, not "65533"'],
   [['--port', ''], '--port must be a whole number'],
   [['--port', '1e3.5'], '--port must be a whole number'],
+  [['--cells', '0'], '--cells must be a whole number from 1 to 16, not "0"'],
+  [['--cells', 'two'], '--cells must be a whole number from 1 to 16'],
   [['--data', 'd', '--ephemeral'], '--data and --ephemeral exclude each other'],
   [['--relaese', 'r'], "Unknown option '--relaese'"],
   [['stray'], "Unexpected argument 'stray'"],

@@ -1,12 +1,15 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startupError } from '@onepass/errors';
+import { processNames } from './plan.js';
 
 /** What the command line asks for. */
 export interface LocalOptions {
-  /** First of four consecutive ports; undefined = any free ones. */
+  /** First of as many consecutive ports as there are processes; undefined = any free ones. */
   readonly port: number | undefined;
   readonly releaseDir: string;
+  /** Each with a user-encoder and a ranking of its own. */
+  readonly cells: number;
   /** Directory of durable state; undefined = a temporary one, removed at the end. */
   readonly dataDir: string | undefined;
   readonly demo: boolean;
@@ -15,14 +18,17 @@ export interface LocalOptions {
 }
 
 export const DEFAULT_PORT = 50050;
-export const ROLE_COUNT = 4;
 const HIGHEST_PORT = 65_535;
+/** More are no use on one machine. */
+const MOST_CELLS = 16;
 
 export const HELP = `npm start [-- options]
 
 Starts gateway, user-encoder, retrieval and ranking, shows what they do, and stays up until Ctrl-C.
 
-  --port N        first of four consecutive ports (default ${DEFAULT_PORT}: gateway ${DEFAULT_PORT}, then user-encoder, retrieval, ranking)
+  --port N        first of four consecutive ports (default ${DEFAULT_PORT}: gateway ${DEFAULT_PORT}, then user-encoder, retrieval, ranking); of two more
+                  for each further cell
+  --cells N       cells, each a user-encoder and a ranking that share KV; a person's pages go to one of them (default 1)
   --release DIR   the release to serve (default releases/default)
   --data DIR      where histories and logs are kept (default .onepass/data)
   --ephemeral     keep nothing: a temporary data directory, removed at the end
@@ -42,10 +48,12 @@ export function parseOptions(args: readonly string[], root: string): LocalOption
   if (values.data !== undefined && (values.ephemeral || values.smoke)) {
     throw startupError(`--data and --${values.smoke ? 'smoke' : 'ephemeral'} exclude each other`);
   }
+  const cells = numberFrom1('--cells', values.cells ?? '1', MOST_CELLS);
   const keepsNothing = values.ephemeral || values.smoke;
   return {
-    port: values.port === undefined && values.smoke ? undefined : parsePort(values.port),
+    port: values.port === undefined && values.smoke ? undefined : parsePort(values.port, cells),
     releaseDir: values.release === undefined ? resolve(root, 'releases/default') : resolve(values.release),
+    cells,
     dataDir: keepsNothing ? undefined : resolve(values.data ?? resolve(root, '.onepass/data')),
     demo: !values['no-demo'],
     smoke: values.smoke,
@@ -59,6 +67,7 @@ function parse(args: readonly string[]) {
       options: {
         port: { type: 'string' },
         release: { type: 'string' },
+        cells: { type: 'string' },
         data: { type: 'string' },
         ephemeral: { type: 'boolean', default: false },
         'no-demo': { type: 'boolean', default: false },
@@ -71,9 +80,11 @@ function parse(args: readonly string[]) {
   }
 }
 
-function parsePort(given: string | undefined): number {
-  const highest = HIGHEST_PORT - ROLE_COUNT + 1;
-  const port = Number(given ?? DEFAULT_PORT);
-  if (Number.isInteger(port) && port >= 1 && port <= highest && given?.trim() !== '') return port;
-  throw startupError(`--port must be a whole number from 1 to ${highest}, not "${given}"`);
+const parsePort = (given: string | undefined, cells: number) =>
+  numberFrom1('--port', given ?? String(DEFAULT_PORT), HIGHEST_PORT - processNames({ cells }).length + 1);
+
+function numberFrom1(option: string, given: string, highest: number): number {
+  const number = Number(given);
+  if (Number.isInteger(number) && number >= 1 && number <= highest && given.trim() !== '') return number;
+  throw startupError(`${option} must be a whole number from 1 to ${highest}, not "${given}"`);
 }

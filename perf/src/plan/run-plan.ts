@@ -98,7 +98,7 @@ function tell(found: Plan, { costs, cell }: Demand, { options, shape, visits, re
   const lines = [
     `${whole(people)} people, ${whole(qps)} pages a second at the peak, cells of ${cores} cores and ${kvGiB} GiB for KV (${whole(cell.slots)} people each), at most ${share(busiest)} busy:`,
     '',
-    ...table(['', ''], rows),
+    ...table(['planned', 'value'], rows),
     '',
     `Release ${releaseId} (n=${shape.n}, k=${shape.k}, L=${shape.layers}, d=${shape.width}), graphs timed on this machine (${cpu}): all of a history ${ms(costs.encodeAll)} ms, one action ${ms(costs.append)} ms, the rest of a page ${ms(costs.rest)} ms.`,
     'Extrapolated: from the cost of one page on this machine, and from assumed laws of when people come back.',

@@ -53,8 +53,8 @@ export function claimBeds(size: Size, given: Shape, asked: ReleaseShape | undefi
   return [
     claims('the shape that the claims are made at', { ...MAIN_SHAPE, ...MADE }, MAIN_SHAPE, SIZES.full),
     { ...here, takenApart: true },
-    // Some find theirs by chance where few pages come in one load: together it is half of them.
-    comingBack('half of the people back in time, at that shape', { ...MAIN_SHAPE, ...MADE }, MAIN_SHAPE, [0.45]),
+    // Some find theirs by chance where few pages come in one load: of these two shares one makes half of them.
+    comingBack('half of the people back in time, at that shape', { ...MAIN_SHAPE, ...MADE }, MAIN_SHAPE, [0.3, 0.45]),
     comingBack('people back in time', 'given', given, [0.5, 0.75, 0.9]),
     { ...bed('reuse alone', { ...REUSE_SHAPE, ...MADE }, REUSE_SHAPE, SIZES.full), alone: true },
   ];

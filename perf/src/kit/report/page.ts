@@ -55,23 +55,24 @@ function header(findings: ReportFindings): string {
   const told =
     `Measured ${datesOf(measurements.map(({ date }) => date))} on ${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ` +
     `Node ${machine.node}, with release ${release.id} (${release.name}). Ratios hold within this run; absolute numbers are this machine's.`;
-  const warnings = [
-    ...(partial ? ['This run was cut short. What is here was measured whole, but not everything was measured.'] : []),
-    ...notes,
-  ];
+  const cut = 'This run was cut short. What is here was measured whole, but not everything was measured.';
   return [
     element('h1', {}, 'Onepass, measured'),
-    ...(warnings.length > 0
-      ? [
-          element(
-            'ul',
-            { class: 'warning' },
-            warnings.map((w) => element('li', {}, escapeText(w))),
-          ),
-        ]
-      : []),
+    ...(partial ? [list([cut])] : []),
     element('p', { class: 'lead' }, escapeText(told)),
+    notes.length <= SHOWN_NOTES
+      ? list(notes)
+      : element('details', {}, [element('summary', {}, `${notes.length} notes on how it went`), list(notes)]),
   ].join('');
+}
+
+/** More than these are folded. */
+const SHOWN_NOTES = 3;
+
+function list(sentences: readonly string[]): string {
+  if (sentences.length === 0) return '';
+  const items = sentences.map((sentence) => element('li', {}, escapeText(sentence)));
+  return element('ul', { class: 'warning' }, items);
 }
 
 function section(title: string, parts: readonly Part[]): string {

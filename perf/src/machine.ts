@@ -25,8 +25,13 @@ const MS_PER_TICK = 10;
 
 /** CPU time that a process has used so far, user and system, all its threads, in ms. */
 export function cpuMs(pid: number): number {
+  return cpuMsOf(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+}
+
+/** The same of the text of a process's or a thread's `stat`. */
+export function cpuMsOf(stat: string): number {
   // The command, field 2, is in parentheses and may hold anything; fields 14 and 15 are user and system time.
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\)/s, '').trim().split(/\s+/);
+  const fields = stat.replace(/^.*\)/s, '').trim().split(/\s+/);
   return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
 }
 

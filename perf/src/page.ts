@@ -1,6 +1,7 @@
 import { startupError } from '@onepass/errors';
 import { likedAction, plainSurface } from '@onepass/local';
 import type { Release } from '@onepass/release';
+import type { Shape } from './kit/measurements.js';
 
 /** The page that is measured. */
 export interface MeasuredPage {
@@ -27,6 +28,12 @@ export function pageOf({ manifest }: Pick<Release, 'manifest'>): MeasuredPage {
   const surface = plainSurface(manifest.vocabulary.surfaces);
   if (surface === undefined) throw startupError('the release has no surface whose pages need neither query nor item');
   return { ...PAGE, surface, candidates: Math.min(PAGE.candidates, manifest.model.maxCandidates) };
+}
+
+/** What a release's pages look like: its whole window, and the candidates of a page. */
+export function servedShape(release: Pick<Release, 'manifest'>): Shape {
+  const { window, layers, width } = release.manifest.model;
+  return { n: window, k: pageOf(release).candidates, layers, width };
 }
 
 /** The release's first action, and with it the one that stands for liking an item. */

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { OnepassError, startupError } from '@onepass/errors';
+import { startupError } from '@onepass/errors';
 import { compactStores, openStores, type StorePlace } from '@onepass/history';
-import { repositoryRoot } from '@onepass/local';
+import { repositoryRoot, runCommand } from '@onepass/local';
 import { exportLogs } from './export-logs.js';
 import { type ExportCommand, HELP, parseOptions } from './options.js';
 import { type LeftOut, type ReplayReport, replay, TOLERANCE } from './replay.js';
@@ -12,15 +12,8 @@ import type { Scale } from './replay-scale.js';
 const STORE_TIMEOUT_MS = 10_000;
 
 /** @returns the exit code */
-export async function runExport(args: readonly string[]): Promise<number> {
-  try {
-    return await run(parseOptions(args, repositoryRoot));
-  } catch (thrown) {
-    const error = OnepassError.from(thrown);
-    console.error(error.message);
-    if (error.kind === 'internal') console.error(error.cause);
-    return 1;
-  }
+export function runExport(args: readonly string[]): Promise<number> {
+  return runCommand(async () => run(parseOptions(args, repositoryRoot)));
 }
 
 async function run(command: ExportCommand): Promise<number> {

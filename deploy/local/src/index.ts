@@ -1,3 +1,4 @@
+export { runCommand } from './command.js';
 export * from './local.js';
 export * from './mesh.js';
 export { freePorts } from './ports.js';

@@ -1,5 +1,6 @@
 import { styleText } from 'node:util';
-import { connect, OnepassError } from '@onepass/client';
+import { connect } from '@onepass/client';
+import { runCommand } from './command.js';
 import { callItLines, exampleOf } from './demo/call-it.js';
 import { runDemo } from './demo/demo.js';
 import type { Screen } from './demo/screen.js';
@@ -14,18 +15,13 @@ const INTERRUPTED = 130;
  * @param since epoch ms from which the start is timed
  * @returns the exit code, when nothing runs any more
  */
-export async function runLocal(args: readonly string[], since: number): Promise<number> {
-  try {
+export function runLocal(args: readonly string[], since: number): Promise<number> {
+  return runCommand(async () => {
     const options = parseOptions(args, repositoryRoot);
-    if (options !== 'help') return await serve(options, since);
+    if (options !== 'help') return serve(options, since);
     console.log(HELP);
     return 0;
-  } catch (thrown) {
-    const error = OnepassError.from(thrown);
-    console.error(error.message);
-    if (error.kind === 'internal') console.error(error.cause);
-    return 1;
-  }
+  });
 }
 
 async function serve(options: LocalOptions, since: number): Promise<number> {

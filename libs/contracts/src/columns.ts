@@ -25,10 +25,14 @@ export function columnLength(bytes: Uint8Array): number {
   return bytes.length / 4;
 }
 
-/** Bytes of a message lie anywhere, so they are copied to where numbers may lie. */
 function aligned(bytes: Uint8Array, field: string): ArrayBuffer {
   if (bytes.length % 4 !== 0)
     throw invalidArgument(field, `${bytes.length} bytes are not a whole number of 4-byte numbers`);
+  return alignedCopy(bytes);
+}
+
+/** Bytes of a message lie anywhere: a copy of them where numbers may lie. */
+export function alignedCopy(bytes: Uint8Array): ArrayBuffer {
   const copy = new ArrayBuffer(bytes.length);
   new Uint8Array(copy).set(bytes);
   return copy;

@@ -1,4 +1,4 @@
-import { type Embedding, type EmbeddingBatch, EmbeddingType } from '@onepass/contracts';
+import { alignedCopy, type Embedding, type EmbeddingBatch, EmbeddingType } from '@onepass/contracts';
 import { invalidArgument } from '@onepass/errors';
 import { narrowF16Row, widenF16 } from './float16.js';
 import { quantiseI8 } from './int8.js';
@@ -84,7 +84,7 @@ function decodeScales(bytes: Uint8Array, field: string, rows: number): Float32Ar
   if (bytes.length !== rows * 4) {
     throw invalidArgument(field, `must hold one float32 for each of ${rows} rows, not ${bytes.length} bytes`);
   }
-  const scales = new Float32Array(aligned(bytes));
+  const scales = new Float32Array(alignedCopy(bytes));
   for (const scale of scales) checkScale(scale, field);
   return scales;
 }
@@ -94,18 +94,11 @@ function checkScale(scale: number, field: string): void {
 }
 
 function decodeNumbers(bytes: Uint8Array, type: EmbeddingType): Float32Array {
-  if (type === EmbeddingType.F32) return new Float32Array(aligned(bytes));
+  if (type === EmbeddingType.F32) return new Float32Array(alignedCopy(bytes));
   if (type === EmbeddingType.I8) return Float32Array.from(new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length));
   const out = new Float32Array(bytes.length / 2);
   for (let i = 0, at = 0; i < out.length; i++, at += 2) out[i] = widenF16(bytes[at]! | (bytes[at + 1]! << 8));
   return out;
-}
-
-/** A copy that starts at 0: bytes out of a protobuf message start anywhere. Onepass's platforms are little-endian, as the wire is. */
-function aligned(bytes: Uint8Array): ArrayBuffer {
-  const copy = new ArrayBuffer(bytes.length);
-  new Uint8Array(copy).set(bytes);
-  return copy;
 }
 
 function scaleRows(values: Float32Array, scales: Float32Array, dimension: number): void {

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { OnepassError, startupError } from '@onepass/errors';
+import { runCommand } from '@onepass/local';
 import { mergeIntoSummary, REPORT_FOLDER } from '../summary.js';
 import type { Drill } from './drill.js';
 import { describeGoal, GOALS, isMet } from './goals.js';
@@ -17,11 +18,11 @@ ${drills.map(({ name, says }) => `  ${name.padEnd(15)} ${says}`).join('\n')}
 Numbers go to perf/report/summary.json, except with --smoke. Exit code 1: a drill could not be run, or a promise was not kept.`;
 
 /** @returns the exit code */
-export async function runDrills(
+export function runDrills(
   args: readonly string[],
   { drills, folder }: { drills: readonly Drill[]; folder: string } = { drills: DRILLS, folder: REPORT_FOLDER },
 ): Promise<number> {
-  try {
+  return runCommand(async () => {
     const { names, smoke, wantsHelp } = parse(args, drills);
     if (wantsHelp) {
       console.log(help(drills));
@@ -32,12 +33,7 @@ export async function runDrills(
       kept = (await runDrill(drill, smoke, folder)) && kept;
     }
     return kept ? 0 : 1;
-  } catch (thrown) {
-    const error = OnepassError.from(thrown);
-    console.error(error.message);
-    if (error.kind === 'internal') console.error(error.cause);
-    return 1;
-  }
+  });
 }
 
 /** One drill's failure does not keep the others from being tried. */

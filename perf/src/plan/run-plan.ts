@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import { OnepassError, startupError } from '@onepass/errors';
-import { repositoryRoot } from '@onepass/local';
+import { startupError } from '@onepass/errors';
+import { repositoryRoot, runCommand } from '@onepass/local';
 import { loadRelease, openItems } from '@onepass/release';
 import type { Shape } from '../kit/measurements.js';
 import { slotMiB } from '../kit/shape/memory.js';
 import { describeMachine } from '../machine.js';
-import { pageOf } from '../page.js';
+import { servedShape } from '../page.js';
 import { table } from '../table.js';
 import { type Demand, type Plan, planCells } from './cells.js';
 import { measureCosts } from './costs.js';
@@ -19,66 +19,64 @@ const SMOKE = { pages: 5_000, seconds: 0.2 };
 const FULL = { pages: 200_000, seconds: 6 };
 
 /** @returns the exit code */
-export async function runPlan(args: readonly string[]): Promise<number> {
-  try {
+export function runPlan(args: readonly string[]): Promise<number> {
+  return runCommand(async () => {
     const options = parsePlanOptions(args);
-    if (options === 'help') console.log(HELP);
-    else console.log(await plan(options));
+    console.log(options === 'help' ? HELP : await plan(options));
     return 0;
-  } catch (thrown) {
-    const error = OnepassError.from(thrown);
-    console.error(error.message);
-    if (error.kind === 'internal') console.error(error.cause);
-    return 1;
-  }
+  });
 }
 
 async function plan(options: PlanOptions): Promise<string> {
   const { people, qps, cores, kvGiB, busiest, smoke } = options;
   const effort = smoke ? SMOKE : FULL;
   const release = await loadRelease(options.releaseDir ?? join(repositoryRoot, 'releases', 'default'));
-  const { window, layers, width } = release.manifest.model;
-  const shape: Shape = { n: window, k: pageOf(release).candidates, layers, width };
+  const shape = servedShape(release);
   const visits = sampleVisits({ people, qps: qps / PEAK, seed: 1 }, effort.pages);
   console.log(`  timing the graphs of ${release.id} for ${effort.seconds} s ...`);
   const costs = await measureCosts(release, await openItems(release), shape, effort.seconds);
   const cell = { cores, slots: Math.floor((kvGiB * 1024) / slotMiB(shape)) };
-  const demand: Demand = { qps, costs, cell, busiest, heldAt: heldAt(visits) };
+  const sampled = sampledSlots(visits);
+  const demand: Demand = { qps, costs, cell, busiest, heldAt: heldAt(visits, sampled) };
   console.log('  trying numbers of cells ...');
   const found = planCells(demand);
   if (found === undefined) throw startupError(`no number of cells of ${cores} cores carries ${qps} pages a second`);
-  return tell(found, demand, { options, shape, visits, releaseId: release.id });
+  return tell(found, demand, {
+    ...{ options, shape, releaseId: release.id },
+    optimum: optimalShare(visits, sampled(found.slots)),
+  });
+}
+
+/** Slots of the sample that stand for so many: at least one, and no more than there are people. */
+function sampledSlots({ persons, scale }: Visits): (slots: number) => number {
+  const distinct = new Set(persons).size;
+  return (slots) => Math.min(distinct, Math.max(1, Math.round(slots / scale)));
 }
 
 /** The same number is asked for again while cells are tried. */
-function heldAt(visits: Visits): (slots: number) => number {
+function heldAt(visits: Visits, sampled: (slots: number) => number): (slots: number) => number {
   const known = new Map<number, number>();
-  const distinct = new Set(visits.persons).size;
   return (slots) => {
-    const sampled = slotsOf(visits, slots, distinct);
-    const share = known.get(sampled) ?? heldShare(visits, sampled);
-    known.set(sampled, share);
+    const share = known.get(sampled(slots)) ?? heldShare(visits, sampled(slots));
+    known.set(sampled(slots), share);
     return share;
   };
 }
 
-const slotsOf = ({ scale }: Visits, slots: number, distinct: number) =>
-  Math.min(distinct, Math.max(1, Math.round(slots / scale)));
-
 interface Told {
   readonly options: PlanOptions;
   readonly shape: Shape;
-  readonly visits: Visits;
+  /** The most that anybody could hold. */
+  readonly optimum: number;
   readonly releaseId: string;
 }
 
-function tell(found: Plan, { costs, cell }: Demand, { options, shape, visits, releaseId }: Told): string {
+function tell(found: Plan, { costs, cell }: Demand, { options, shape, optimum, releaseId }: Told): string {
   const { people, qps, cores, kvGiB, busiest, smoke } = options;
   const { cpu } = describeMachine();
   const whole = (number: number) => Math.round(number).toLocaleString('en-US');
   const share = (number: number) => `${(100 * number).toFixed(0)}%`;
   const ms = (number: number) => number.toFixed(1);
-  const optimum = optimalShare(visits, slotsOf(visits, found.slots, new Set(visits.persons).size));
   const rows = [
     ['cells, one of which may be lost', whole(found.cells)],
     ['what binds', found.binding],

@@ -5,7 +5,7 @@ import { CHAIN_CONCURRENCY } from '../report/index.js';
 import { ShapeCompute } from '../shape/pure-compute.js';
 import type { RunningSystem } from '../systems/running-system.js';
 import { type Ground, optionsOf, pageFor, today } from './ground.js';
-import type { Bed } from './plan.js';
+import { type Bed, roundsOf } from './plan.js';
 import { gatewayTimes } from './prepare.js';
 
 const GATEWAY_PAGES = 60;
@@ -13,8 +13,7 @@ const GATEWAY_PAGES = 60;
 /** Rounds of a bed in which what is timed alone is still to be timed. */
 export function roundsToTimeAlone(bed: Bed, ground: Ground): readonly number[] {
   if (!bed.alone) return [];
-  const rounds = Array.from({ length: bed.rounds }, (_, i) => i + 1);
-  return rounds.filter((round) => !ground.store.has(keyOf('pure', round, bed, ground)));
+  return roundsOf(bed).filter((round) => !ground.store.has(keyOf('pure', round, bed, ground)));
 }
 
 /** What is timed while every system is idle: the graphs alone, and where A runs its gateway's own time and a bare chain of its messages. */

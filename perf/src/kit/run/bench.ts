@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { OnepassError, startupError } from '@onepass/errors';
-import { repositoryRoot } from '@onepass/local';
+import { startupError } from '@onepass/errors';
+import { repositoryRoot, runCommand } from '@onepass/local';
 import { type Items, loadRelease, openItems, type Release } from '@onepass/release';
 import { writeProtoset } from '../../ghz.js';
 import { describeMachine } from '../../machine.js';
-import { pageOf } from '../../page.js';
+import { servedShape } from '../../page.js';
 import { REPORT_FOLDER } from '../../summary.js';
 import { ensureGhz, type Ghz, splitCores } from '../load/index.js';
 import type { Shape } from '../measurements.js';
@@ -44,20 +44,15 @@ import { takeApart } from './take-apart.js';
 const IMPROVEMENTS = join(repositoryRoot, 'perf', 'improvements.json');
 
 /** @returns the exit code */
-export async function runBench(args: readonly string[]): Promise<number> {
-  try {
+export function runBench(args: readonly string[]): Promise<number> {
+  return runCommand(async () => {
     const options = parseKitOptions(args);
     if (options === 'help') {
       console.log(HELP);
       return 0;
     }
-    return await bench(options, (line) => console.log(`  ${line}`));
-  } catch (thrown) {
-    const error = OnepassError.from(thrown);
-    console.error(error.message);
-    if (error.kind === 'internal') console.error(error.cause);
-    return 1;
-  }
+    return bench(options, (line) => console.log(`  ${line}`));
+  });
 }
 
 async function bench(options: KitOptions, progress: (line: string) => void): Promise<number> {
@@ -157,8 +152,7 @@ const planOf = (beds: readonly Bed[]) => createHash('sha256').update(JSON.string
 
 async function givenOf(releaseDir: string): Promise<Given> {
   const served = await servedFrom(releaseDir);
-  const { window, layers, width } = served.release.manifest.model;
-  return { ...served, shape: { n: window, k: pageOf(served.release).candidates, layers, width } };
+  return { ...served, shape: servedShape(served.release) };
 }
 
 async function servedFrom(releaseDir: string): Promise<Served> {

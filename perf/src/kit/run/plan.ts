@@ -45,6 +45,9 @@ export interface Bed {
   readonly crossCheckQps?: number;
 }
 
+/** Their numbers, from 1. */
+export const roundsOf = ({ rounds }: Pick<Bed, 'rounds'>) => Array.from({ length: rounds }, (_, i) => i + 1);
+
 /** Those that carry the figures, in the order of their weight: a run that is cut short has them first. */
 export function claimBeds(size: Size, given: Shape, asked: ReleaseShape | undefined): Bed[] {
   if (asked !== undefined) return [claims('the shape asked for', asked, asked, SIZES[size])];

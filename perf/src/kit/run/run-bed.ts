@@ -11,7 +11,7 @@ import { startSystem } from '../systems/systems.js';
 import { Alone, roundsToTimeAlone } from './alone.js';
 import { type Ground, optionsOf, pageFor, today } from './ground.js';
 import { kvMiBOf } from './memory.js';
-import type { Bed, PlannedLoad } from './plan.js';
+import { type Bed, type PlannedLoad, roundsOf } from './plan.js';
 import { prepareSystem } from './prepare.js';
 
 interface Todo {
@@ -54,8 +54,6 @@ export async function runBed(bed: Bed, ground: Ground): Promise<void> {
     await Promise.all([...running.values()].map((system) => system.stop()));
   }
 }
-
-const roundsOf = ({ rounds }: Bed) => Array.from({ length: rounds }, (_, i) => i + 1);
 
 /** Of each round every load, and of each load every system, each round beginning with another. */
 function todoOf(bed: Bed, ground: Ground): Todo[] {

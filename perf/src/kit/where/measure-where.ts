@@ -6,8 +6,8 @@ import { pageOf } from '../../page.js';
 import { OtlpReceiver } from '../../telemetry/otlp-receiver.js';
 import type { Shape } from '../measurements.js';
 import type { CpuParts, Flame, Waterfall } from '../report/findings.js';
+import { kvMiBOf } from '../run/memory.js';
 import { prepareSystem } from '../run/prepare.js';
-import { slotMiB } from '../shape/memory.js';
 import type { RunningSystem } from '../systems/running-system.js';
 import { type CommonSettings, startSystem } from '../systems/systems.js';
 import { cpuPartsOf, flameOf, type Profiled } from './cpu-parts.js';
@@ -146,8 +146,7 @@ async function withA<T>(
 ): Promise<T> {
   const { people, shape, slots, heatSeconds } = bed;
   const page = { ...pageOf(release), candidates: shape.k };
-  // A slot more than asked for: slots are counted down to a multiple of four.
-  const kvMiB = (slots + 1) * slotMiB({ ...shape, n: release.manifest.model.window });
+  const kvMiB = kvMiBOf({ slots }, { ...shape, n: release.manifest.model.window });
   const own = join(folder, 'where');
   await mkdir(own, { recursive: true });
   const system = await startSystem('A', { releaseDir, kvMiB, folder: own, settings: { ...settings, ...more } });

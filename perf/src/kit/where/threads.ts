@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { cpuMsOf } from '../../machine.js';
 
 /** CPU that the threads of a process have used, in ms, by whose they are. */
 export interface ThreadTimes {
@@ -18,8 +19,6 @@ interface Thread {
   readonly ms: number;
 }
 
-const MS_PER_TICK = 10;
-
 /** @throws an Error when the process has ended */
 export function threadTimes(pid: number): ThreadTimes {
   return byOwner(pid, readThreads(pid));
@@ -38,10 +37,8 @@ function readThreads(pid: number): Thread[] {
   return readdirSync(`/proc/${pid}/task`).flatMap((id) => {
     try {
       const stat = readFileSync(`/proc/${pid}/task/${id}/stat`, 'utf8');
-      const end = stat.lastIndexOf(')');
-      const fields = stat.slice(end + 2).split(' ');
-      const ms = (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
-      return [{ id: Number(id), name: stat.slice(stat.indexOf('(') + 1, end), ms }];
+      const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'));
+      return [{ id: Number(id), name, ms: cpuMsOf(stat) }];
     } catch {
       return []; // It has ended meanwhile.
     }

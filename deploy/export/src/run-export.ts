@@ -1,7 +1,4 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { startupError } from '@onepass/errors';
-import { compactStores, openStores, type StorePlace } from '@onepass/history';
+import { compactStores, openStores, requireHistory, type StorePlace } from '@onepass/history';
 import { repositoryRoot, runCommand } from '@onepass/local';
 import { exportLogs } from './export-logs.js';
 import { type ExportCommand, HELP, parseOptions } from './options.js';
@@ -29,14 +26,14 @@ async function run(command: ExportCommand): Promise<number> {
         command.directory,
       );
     case 'compact':
-      requireData(command);
+      requireHistory(settingsOf(command), '--data');
       await compactStores(settingsOf(command), (what, outcome) => line(what, outcome));
       return 0;
   }
 }
 
 async function writeExport(command: ExportCommand & { kind: 'export' }): Promise<number> {
-  requireData(command);
+  requireHistory(settingsOf(command), '--data');
   const stores = await openStores(settingsOf(command));
   try {
     const { out, sinceMs } = command;
@@ -48,13 +45,6 @@ async function writeExport(command: ExportCommand & { kind: 'export' }): Promise
     return 0;
   } finally {
     await Promise.all([stores.history.close(), stores.slates.close()]);
-  }
-}
-
-/** Opening LMDB makes what is not there: a directory mistyped must not look like a mesh without histories. */
-function requireData({ place, dataDir }: { place: StorePlace; dataDir: string }): void {
-  if (place === 'lmdb' && !existsSync(join(dataDir, 'history', 'data.mdb'))) {
-    throw startupError(`--data ${dataDir} holds no history`);
   }
 }
 

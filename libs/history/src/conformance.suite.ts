@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ACTED_ITEMS, DUPLICATE_SPAN, type HistoryStore, MAX_AHEAD_MS, type NewEvent } from './index.js';
+import {
+  ACTED_ITEMS,
+  type ActivePerson,
+  DUPLICATE_SPAN,
+  MAX_AHEAD_MS,
+  type NewEvent,
+  type OpenHistoryStore,
+} from './index.js';
 
 const NOW = 1_800_000_000_000;
 
@@ -18,13 +25,15 @@ function retract(eventId: string): NewEvent {
   return { eventId, operation: 'retract', actions: [], surface: 'home', timeMs: NOW };
 }
 
+const byPerson = (a: ActivePerson, b: ActivePerson) => (a.person < b.person ? -1 : 1);
+
 /**
  * What every history store must do. For tests only.
  * @param open a store that nobody else writes to, whose clock stands at `now`
  */
-export function historyStoreConformance(name: string, open: (now: () => number) => Promise<HistoryStore>): void {
+export function historyStoreConformance(name: string, open: (now: () => number) => Promise<OpenHistoryStore>): void {
   describe(`${name} is a history store`, () => {
-    let store: HistoryStore;
+    let store: OpenHistoryStore;
     beforeAll(async () => {
       store = await open(() => NOW);
     });
@@ -253,6 +262,36 @@ export function historyStoreConformance(name: string, open: (now: () => number) 
       expect(new Set(persons).size).toBe(persons.length);
       expect(persons.filter((p) => told.includes(p)).sort()).toEqual(told.slice(50).sort());
       for (const person of persons) expect((await store.head(person)).sequence).toBeGreaterThan(0);
+    });
+
+    test('who was active since a time is told with that time and how much there is of them', async () => {
+      const since = NOW - 1_000;
+      const told = Array.from({ length: 1_200 }, (_, i) => ({ person: newPerson(), timeMs: since + (i % 3) - 1 }));
+      await Promise.all(
+        told.map(({ person, timeMs }, i) =>
+          store.append(person, [
+            action('e1', 'a', { timeMs: NOW - 5_000 }),
+            action('e2', 'b', { timeMs }),
+            // Late: they were active when the event before it happened. Taken back: they were active all the same.
+            ...(i % 2 ? [action('e3', 'c', { timeMs: NOW - 9_000 }), retract('e2')].slice(0, i % 4 === 1 ? 2 : 1) : []),
+          ]),
+        ),
+      );
+      const forgotten = told.slice(0, 20).map(({ person }) => person);
+      await Promise.all(forgotten.map((person) => store.forget(person)));
+      const active = new Map<string, ActivePerson>();
+      for await (const one of store.activePersons(since)) active.set(one.person, one);
+      const wanted = told.slice(20).flatMap(({ person, timeMs }, i) => {
+        const retracted = (i + 20) % 4 === 1;
+        const lastMs = retracted ? NOW : timeMs;
+        return lastMs < since ? [] : [{ person, lastMs, events: retracted ? 4 : 2 + ((i + 20) % 2) }];
+      });
+      const known = new Set(told.map(({ person }) => person));
+      expect([...active.values()].filter(({ person }) => known.has(person)).sort(byPerson)).toEqual(
+        wanted.sort(byPerson),
+      );
+      for (const { lastMs } of active.values()) expect(lastMs).toBeGreaterThanOrEqual(since);
+      for await (const one of store.activePersons(NOW + MAX_AHEAD_MS + 1)) expect(one).toBeUndefined();
     });
 
     test('only a person key is a key', async () => {

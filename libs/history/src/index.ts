@@ -2,7 +2,7 @@ export { compactStores } from './compact.js';
 export * from './event.js';
 export * from './lmdb-slates.js';
 export * from './lmdb-store.js';
-export { openHistory, openStores, type StoreSettings } from './open-stores.js';
+export { openHistory, openStores, requireHistory, type StoreSettings } from './open-stores.js';
 export { openRedisSlates } from './redis-slates.js';
 export { openRedisHistory } from './redis-store.js';
 export * from './settings.js';

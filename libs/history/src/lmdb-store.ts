@@ -26,11 +26,12 @@ import {
 import {
   ACTED_ITEMS,
   type ActedItems,
+  type ActivePerson,
   type Appended,
   type HistoryOptions,
-  type HistoryStore,
   type HistoryTail,
   type LatestEvents,
+  type OpenHistoryStore,
 } from './store.js';
 
 /** Events that one turn of the event loop may scan, and persons. */
@@ -41,11 +42,14 @@ const PERSONS_PAGE = 512;
  * Histories in an LMDB environment; see `openLmdb`.
  * @throws OnepassError `startup` naming the directory when it cannot be made or opened.
  */
-export function openLmdbHistory(directory: string, options: Partial<LmdbOptions & HistoryOptions> = {}): HistoryStore {
+export function openLmdbHistory(
+  directory: string,
+  options: Partial<LmdbOptions & HistoryOptions> = {},
+): OpenHistoryStore {
   return new LmdbHistory(openLmdb('history store', directory, options), options.now ?? Date.now);
 }
 
-class LmdbHistory implements HistoryStore {
+class LmdbHistory implements OpenHistoryStore {
   readonly #lmdb: Lmdb;
   readonly #now: () => number;
 
@@ -115,11 +119,23 @@ class LmdbHistory implements HistoryStore {
   }
 
   async *persons(): AsyncIterable<string> {
+    for await (const page of this.#pages()) for (const { person } of page) yield person;
+  }
+
+  async *activePersons(sinceMs: number): AsyncIterable<ActivePerson> {
+    for await (const page of this.#pages()) {
+      for (const { person, head } of page) {
+        if (head.effectiveMs >= sinceMs) yield { person, lastMs: head.effectiveMs, events: head.sequence };
+      }
+    }
+  }
+
+  async *#pages(): AsyncIterable<readonly PersonHead[]> {
     for (let start: Buffer = Buffer.alloc(0); ; ) {
       const page = this.#lmdb.read((records) => nextPersons(records, start));
-      yield* page;
+      yield page;
       if (page.length < PERSONS_PAGE) return;
-      start = afterPerson(page.at(-1)!);
+      start = afterPerson(page.at(-1)!.person);
       await setImmediate();
     }
   }
@@ -166,14 +182,19 @@ function backwards(records: Records, person: string, from: number, to = 0) {
   return records.getRange({ start: eventKey(person, from), end: eventKey(person, to), reverse: true });
 }
 
-/** Keys of the persons from `start` on; a person's first record is the head. */
-function nextPersons(records: Records, start: Buffer): string[] {
-  const persons: string[] = [];
+interface PersonHead {
+  readonly person: string;
+  readonly head: StoredHead;
+}
+
+/** The persons from `start` on; a person's first record is the head. */
+function nextPersons(records: Records, start: Buffer): PersonHead[] {
+  const persons: PersonHead[] = [];
   while (persons.length < PERSONS_PAGE) {
-    const from = persons.length === 0 ? start : afterPerson(persons.at(-1)!);
-    const [first] = records.getKeys({ start: from, limit: 1 });
+    const from = persons.length === 0 ? start : afterPerson(persons.at(-1)!.person);
+    const [first] = records.getRange({ start: from, limit: 1 });
     if (first === undefined) break;
-    persons.push(personOf(first));
+    persons.push({ person: personOf(first.key), head: decodeHead(first.value) });
   }
   return persons;
 }

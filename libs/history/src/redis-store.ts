@@ -19,11 +19,12 @@ import type { RedisPlace } from './settings.js';
 import {
   ACTED_ITEMS,
   type ActedItems,
+  type ActivePerson,
   type Appended,
   type HistoryOptions,
-  type HistoryStore,
   type HistoryTail,
   type LatestEvents,
+  type OpenHistoryStore,
 } from './store.js';
 
 // A history is one hash: the head, an event by its sequence, and the sequence by an event id's hash.
@@ -90,11 +91,11 @@ return 1`);
 export async function openRedisHistory(
   place: RedisPlace,
   terms: RedisTerms & Partial<HistoryOptions>,
-): Promise<HistoryStore> {
+): Promise<OpenHistoryStore> {
   return new RedisHistory(await openRedis('history store', place, terms), terms.now ?? Date.now);
 }
 
-class RedisHistory implements HistoryStore {
+class RedisHistory implements OpenHistoryStore {
   readonly #redis: RedisRecords;
   readonly #now: () => number;
   readonly #writes = new OneAtATime();
@@ -150,6 +151,16 @@ class RedisHistory implements HistoryStore {
 
   persons(): AsyncIterable<string> {
     return this.#redis.tags(PREFIX);
+  }
+
+  async *activePersons(sinceMs: number): AsyncIterable<ActivePerson> {
+    for await (const page of this.#redis.tagPages(PREFIX)) {
+      const heads = await Promise.all(page.map((person) => readHead(this.#redis, keyOf(person))));
+      for (const [i, { sequence, effectiveMs }] of heads.entries()) {
+        // Forgotten since the page was read: nothing.
+        if (sequence > 0 && effectiveMs >= sinceMs) yield { person: page[i]!, lastMs: effectiveMs, events: sequence };
+      }
+    }
   }
 
   close(): Promise<void> {

@@ -126,6 +126,10 @@ describe.skipIf(noRedis)('a Redis Cluster of three', () => {
       for await (const person of store.persons()) expect(person).toHaveLength(32);
     };
     await expect(listed()).rejects.toMatchObject({ kind: 'unavailable' });
+    const active = async () => {
+      for await (const { person } of store.activePersons(0)) expect(person).toHaveLength(32);
+    };
+    await expect(active()).rejects.toMatchObject({ kind: 'unavailable' });
     await expect(openRedisHistory(cluster.place, terms)).rejects.toThrow(
       /^ONEPASS_HISTORY: the Redis at [\d.:, ]+ cannot be used: /,
     );

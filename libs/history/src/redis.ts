@@ -206,18 +206,23 @@ export class RedisRecords {
 
   /** The hash tags of all keys `prefix{tag}`, each once; of those written or dropped meanwhile, some. */
   async *tags(prefix: string): AsyncIterable<string> {
-    // SCAN may tell a key twice.
     const seen = new Set<string>();
+    for await (const page of this.tagPages(prefix)) {
+      for (const tag of page) {
+        if (!seen.has(tag)) yield tag;
+        seen.add(tag);
+      }
+    }
+  }
+
+  /** The same without a memory of them, a page of about `SCAN_PAGE` at a time: SCAN may tell a key twice. */
+  async *tagPages(prefix: string): AsyncIterable<readonly string[]> {
     for (const master of await this.#told('read', mastersOf(this.#client))) {
       let cursor = '0';
       do {
         const page = await this.#told('read', master.scan(cursor, 'MATCH', `${prefix}{*}`, 'COUNT', SCAN_PAGE));
         cursor = page[0];
-        for (const key of page[1]) {
-          const tag = key.slice(prefix.length + 1, -1);
-          if (!seen.has(tag)) yield tag;
-          seen.add(tag);
-        }
+        yield page[1].map((key) => key.slice(prefix.length + 1, -1));
       } while (cursor !== '0');
     }
   }

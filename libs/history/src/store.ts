@@ -57,3 +57,20 @@ export interface HistoryStore {
   persons(): AsyncIterable<string>;
   close(): Promise<void>;
 }
+
+export interface ActivePerson {
+  readonly person: string;
+  /** Effective time of the newest event, epoch ms: when they were active last. */
+  readonly lastMs: number;
+  /** All that there are of them, retracts and retracted ones too. */
+  readonly events: number;
+}
+
+/** A history store as it is opened: who serves one person at a time needs no more than a HistoryStore. */
+export interface OpenHistoryStore extends HistoryStore {
+  /**
+   * The persons whose newest event is not before `sinceMs` (epoch ms), in the order of the store and in bounded memory, by one small record
+   * each: no event is read. One may be told twice; of persons written of or forgotten meanwhile, some are told.
+   */
+  activePersons(sinceMs: number): AsyncIterable<ActivePerson>;
+}

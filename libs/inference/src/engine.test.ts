@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { InferenceSession, Tensor as ReferenceTensor } from 'onnxruntime-node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createEngine, FakeEngine, type Graph, type Tensor } from './index.js';
+import { type AnyTensors, createEngine, FakeEngine, type Graph, type Tensor } from './index.js';
 
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 const engine = createEngine({ provider: 'auto', inFlight: 3, threads: 1 });
@@ -163,6 +163,26 @@ test('data of another length or type is a clear error', async () => {
   });
 });
 
+test('float16 and int8 go in and come out as their bits, of JavaScript or mapped memory', async () => {
+  const typed = await engine.load(fixture('typed.onnx'));
+  const halfSum = { data: new Uint16Array(engine.buffers.take(20).data.buffer, 0, 40), shape: [40] };
+  const smallSum = { data: new Int8Array(100).subarray(1, 41), shape: [40] };
+  // 0.5 in float16.
+  const half = { data: new Uint16Array(40).fill(0x3800), shape: [40] };
+  const small = { data: Int8Array.from({ length: 40 }, (_, i) => i - 20), shape: [40] };
+  await typed.run({ half, small }, { half_sum: halfSum, small_sum: smallSum });
+  // -19.5, -0.5 and 19.5.
+  expect([halfSum.data[0], halfSum.data[19], halfSum.data[39]]).toEqual([0xcce0, 0xb800, 0x4ce0]);
+  expect([...smallSum.data]).toEqual([...small.data].map((value) => (value + 0.5) | 0));
+  const bits = { data: new Float32Array(40), shape: [40] };
+  await expect(typed.run({ half: bits, small }, { half_sum: halfSum, small_sum: smallSum })).rejects.toMatchObject({
+    cause: { message: 'graph typed.onnx: input "half" is not float16' },
+  });
+  await expect(typed.run({ half, small }, { half_sum: halfSum, small_sum: bits })).rejects.toMatchObject({
+    cause: { message: 'graph typed.onnx: output "small_sum" is not int8' },
+  });
+});
+
 test('a graph that is missing, damaged, without its weights or of another type is named', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'onepass-inference-'));
   const damaged = join(dir, 'damaged.onnx');
@@ -175,7 +195,9 @@ test('a graph that is missing, damaged, without its weights or of another type i
       message: expect.stringContaining(`graph "${path}" cannot be loaded: `),
     });
   }
-  await expect(engine.load(fixture('integers.onnx'))).rejects.toThrow('input "ids" is not a float32 tensor');
+  await expect(engine.load(fixture('integers.onnx'))).rejects.toThrow(
+    'input "ids" is not a float32, float16 or int8 tensor',
+  );
   rmSync(dir, { recursive: true });
 });
 
@@ -201,6 +223,18 @@ test('the fake engine runs given functions behind the same checks', async () => 
   await graph.run({ x: { data: Float32Array.of(1, 2), shape: [2] } }, { y: { data: y, shape: [2] } });
   expect([...y]).toEqual([2, 4]);
   await expect(graph.run({}, {})).rejects.toMatchObject({ kind: 'internal' });
+  const typed = new FakeEngine({
+    'negate.onnx': {
+      inputs: [{ name: 'x', shape: ['n'], element: 'int8' }],
+      outputs: [{ name: 'y', shape: ['n'], element: 'int8' }],
+      run: ({ x }: AnyTensors, { y }: AnyTensors) => y!.data.set(x!.data.map((value) => -value)),
+    },
+  });
+  const negate = await typed.load('negate.onnx');
+  const negated = { data: new Int8Array(2), shape: [2] };
+  await negate.run({ x: { data: Int8Array.of(1, -2), shape: [2] } }, { y: negated });
+  expect([...negated.data]).toEqual([-1, 2]);
+  await expect(negate.run({ x: { data: y, shape: [2] } }, { y: negated })).rejects.toMatchObject({ kind: 'internal' });
   await expect(fake.load('other.onnx')).rejects.toMatchObject({ kind: 'startup' });
   await fake.close();
 });

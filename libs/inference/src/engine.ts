@@ -1,16 +1,22 @@
 import type { Priority } from '@onepass/admission';
 import type { BufferPool } from './buffers.js';
 
+/** How a graph's numbers lie in memory: float32 as they are, float16 as its bits in 16-bit words, int8 as they are. */
+export type TensorData = Float32Array | Uint16Array | Int8Array;
+
 /**
- * Numbers for or from a graph, float32, row-major. `data` must have exactly the product of `shape` and stays where it is: the graph
- * reads and writes it in place. Nothing may touch it until the run has returned.
+ * Numbers for or from a graph, of the element type that the graph declares, row-major. `data` must have exactly the product of `shape`
+ * and stays where it is: the graph reads and writes it in place. Nothing may touch it until the run has returned.
  */
-export interface Tensor {
-  readonly data: Float32Array;
+export interface Tensor<D extends TensorData = Float32Array> {
+  readonly data: D;
   readonly shape: readonly number[];
 }
 
+/** Of float32, as nearly all graphs have them. */
 export type Tensors = Readonly<Record<string, Tensor>>;
+/** Of any element type that graphs may have here. */
+export type AnyTensors = Readonly<Record<string, Tensor<TensorData>>>;
 
 /** Microseconds that a run waited for its turn, and that it took. */
 export interface RunTiming {
@@ -38,7 +44,7 @@ export interface Graph {
    * @throws OnepassError the signal's reason (`cancelled` when that is not one of ours), `overloaded`, or `internal` whose cause says
    * which tensor is wrong or what ONNX Runtime said.
    */
-  run(inputs: Tensors, outputs: Tensors, terms?: RunTerms): Promise<RunTiming>;
+  run(inputs: AnyTensors, outputs: AnyTensors, terms?: RunTerms): Promise<RunTiming>;
 }
 
 export type ExecutionProvider = 'cpu' | 'cuda';

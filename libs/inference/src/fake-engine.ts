@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { startupError } from '@onepass/errors';
 import { heapMemory } from '@onepass/shared-memory';
 import { BufferPool } from './buffers.js';
-import type { Graph, InferenceEngine, RunTiming, Tensors } from './engine.js';
+import type { AnyTensors, Graph, InferenceEngine, RunTiming, Tensors } from './engine.js';
 import { RunQueue } from './run-queue.js';
 import { checkTensors, type TensorSpec } from './tensors.js';
 
@@ -10,6 +10,7 @@ import { checkTensors, type TensorSpec } from './tensors.js';
 export interface FakeGraph {
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
+  /** Tensors are what the specs say; one of other types than float32 may declare `AnyTensors`. */
   run(inputs: Tensors, outputs: Tensors): void | Promise<void>;
 }
 
@@ -46,10 +47,10 @@ export class FakeEngine implements InferenceEngine {
     return {
       inputs: graph.inputs.map((spec) => spec.name),
       outputs: graph.outputs.map((spec) => spec.name),
-      run: async (inputs, outputs, terms) => {
+      run: async (inputs: AnyTensors, outputs: AnyTensors, terms) => {
         checkTensors(name, [graph.inputs, inputs], [graph.outputs, outputs]);
         return this.#queue.schedule(async (): Promise<RunTiming> => {
-          await graph.run(inputs, outputs);
+          await graph.run(inputs as Tensors, outputs as Tensors);
           return { queueMicros: 0, runMicros: 0 };
         }, terms);
       },

@@ -1,10 +1,10 @@
 import { basename } from 'node:path';
 import { type OnepassError, startupError } from '@onepass/errors';
 import { koffi } from '@onepass/shared-memory';
-import type { Graph, RunTerms, RunTiming, Tensor, Tensors } from './engine.js';
+import type { AnyTensors, Graph, RunTerms, RunTiming, Tensor, TensorData } from './engine.js';
 import type { Address, OnnxRuntime } from './onnxruntime.js';
 import { abortReason, type RunQueue } from './run-queue.js';
-import { checkTensors, graphDefect, type TensorSpec } from './tensors.js';
+import { checkTensors, type ElementType, graphDefect, type TensorSpec } from './tensors.js';
 
 /** What one run at a time needs on the native side, made once. */
 export interface Lane {
@@ -13,11 +13,12 @@ export interface Lane {
   readonly values: BigUint64Array;
   readonly valuesAddress: Address;
   /** Keeps the tensors of the run under way from the collector: the native side knows only addresses, and dies on collected memory. */
-  held: readonly [Tensors, Tensors] | undefined;
+  held: readonly [AnyTensors, AnyTensors] | undefined;
 }
 
 export const MAX_TENSORS = 512;
-const FLOAT32 = 1;
+/** ONNXTensorElementDataType of the C API. */
+const ELEMENT_CODES = { float32: 1, int8: 3, float16: 10 } as const satisfies Readonly<Record<ElementType, number>>;
 const USUAL_WEIGHT = 0.1;
 
 /** Everything that graphs of one engine share. */
@@ -77,7 +78,7 @@ export class OnnxGraph implements Graph {
     }
   }
 
-  async run(inputs: Tensors, outputs: Tensors, terms: RunTerms = {}): Promise<RunTiming> {
+  async run(inputs: AnyTensors, outputs: AnyTensors, terms: RunTerms = {}): Promise<RunTiming> {
     checkTensors(this.#name, [this.#inputSpecs, inputs], [this.#outputSpecs, outputs]);
     const { signal, deadlineMs, priority } = terms;
     const asked = performance.now();
@@ -95,14 +96,18 @@ export class OnnxGraph implements Graph {
     this.#host.runtime.releaseSession(this.#session);
   }
 
-  async #runNow(lane: Lane, tensors: readonly [Tensors, Tensors], signal: AbortSignal | undefined): Promise<void> {
+  async #runNow(
+    lane: Lane,
+    tensors: readonly [AnyTensors, AnyTensors],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const { runtime } = this.#host;
     const terminate = () => runtime.setTerminate(lane.runOptions);
     let values = 0;
     lane.held = tensors;
     try {
-      for (const spec of this.#inputSpecs) this.#makeValue(lane, values++, tensors[0][spec.name]!);
-      for (const spec of this.#outputSpecs) this.#makeValue(lane, values++, tensors[1][spec.name]!);
+      for (const spec of this.#inputSpecs) this.#makeValue(lane, values++, spec, tensors[0][spec.name]!);
+      for (const spec of this.#outputSpecs) this.#makeValue(lane, values++, spec, tensors[1][spec.name]!);
       signal?.addEventListener('abort', terminate, { once: true });
       await this.#call(lane);
     } catch (error) {
@@ -134,16 +139,17 @@ export class OnnxGraph implements Graph {
     });
   }
 
-  #makeValue(lane: Lane, index: number, tensor: Tensor): void {
+  #makeValue(lane: Lane, index: number, { element }: TensorSpec, tensor: Tensor<TensorData>): void {
     const { runtime } = this.#host;
     const shape = this.#shape;
     for (let i = 0; i < tensor.shape.length; i++) shape[i] = BigInt(tensor.shape[i]!);
     // An empty array has no address; any address will do for no numbers.
     const data = tensor.data.length === 0 ? lane.valuesAddress : tensor.data;
+    const type = ELEMENT_CODES[element ?? 'float32'];
     const out = lane.valuesAddress + BigInt(index * BigUint64Array.BYTES_PER_ELEMENT);
     lane.values[index] = 0n;
     runtime.check(
-      runtime.createTensor(runtime.cpuMemory, data, tensor.data.byteLength, shape, tensor.shape.length, FLOAT32, out),
+      runtime.createTensor(runtime.cpuMemory, data, tensor.data.byteLength, shape, tensor.shape.length, type, out),
     );
   }
 }
@@ -181,14 +187,15 @@ function readSpecs(runtime: OnnxRuntime, session: Address, side: 'input' | 'outp
     runtime.check(typeOf(session, index, out));
     const typeInfo = out[0]!;
     try {
-      return { name, shape: readShape(runtime, typeInfo, `${side} "${name}"`) };
+      return { name, ...readType(runtime, typeInfo, `${side} "${name}"`) };
     } finally {
       runtime.releaseTypeInfo(typeInfo);
     }
   });
 }
 
-function readShape(runtime: OnnxRuntime, typeInfo: Address, what: string): (number | string)[] {
+/** @throws Error on an element type that no array stands for */
+function readType(runtime: OnnxRuntime, typeInfo: Address, what: string): Omit<TensorSpec, 'name'> {
   const out = new BigUint64Array(1);
   const read = (call: (out: BigUint64Array) => Address | null): bigint => {
     out[0] = 0n;
@@ -196,14 +203,19 @@ function readShape(runtime: OnnxRuntime, typeInfo: Address, what: string): (numb
     return out[0]!;
   };
   const info = read((o) => runtime.tensorInfo(typeInfo, o));
-  if (info === 0n || read((o) => runtime.elementType(info, o)) !== BigInt(FLOAT32))
-    throw new Error(`${what} is not a float32 tensor`);
+  const code = info === 0n ? 0n : read((o) => runtime.elementType(info, o));
+  const elements = Object.entries(ELEMENT_CODES) as [ElementType, number][];
+  const element = elements.find(([, known]) => BigInt(known) === code)?.[0];
+  if (element === undefined) throw new Error(`${what} is not a float32, float16 or int8 tensor`);
   const rank = Number(read((o) => runtime.dimensionCount(info, o)));
   const fixed = new BigInt64Array(Math.max(rank, 1));
   const named = new BigUint64Array(Math.max(rank, 1));
   runtime.check(runtime.dimensions(info, fixed, rank));
   runtime.check(runtime.symbolicDimensions(info, named, rank));
-  return Array.from({ length: rank }, (_, i) => (fixed[i]! >= 0n ? Number(fixed[i]) : koffi.decode.string(named[i])));
+  const shape = Array.from({ length: rank }, (_, i) =>
+    fixed[i]! >= 0n ? Number(fixed[i]) : koffi.decode.string(named[i]),
+  );
+  return { element, shape };
 }
 
 function settle(runtime: OnnxRuntime, resolve: () => void, reject: (reason: unknown) => void) {

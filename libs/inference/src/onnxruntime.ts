@@ -12,7 +12,7 @@ type Native<A extends unknown[], R> = ((...args: A) => R) & {
 };
 /** Null when the call went well. */
 type Status = Address | null;
-type Bytes = BigUint64Array | BigInt64Array | Float32Array | Address;
+type Bytes = BigUint64Array | BigInt64Array | Float32Array | Uint16Array | Int8Array | Address;
 
 // The table of functions of this version: positions in struct OrtApi never change, later versions only append.
 const API_VERSION = 20;

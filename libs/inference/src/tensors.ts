@@ -1,32 +1,39 @@
 import { OnepassError } from '@onepass/errors';
-import type { Tensors } from './engine.js';
+import type { AnyTensors } from './engine.js';
+
+/** By element type, the array that holds such numbers. */
+const ARRAYS = { float32: Float32Array, float16: Uint16Array, int8: Int8Array } as const;
+export type ElementType = keyof typeof ARRAYS;
 
 /** What a graph says of one input or output. A dimension that is not fixed is a name. */
 export interface TensorSpec {
   readonly name: string;
+  /** Absent = float32. */
+  readonly element?: ElementType;
   readonly shape: readonly (number | string)[];
 }
 
 /**
- * Every tensor of `specs` is there with the right number of dimensions, the fixed ones as the graph has them, the named ones equal
+ * Every tensor of `specs` is there with the right type, the right number of dimensions, the fixed ones as the graph has them, the named ones equal
  * among each other, and data of exactly that size; and nothing else is there.
  * @throws OnepassError `internal`; its cause says which tensor is wrong.
  */
 export function checkTensors(
   graph: string,
-  inputs: [readonly TensorSpec[], Tensors],
-  outputs: [readonly TensorSpec[], Tensors],
+  inputs: [readonly TensorSpec[], AnyTensors],
+  outputs: [readonly TensorSpec[], AnyTensors],
 ): void {
   const named = new Map<string, number>();
   checkSide(`graph ${graph}: input`, ...inputs, named);
   checkSide(`graph ${graph}: output`, ...outputs, named);
 }
 
-function checkSide(what: string, specs: readonly TensorSpec[], given: Tensors, named: Map<string, number>): void {
+function checkSide(what: string, specs: readonly TensorSpec[], given: AnyTensors, named: Map<string, number>): void {
   for (const spec of specs) {
     const tensor = given[spec.name];
     if (tensor === undefined) throw graphDefect(`${what} "${spec.name}" is missing`);
-    if (!(tensor.data instanceof Float32Array)) throw graphDefect(`${what} "${spec.name}" is not float32`);
+    const element = spec.element ?? 'float32';
+    if (!(tensor.data instanceof ARRAYS[element])) throw graphDefect(`${what} "${spec.name}" is not ${element}`);
     const { shape, data } = tensor;
     let size = 1;
     let right = shape.length === spec.shape.length;

@@ -52,21 +52,21 @@ class GraphBuilder:
     """Collects nodes and constants; values are named by counter."""
 
     def __init__(self, name: str, weights: SharedWeights, weights_name: str) -> None:
-        self._name, self._weights, self._weights_name = name, weights, weights_name
+        self.name, self._weights, self._weights_name = name, weights, weights_name
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[bytes, onnx.TensorProto] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
 
-    def input(self, name: str, shape: Sequence[str | int]) -> str:
-        """A float32 input; names in `shape` are dynamic."""
-        self._inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
+    def input(self, name: str, shape: Sequence[str | int], element: int = TensorProto.FLOAT) -> str:
+        """An input; names in `shape` are dynamic."""
+        self._inputs.append(helper.make_tensor_value_info(name, element, list(shape)))
         return name
 
-    def output(self, name: str, value: str, shape: Sequence[str | int]) -> None:
+    def output(self, name: str, value: str, shape: Sequence[str | int], element: int = TensorProto.FLOAT) -> None:
         """Makes `value` the output `name`."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))
-        self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape)))
+        self._outputs.append(helper.make_tensor_value_info(name, element, list(shape)))
 
     def constant(self, array: NDArray) -> str:
         """An initializer; equal ones are one."""
@@ -96,7 +96,7 @@ class GraphBuilder:
 
     def write(self, path: Path) -> None:
         """Writes the graph beside its weights file."""
-        graph = helper.make_graph(self._nodes, self._name, self._inputs, self._outputs, list(self._constants.values()))
+        graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, list(self._constants.values()))
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="onepass-training")
         model.ir_version = IR_VERSION
         path.write_bytes(model.SerializeToString(deterministic=True))

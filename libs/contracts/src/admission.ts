@@ -1,4 +1,11 @@
-import { Admission, type AdmissionOptions, PRIORITIES, type Ticket } from '@onepass/admission';
+import {
+  Admission,
+  type AdmissionOptions,
+  boundOptions,
+  PRIORITIES,
+  STAGE_CALLS,
+  type Ticket,
+} from '@onepass/admission';
 import type { Measurements } from '@onepass/telemetry';
 import type { AnyHandler, Implementation } from './implement.js';
 
@@ -33,9 +40,6 @@ export function measuredAdmission(
   return admission;
 }
 
-/** For what a full group of `bounded` calls is told: when to try again. */
-const USUAL_MS = 50;
-
 /**
  * The service with at most `maximum` calls under way, Describe apart: grpc-js bounds the streams of a connection, never those of a server.
  * One more is refused as `overloaded` before its work begins.
@@ -45,16 +49,12 @@ export function bounded(
   { group, maximum }: { readonly group: AdmissionGroup; readonly maximum: number },
   measurements: Measurements,
 ): Implementation {
-  const limit = { initial: maximum, minimum: maximum, maximum, targetMs: USUAL_MS };
-  const admission = measuredAdmission(group, { limit, maxWaiting: 0, patienceMs: 0 }, measurements);
+  const admission = measuredAdmission(group, boundOptions(maximum), measurements);
   const handlers = Object.entries(implementation.handlers).map(([name, handler]) => {
     return [name, handler === undefined || name === 'describe' ? handler : boundedHandler(handler, admission)];
   });
   return { ...implementation, handlers: Object.fromEntries(handlers) };
 }
-
-/** Far more than a stage can answer in a page's time; what waits inside is bounded, ordered and predicted by its own queue. */
-const STAGE_CALLS = 512;
 
 /** A stage's service, bounded. */
 export function boundedStage(implementation: Implementation, measurements: Measurements): Implementation {

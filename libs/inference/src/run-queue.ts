@@ -11,7 +11,7 @@ interface Waiting {
 /** When work is given up, and what is known of its time. */
 export interface WorkTerms {
   readonly signal?: AbortSignal | undefined;
-  /** Epoch ms; absent = none. */
+  /** Reading of the queue's clock; absent = none. */
   readonly deadlineMs?: number | undefined;
   /** How long it is likely to run. */
   readonly expectedMs?: number;
@@ -24,6 +24,8 @@ export interface RunQueueOptions {
   readonly lanes: number;
   /** Pieces that may wait. */
   readonly maxQueued: number;
+  /** The clock of deadlines, in ms; absent = epoch time. */
+  readonly now?: () => number;
 }
 
 /**
@@ -32,6 +34,7 @@ export interface RunQueueOptions {
  */
 export class RunQueue {
   readonly #options: RunQueueOptions;
+  readonly #now: () => number;
   readonly #free: number[];
   readonly #line = new WaitingLine<Waiting>();
   readonly #onIdle: (() => void)[] = [];
@@ -42,6 +45,7 @@ export class RunQueue {
 
   constructor(options: RunQueueOptions) {
     this.#options = options;
+    this.#now = options.now ?? Date.now;
     this.#free = Array.from({ length: options.lanes }, (_, lane) => lane);
   }
 
@@ -123,7 +127,7 @@ export class RunQueue {
   #tooLate(terms: WorkTerms): OnepassError | undefined {
     const { deadlineMs = Number.POSITIVE_INFINITY, expectedMs = 0, priority = 'interactive' } = terms;
     const waitMs = this.#waitMs(priority);
-    const remainingMs = deadlineMs - Date.now();
+    const remainingMs = deadlineMs - this.#now();
     if (waitMs + expectedMs <= remainingMs) return undefined;
     return overloaded(
       Math.ceil(waitMs),

@@ -42,3 +42,31 @@ test('a few calls at a time stay where their KV is, and a single cell takes all'
   expect(withBoundedLoad(['a', 'b', 'c'], (cell) => (cell === 'a' ? 20 : 4))).toEqual(['b', 'c', 'a']);
   expect(withBoundedLoad(['a'], () => 1_000)).toEqual(['a']);
 });
+
+test('a cell of less weight may have less under way', () => {
+  const order = ['a', 'b'];
+  const weightOf = (cell: string) => (cell === 'b' ? 0.1 : 1);
+  const first = (a: number, b: number) => withBoundedLoad(order, (cell) => (cell === 'a' ? a : b), weightOf)[0];
+  // Ten elevenths of all are its own.
+  expect([first(40, 4), first(80, 8)]).toEqual(['a', 'a']);
+  expect(withBoundedLoad(['b', 'a'], (cell) => (cell === 'a' ? 40 : 12), weightOf)).toEqual(['a', 'b']);
+  fc.assert(
+    fc.property(
+      loads,
+      fc.array(fc.double({ min: 0.05, max: 1, noNaN: true }), { minLength: 12 }),
+      (underWay, weights) => {
+        const cells = [...underWay.keys()];
+        const one = withBoundedLoad(
+          cells,
+          (cell) => underWay[cell]!,
+          (cell) => weights[cell]!,
+        );
+        expect([...one].sort((a, b) => a - b)).toEqual(cells);
+        const total = underWay.reduce((a, b) => a + b, 0);
+        const sum = cells.reduce((all, cell) => all + weights[cell]!, 0);
+        expect(underWay[one[0]!]).toBeLessThan(mostUnderWay(total, sum / weights[one[0]!]!));
+      },
+    ),
+    settings,
+  );
+});

@@ -1,4 +1,4 @@
-import { allocateMapped, type SharedMemory } from '@onepass/shared-memory';
+import { allocateMapped, type MappedMemory } from '@onepass/shared-memory';
 
 /** Numbers for one run, in memory that nothing moves. What they hold at first is left over from earlier runs. */
 export interface RunBuffer {
@@ -14,11 +14,11 @@ const SMALLEST_CLASS_BYTES = 4096;
  * and is then reused; pages that are never touched cost nothing.
  */
 export class BufferPool {
-  readonly #free = new Map<number, SharedMemory[]>();
-  readonly #all: SharedMemory[] = [];
-  readonly #allocate: (bytes: number) => SharedMemory;
+  readonly #free = new Map<number, MappedMemory[]>();
+  readonly #all: MappedMemory[] = [];
+  readonly #allocate: (bytes: number) => MappedMemory;
 
-  constructor(allocate: (bytes: number) => SharedMemory = allocateMapped) {
+  constructor(allocate: (bytes: number) => MappedMemory = allocateMapped) {
     this.#allocate = allocate;
   }
 
@@ -47,7 +47,7 @@ export class BufferPool {
     for (const memory of this.#all.splice(0)) memory.close();
   }
 
-  #grow(bytes: number): SharedMemory {
+  #grow(bytes: number): MappedMemory {
     const memory = this.#allocate(bytes);
     this.#all.push(memory);
     if (!this.#free.has(bytes)) this.#free.set(bytes, []);

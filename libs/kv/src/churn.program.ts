@@ -1,4 +1,4 @@
-// A writer that never rests: it claims, appends to and releases slots as fast as it can, while another process reads them.
+// A writer that never rests: it allocates, appends to and retires slots as fast as it can, while another process reads them.
 import { createSharedMemory } from '@onepass/shared-memory';
 import { Board, CHURN, personOf, stampOf } from './churn.js';
 import { KvPoolWriter, poolBytes, type SlotState } from './index.js';
@@ -7,7 +7,9 @@ const [poolPath = '', boardPath = ''] = process.argv.slice(2);
 const { shape, slots, persons, releaseId, poolId } = CHURN;
 const memory = createSharedMemory(poolPath, poolBytes(shape, slots));
 const writer = KvPoolWriter.create(memory, { shape, slots, releaseId, poolId, restMs: 0, now: () => 0 });
-const board = new Board(createSharedMemory(boardPath, 4096).buffer);
+const boardMemory = createSharedMemory(boardPath, 4096);
+boardMemory.reserve(0, 4096);
+const board = new Board(boardMemory.view(0, 4096));
 process.send?.('ready');
 process.on('disconnect', () => process.exit(0));
 
@@ -27,15 +29,15 @@ function fill(state: SlotState, length: number): void {
 
 function turn(): void {
   const person = personOf(random(persons));
-  const held = writer.find(person);
+  const held = writer.lookup(person);
   if (held && held.length < shape.capacity && random(4) > 0) {
     fill(held, held.length + 1);
   } else if (held && random(3) === 0) {
-    writer.release(person);
+    writer.retire(person);
   } else {
-    const state = writer.claim(person)!;
+    const state = writer.allocate(person, shape.capacity) as SlotState;
     fill(state, 1 + random(shape.capacity - 1));
-    writer.unpin(state);
+    writer.release(state);
   }
 }
 

@@ -69,8 +69,34 @@ test('who gave way is protected when they come again, unless so many gave way si
   order.add('d');
   expect(inTurn(order)).toBe('bcad');
   order.delete('e');
+  order.add('f');
   order.add('e');
-  expect(inTurn(order)).toBe('bcaed');
+  expect(inTurn(order)).toBe('bcadef');
+});
+
+test('a scan protects nobody, neither by coming again nor by being remembered', () => {
+  const order = new EvictionOrder(8);
+  for (const person of 'abc') order.add(person);
+  order.giveWay('a');
+  order.add('a', 1, 'scan');
+  order.add('d');
+  expect(inTurn(order)).toBe('bcad');
+});
+
+test('of the room for all, half may be protected, however many persons that is', () => {
+  const order = new EvictionOrder(10);
+  for (const person of 'abcd') order.add(person, 2);
+  for (const person of 'abc') order.use(person);
+  expect(inTurn(order)).toBe('dabc');
+  order.use('d');
+  expect(inTurn(order)).toBe('abcd');
+  order.weigh('d', 4);
+  order.use('a');
+  expect(inTurn(order)).toBe('bcda');
+  order.weigh('a', 1);
+  order.weigh('d', 1);
+  order.use('d');
+  expect(inTurn(order)).toBe('bcad');
 });
 
 test('nobody is made of a visit of somebody unknown, and with a single place there is nobody to protect', () => {

@@ -1,5 +1,7 @@
-export { KV_POOL_FILE, type KvShape, type KvTensors, kvShape, poolBytes } from './layout.js';
+export type { Visit } from './eviction-order.js';
+export { KV_POOL_FILE, type KvShape, type KvTensors, kvBytes, kvShape, pagesOf, poolBytes } from './layout.js';
 export * from './reader.js';
 export * from './reference.js';
+export * from './slot-book.js';
 export type { SlotContent } from './slot-header.js';
 export * from './writer.js';

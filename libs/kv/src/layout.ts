@@ -1,4 +1,5 @@
 import { startupError } from '@onepass/errors';
+import type { SharedMemory } from '@onepass/shared-memory';
 
 /** The pool's file in the cell's directory. */
 export const KV_POOL_FILE = 'kv.pool';
@@ -8,7 +9,7 @@ export interface KvShape {
   readonly layers: number;
   /** Numbers per token in each of K and V: heads x head size. */
   readonly width: number;
-  /** Tokens: the model's window and the context rows behind it. */
+  /** Most tokens: the model's window and the context rows behind it. */
   readonly capacity: number;
 }
 
@@ -27,14 +28,15 @@ export function kvShape(model: {
  *
  *     page 0       the pool's own header: magic, version, shape, slots, epoch, release id, pool id
  *     from 4096    one header of 128 bytes per slot (two cache lines, so that slots do not slow each other down)
- *     then         per slot, on page boundaries: for each layer K [capacity, width], then V [capacity, width], token-major,
- *                  each on 64 bytes
+ *     then         per slot: for each layer K [capacity, width], then V [capacity, width], token-major, each on a page boundary
+ *
+ * Of a slot's tensors only the first pages are there, as many of each as its tokens need.
  */
 export interface PoolLayout {
   readonly shape: KvShape;
   readonly slots: number;
-  readonly headersAt: number;
-  readonly dataAt: number;
+  /** The pool's own header and the slots'. */
+  readonly headerBytes: number;
   readonly tensorStride: number;
   readonly slotStride: number;
   readonly bytes: number;
@@ -42,9 +44,18 @@ export interface PoolLayout {
 
 export const PAGE_BYTES = 4096;
 export const SLOT_HEADER_BYTES = 128;
-const TENSOR_ALIGNMENT = 64;
 
-/** Bytes that a pool takes: what to ask `createSharedMemory` for. @throws OnepassError `startup` on a shape that cannot be. */
+/** Pages that so many tokens take in each of a slot's tensors. */
+export function pagesOf({ width }: KvShape, tokens: number): number {
+  return Math.ceil((tokens * width * Float32Array.BYTES_PER_ELEMENT) / PAGE_BYTES);
+}
+
+/** Bytes of memory that so many tokens take in a slot. */
+export function kvBytes(shape: KvShape, tokens: number): number {
+  return 2 * shape.layers * pagesOf(shape, tokens) * PAGE_BYTES;
+}
+
+/** Bytes of addresses that a pool takes; how much of it is memory is the writer's `bytes`. @throws OnepassError `startup` on a shape that cannot be. */
 export function poolBytes(shape: KvShape, slots: number): number {
   return poolLayout(shape, slots).bytes;
 }
@@ -55,12 +66,12 @@ export function poolLayout(shape: KvShape, slots: number): PoolLayout {
       throw startupError(`a KV pool with ${value} ${name} cannot be made`);
     }
   }
-  const tensorStride = align(shape.capacity * shape.width * Float32Array.BYTES_PER_ELEMENT, TENSOR_ALIGNMENT);
-  const slotStride = align(2 * shape.layers * tensorStride, PAGE_BYTES);
-  const dataAt = align(PAGE_BYTES + slots * SLOT_HEADER_BYTES, PAGE_BYTES);
-  const bytes = dataAt + slots * slotStride;
+  const tensorStride = pagesOf(shape, shape.capacity) * PAGE_BYTES;
+  const slotStride = 2 * shape.layers * tensorStride;
+  const headerBytes = align(PAGE_BYTES + slots * SLOT_HEADER_BYTES, PAGE_BYTES);
+  const bytes = headerBytes + slots * slotStride;
   if (!Number.isSafeInteger(bytes)) throw startupError(`a KV pool of ${bytes} bytes cannot be made`);
-  return { shape, slots, headersAt: PAGE_BYTES, dataAt, tensorStride, slotStride, bytes };
+  return { shape, slots, headerBytes, tensorStride, slotStride, bytes };
 }
 
 /** One tensor per layer for K and for V. */
@@ -69,15 +80,25 @@ export interface KvTensors {
   readonly values: readonly Float32Array[];
 }
 
-/** A slot's tensors in place, whole capacity. */
-export function slotTensors(buffer: ArrayBuffer, layout: PoolLayout, slot: number): KvTensors {
+/** A slot's tensors in place, whole capacity: beyond the pages that are there nobody may write. */
+export function slotTensors(memory: SharedMemory, layout: PoolLayout, slot: number): KvTensors {
   const { layers, capacity, width } = layout.shape;
-  const tensor = (index: number) =>
-    new Float32Array(buffer, layout.dataAt + slot * layout.slotStride + index * layout.tensorStride, capacity * width);
+  const buffer = memory.view(slotAt(layout, slot), layout.slotStride);
+  const tensor = (index: number) => new Float32Array(buffer, index * layout.tensorStride, capacity * width);
   return {
     keys: Array.from({ length: layers }, (_, layer) => tensor(2 * layer)),
     values: Array.from({ length: layers }, (_, layer) => tensor(2 * layer + 1)),
   };
+}
+
+/** Where in the memory each of a slot's tensors begins. */
+export function tensorsAt(layout: PoolLayout, slot: number): number[] {
+  const at = slotAt(layout, slot);
+  return Array.from({ length: 2 * layout.shape.layers }, (_, index) => at + index * layout.tensorStride);
+}
+
+function slotAt({ headerBytes, slotStride }: PoolLayout, slot: number): number {
+  return headerBytes + slot * slotStride;
 }
 
 function align(bytes: number, to: number): number {

@@ -1,9 +1,9 @@
 import { startupError } from '@onepass/errors';
-import { PAGE_BYTES, type PoolLayout, poolLayout } from './layout.js';
+import { type PoolLayout, poolLayout } from './layout.js';
 
 // "ONEPASSK" as little-endian bytes. Written last: a pool without it is not ready.
 const MAGIC = 0x4b53_5341_5045_4e4fn;
-const VERSION = 1;
+const VERSION = 2;
 const MAX_ID_BYTES = 128;
 // Offsets in the page; the epoch is the word after the magic.
 const FIELDS = 16;
@@ -37,7 +37,6 @@ export function writePoolHeader(buffer: ArrayBuffer, layout: PoolLayout, identit
 export function readPoolHeader(
   buffer: ArrayBuffer,
 ): { layout: PoolLayout; identity: PoolIdentity; epoch: bigint } | undefined {
-  if (buffer.byteLength < PAGE_BYTES) return undefined;
   const words = new BigUint64Array(buffer, 0, 2);
   if (Atomics.load(words, 0) !== MAGIC) return undefined;
   const epoch = poolEpoch(buffer);

@@ -1,4 +1,4 @@
-import { heapMemory } from '@onepass/shared-memory';
+import { unsharedMemory } from '@onepass/shared-memory';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { KvPoolReader, KvPoolWriter, type KvReference, poolBytes, type SlotState } from './index.js';
@@ -13,21 +13,21 @@ const operation = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.record({
-      kind: fc.constant('claim' as const),
+      kind: fc.constant('allocate' as const),
       person: fc.constantFrom(...PERSONS),
       keep: fc.boolean(),
     }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('append' as const), person: fc.constantFrom(...PERSONS) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('find' as const), person: fc.constantFrom(...PERSONS) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('release' as const), person: fc.constantFrom(...PERSONS) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('lookup' as const), person: fc.constantFrom(...PERSONS) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('retire' as const), person: fc.constantFrom(...PERSONS) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('forget' as const), person: fc.constantFrom(...PERSONS) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('unpin' as const) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('release' as const) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 12 }) }) },
 );
 type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
 
-/** What must be true of the pool, said simply: persons in the order in which they give way, freed slots with the time of freeing, pins. */
+/** What must be true of the pool, said simply: persons in the order in which they give way, freed slots with the time of freeing, leases. */
 class Model {
   now = 0;
   readonly #writer: KvPoolWriter;
@@ -46,8 +46,8 @@ class Model {
   #stamp = 0;
 
   constructor() {
-    const memory = heapMemory(poolBytes(shape, SLOTS));
-    this.#bytes = Buffer.from(memory.buffer);
+    const memory = unsharedMemory(poolBytes(shape, SLOTS));
+    this.#bytes = Buffer.from(memory.view(0, memory.bytes));
     this.#writer = KvPoolWriter.create(memory, {
       shape,
       slots: SLOTS,
@@ -60,52 +60,53 @@ class Model {
   }
 
   apply(op: Operation): void {
-    if (op.kind === 'claim') this.#claim(op.person, op.keep);
+    if (op.kind === 'allocate') this.#allocate(op.person, op.keep);
     else if (op.kind === 'append') this.#append(op.person);
-    else if (op.kind === 'find') this.#find(op.person);
-    else if (op.kind === 'release') this.#release(op.person);
+    else if (op.kind === 'lookup') this.#lookup(op.person);
+    else if (op.kind === 'retire') this.#retire(op.person);
     else if (op.kind === 'forget') this.#forget(op.person);
-    else if (op.kind === 'unpin') this.#unpin();
+    else if (op.kind === 'release') this.#release();
     else this.now += op.ms;
     this.#checkReferences();
   }
 
-  #claim(person: string, keep: boolean): void {
+  #allocate(person: string, keep: boolean): void {
     const rested = [...this.#freedAt].filter(([, at]) => at + REST_MS <= this.now).map(([slot]) => slot);
     const inTurn = [...this.#held.filter((h) => !h.again), ...this.#held.filter((h) => h.again)];
     const victim = inTurn.find(({ state }) => !this.#kept.includes(state));
-    const state = this.#writer.claim(person);
+    const state = this.#writer.allocate(person, shape.capacity);
     if (rested.length === 0 && victim === undefined) {
-      expect(state).toBeUndefined();
+      expect(state).toBe('no_slot');
       return;
     }
-    if (rested.length > 0) expect(rested).toContain(state!.slot);
-    else expect(state!.slot).toBe(victim!.state.slot);
+    if (typeof state === 'string') expect.fail(state);
+    if (rested.length > 0) expect(rested).toContain(state.slot);
+    else expect(state.slot).toBe(victim!.state.slot);
     if (rested.length === 0) this.#giveWay(victim!);
-    this.#freedAt.delete(state!.slot);
+    this.#freedAt.delete(state.slot);
     const own = this.#held.find((h) => h.person === person);
     if (own && !this.#kept.includes(own.state)) this.#freedAt.set(own.state.slot, this.now);
-    this.#breakReferences(state!.slot);
-    expect(this.#held.filter((h) => h !== own).map((h) => h.state.slot)).not.toContain(state!.slot);
-    if (own) own.state = state!;
-    else this.#comes(person, state!);
-    this.#stamps.set(state!, []);
-    this.#write(state!);
-    if (keep) this.#kept.push(state!);
-    else this.#writer.unpin(state!);
+    this.#breakReferences(state.slot);
+    expect(this.#held.filter((h) => h !== own).map((h) => h.state.slot)).not.toContain(state.slot);
+    if (own) own.state = state;
+    else this.#comes(person, state);
+    this.#stamps.set(state, []);
+    this.#write(state);
+    if (keep) this.#kept.push(state);
+    else this.#writer.release(state);
   }
 
   #append(person: string): void {
-    const state = this.#find(person);
+    const state = this.#lookup(person);
     if (state === undefined || state.length === shape.capacity) return;
-    this.#writer.pin(state);
+    this.#writer.lease(state);
     this.#write(state);
-    this.#writer.unpin(state);
+    this.#writer.release(state);
   }
 
-  #find(person: string): SlotState | undefined {
+  #lookup(person: string): SlotState | undefined {
     const index = this.#held.findIndex((h) => h.person === person);
-    const state = this.#writer.find(person);
+    const state = this.#writer.lookup(person);
     expect(state).toBe(this.#held[index]?.state);
     if (index >= 0) this.#comesAgain(index);
     return state;
@@ -113,7 +114,7 @@ class Model {
 
   #giveWay(victim: { person: string }): void {
     this.#held = this.#held.filter((h) => h !== victim);
-    this.#gone = [...this.#gone, victim.person].slice(-SLOTS);
+    this.#gone = [...this.#gone, victim.person].slice(-(this.#held.length + 1));
   }
 
   #comes(person: string, state: SlotState): void {
@@ -131,9 +132,9 @@ class Model {
     this.#held = [...this.#held.filter((h) => h !== first), { ...first, again: false }];
   }
 
-  #release(person: string): void {
+  #retire(person: string): void {
     const held = this.#held.find((h) => h.person === person);
-    this.#writer.release(person);
+    this.#writer.retire(person);
     if (held) this.#breakReferences(held.state.slot);
     this.#end(person);
   }
@@ -154,10 +155,10 @@ class Model {
     }
   }
 
-  #unpin(): void {
+  #release(): void {
     const state = this.#kept.shift();
     if (state === undefined) return;
-    this.#writer.unpin(state);
+    this.#writer.release(state);
     if (!this.#held.some((h) => h.state === state)) this.#freedAt.set(state.slot, this.now);
   }
 
@@ -187,11 +188,11 @@ class Model {
       if (!good) expect(() => this.#reader.read(reference)).toThrow('KV miss');
       else expect([...this.#reader.read(reference).values[0]!]).toEqual(stamps.flatMap((stamp) => [stamp, stamp]));
     }
-    expect(this.#writer.stats().held).toBe(this.#held.length);
+    expect(this.#writer.stats().slots.held).toBe(this.#held.length);
   }
 }
 
-test('claims, appends, releases and evictions keep every promise to readers and writers', () => {
+test('allocations, appends, retirements and evictions keep every promise to readers and writers', () => {
   fc.assert(
     fc.property(fc.array(operation, { maxLength: 40 }), (operations) => {
       const model = new Model();

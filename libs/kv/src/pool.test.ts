@@ -1,4 +1,4 @@
-import { allocateMapped, heapMemory } from '@onepass/shared-memory';
+import { unsharedMemory } from '@onepass/shared-memory';
 import { beforeEach, expect, test } from 'vitest';
 import {
   type KvPoolOptions,
@@ -16,7 +16,7 @@ const BEA = 'b'.repeat(32);
 const CAT = 'c'.repeat(32);
 let now = 0;
 const options: KvPoolOptions = { shape, slots: 2, releaseId: 'r-1', poolId: 'p-1', restMs: 100, now: () => now };
-const memory = allocateMapped(poolBytes(shape, 2));
+const memory = unsharedMemory(poolBytes(shape, 2));
 let writer: KvPoolWriter;
 let reader: KvPoolReader;
 
@@ -26,6 +26,16 @@ beforeEach(() => {
   reader = KvPoolReader.open(memory, expected);
 });
 
+const FULL = shape.capacity;
+const ONE_PAGE_OF_ALL = 2 * shape.layers * 4096;
+
+/** @throws on a refusal */
+function allocate(person: string, tokens = FULL): SlotState {
+  const found = writer.allocate(person, tokens);
+  if (typeof found === 'string') throw new Error(found);
+  return found;
+}
+
 function write(state: SlotState, length: number, value: number): KvReference {
   const { keys, values } = writer.tensors(state);
   for (const tensor of [...keys, ...values]) tensor.fill(value, state.length * shape.width, length * shape.width);
@@ -34,9 +44,9 @@ function write(state: SlotState, length: number, value: number): KvReference {
 }
 
 function encode(person: string, length: number, value: number): KvReference {
-  const state = writer.claim(person)!;
+  const state = allocate(person);
   const reference = write(state, length, value);
-  writer.unpin(state);
+  writer.release(state);
   return reference;
 }
 
@@ -45,7 +55,7 @@ const reading = (reference: KvReference) => () => reader.read(reference);
 
 test('a reader sees the prefix that was meant, in place, and an append disturbs it not', () => {
   const first = encode(ANN, 3, 1);
-  const state = writer.find(ANN)!;
+  const state = writer.lookup(ANN)!;
   expect(state).toMatchObject({ length: 3, sequence: 3, hash: 7n });
   const { keys, values } = reader.read(first);
   expect(keys.map((k) => [...k])).toEqual([Array(12).fill(1), Array(12).fill(1)]);
@@ -58,17 +68,17 @@ test('a reader sees the prefix that was meant, in place, and an append disturbs 
   expect(reader.read({ ...second, length: 0 }).keys[0]!.length).toBe(0);
 });
 
-test('release is a miss at once, the run under way included', () => {
+test('retiring is a miss at once, the run under way included', () => {
   const reference = encode(ANN, 2, 1);
   reader.read(reference);
-  writer.release(ANN);
+  writer.retire(ANN);
   expect(() => reader.verify(reference)).toThrow(miss('the slot was used again'));
   expect(reading(reference)).toThrow(miss('the slot was used again'));
-  expect(writer.find(ANN)).toBeUndefined();
+  expect(writer.lookup(ANN)).toBeUndefined();
 });
 
 test('forgetting leaves no byte of a person in the pool, and a reader in the middle of it misses', () => {
-  const bytes = Buffer.from(memory.buffer);
+  const bytes = Buffer.from(memory.view(0, memory.bytes));
   const holds = (person: string, value: number) =>
     bytes.includes(Buffer.from(person, 'hex')) || bytes.includes(Buffer.from(Float32Array.of(value, value).buffer));
   const old = encode(ANN, 3, 1.25);
@@ -80,7 +90,7 @@ test('forgetting leaves no byte of a person in the pool, and a reader in the mid
     expect(reading(reference)).toThrow(miss('the slot was used again'));
   }
   expect(holds(ANN, 1.25)).toBe(false);
-  expect(writer.stats()).toMatchObject({ held: 0, resting: 2 });
+  expect(writer.stats().slots).toMatchObject({ held: 0, resting: 2 });
   writer.forget(ANN);
   writer.forget(BEA);
   // What was evicted is gone once the slot is another person's, however short.
@@ -88,7 +98,7 @@ test('forgetting leaves no byte of a person in the pool, and a reader in the mid
   encode(ANN, 8, 1.25);
   encode(BEA, 1, 2.5);
   encode(CAT, 1, 3.5);
-  expect(writer.find(ANN)).toBeUndefined();
+  expect(writer.lookup(ANN)).toBeUndefined();
   expect(holds(ANN, 1.25)).toBe(false);
   expect(holds(CAT, 3.5)).toBe(true);
 });
@@ -98,52 +108,52 @@ test('a re-encode leaves readers of the old KV in peace while it rests', () => {
   const fresh = encode(ANN, 1, 2);
   expect(fresh.slot).not.toBe(old.slot);
   expect([...reader.read(old).keys[0]!]).toEqual(Array(8).fill(1));
-  expect(writer.claim(BEA)!.slot).toBe(fresh.slot);
+  expect(allocate(BEA).slot).toBe(fresh.slot);
   now = 100;
-  expect(writer.claim(CAT)!.slot).toBe(old.slot);
+  expect(allocate(CAT).slot).toBe(old.slot);
   expect(reading(old)).toThrow(miss('the slot was used again'));
 });
 
 test('a freed slot rests; the person used longest ago is evicted, never one at work', () => {
   encode(ANN, 1, 1);
   encode(BEA, 1, 2);
-  writer.release(BEA);
-  expect(writer.stats()).toMatchObject({ held: 1, resting: 1 });
-  const ann = writer.find(ANN)!;
-  writer.pin(ann);
-  expect(writer.claim(CAT)).toBeUndefined();
-  expect(writer.find(ANN)).toBe(ann);
-  writer.unpin(ann);
-  expect(writer.claim(CAT)!.slot).toBe(ann.slot);
-  expect(writer.find(ANN)).toBeUndefined();
+  writer.retire(BEA);
+  expect(writer.stats().slots).toMatchObject({ held: 1, resting: 1 });
+  const ann = writer.lookup(ANN)!;
+  writer.lease(ann);
+  expect(writer.allocate(CAT, FULL)).toBe('no_slot');
+  expect(writer.lookup(ANN)).toBe(ann);
+  writer.release(ann);
+  expect(allocate(CAT).slot).toBe(ann.slot);
+  expect(writer.lookup(ANN)).toBeUndefined();
   expect(writer.stats()).toEqual({
-    slots: 2,
-    held: 1,
-    resting: 1,
-    pinned: 1,
-    claims: 3,
+    slots: { free: 0, filling: 1, held: 0, resting: 1 },
+    leased: 1,
+    bytes: 2 * ONE_PAGE_OF_ALL,
+    bytesLimit: 2 * ONE_PAGE_OF_ALL,
+    allocations: 3,
     evictions: 1,
     earlyEvictions: 1,
     refusals: 1,
   });
 });
 
-test('a slot released under its writer is not published, and a claim never published ends', () => {
-  const state = writer.claim(ANN)!;
-  expect(writer.find(ANN)).toBeUndefined();
-  writer.release(ANN);
+test('a slot retired under its writer is not published, and an allocation never published ends', () => {
+  const state = allocate(ANN);
+  expect(writer.lookup(ANN)).toBeUndefined();
+  writer.retire(ANN);
   expect(() => writer.publish(state, { length: 1, sequence: 1, hash: 0n })).toThrow(
-    miss('the slot was released while it was written'),
+    miss('the slot was retired while it was written'),
   );
-  writer.unpin(state);
-  const other = writer.claim(BEA)!;
-  writer.unpin(other);
-  expect(writer.stats()).toMatchObject({ held: 0, resting: 2, pinned: 0 });
-  expect(() => writer.unpin(other)).toThrow('once too often');
+  writer.release(state);
+  const other = allocate(BEA);
+  writer.release(other);
+  expect(writer.stats()).toMatchObject({ slots: { held: 0, resting: 2 }, leased: 0 });
+  expect(() => writer.release(other)).toThrow('once too often');
 });
 
 test('publishing less than before or more than fits is refused', () => {
-  const state = writer.claim(ANN)!;
+  const state = allocate(ANN);
   write(state, 4, 1);
   expect(() => write(state, 3, 1)).toThrow('KV cannot be published');
   expect(() => writer.publish(state, { length: 9, sequence: 9, hash: 0n })).toThrow('KV cannot be published');
@@ -172,7 +182,7 @@ test('another release is refused, never a miss', () => {
 
 test('a header that is torn is a miss', () => {
   const reference = encode(ANN, 2, 1);
-  const words = new BigUint64Array(memory.buffer, 4096 + reference.slot * 128, 16);
+  const words = new BigUint64Array(memory.view(0, memory.bytes), 4096 + reference.slot * 128, 16);
   words[6]! ^= 1n;
   expect(reading(reference)).toThrow(miss('the slot is of another person'));
 });
@@ -192,14 +202,14 @@ test('a writer that starts again makes every earlier reference miss', () => {
 });
 
 test('a pool that is not there, of another shape or cut short is a clear error', () => {
-  expect(() => KvPoolReader.open(heapMemory(8192), expected)).toThrow('the KV pool is not ready');
-  expect(() => KvPoolReader.open(heapMemory(16), expected)).toThrow('the KV pool is not ready');
+  expect(() => KvPoolReader.open(unsharedMemory(8192), expected)).toThrow('the KV pool is not ready');
+  expect(() => KvPoolReader.open(unsharedMemory(16), expected)).toThrow('the KV pool is not ready');
   expect(() => KvPoolReader.open(memory, { ...expected, shape: { ...shape, layers: 3 } })).toThrow(
     'the KV pool holds 2 layers of 4 numbers for 8 tokens, the release wants 3 of 4 for 8',
   );
-  const short = heapMemory(4096);
-  new Uint8Array(short.buffer).set(new Uint8Array(memory.buffer, 0, 4096));
+  const short = unsharedMemory(4096);
+  new Uint8Array(short.view(0, 4096)).set(new Uint8Array(memory.view(0, 4096)));
   expect(() => KvPoolReader.open(short, expected)).toThrow(/the KV pool has 4096 of its \d+ bytes/);
-  expect(() => KvPoolWriter.create(heapMemory(4096), options)).toThrow(/takes \d+ bytes, the memory has 4096/);
+  expect(() => KvPoolWriter.create(unsharedMemory(4096), options)).toThrow(/takes \d+ bytes, the memory has 4096/);
   expect(() => poolBytes({ ...shape, width: 0 }, 2)).toThrow('a KV pool with 0 width cannot be made');
 });

@@ -1,6 +1,6 @@
 import { kvMiss, releaseMismatch, startupError, unavailable } from '@onepass/errors';
 import type { SharedMemory } from '@onepass/shared-memory';
-import { type KvShape, type KvTensors, type PoolLayout, slotTensors } from './layout.js';
+import { type KvShape, type KvTensors, PAGE_BYTES, type PoolLayout, slotTensors } from './layout.js';
 import { poolEpoch, readPoolHeader } from './pool-header.js';
 import type { KvReference } from './reference.js';
 import { keyWordsOfBytes, SlotHeaders } from './slot-header.js';
@@ -21,6 +21,7 @@ export class KvPoolReader {
   readonly #layout: PoolLayout;
   readonly #releaseId: string;
   readonly #epoch: bigint;
+  readonly #poolHeader: ArrayBuffer;
   readonly #headers: SlotHeaders;
   readonly #tensors: (KvTensors | undefined)[] = [];
   readonly #fence = new Int32Array(1);
@@ -35,7 +36,8 @@ export class KvPoolReader {
     this.#layout = layout;
     this.#releaseId = identity.releaseId;
     this.#epoch = epoch;
-    this.#headers = new SlotHeaders(memory.buffer, layout);
+    this.#poolHeader = memory.view(0, layout.headerBytes);
+    this.#headers = new SlotHeaders(this.#poolHeader, layout);
     this.poolId = identity.poolId;
   }
 
@@ -44,7 +46,7 @@ export class KvPoolReader {
    * when its shape or size is not the release's.
    */
   static open(memory: SharedMemory, expected: ReaderExpectation): KvPoolReader {
-    const header = readPoolHeader(memory.buffer);
+    const header = memory.bytes < PAGE_BYTES ? undefined : readPoolHeader(memory.view(0, PAGE_BYTES));
     if (header === undefined) throw unavailable('the KV pool is not ready: its writer has not finished making it');
     const { layout, identity, epoch } = header;
     if (identity.releaseId !== expected.releaseId)
@@ -87,11 +89,11 @@ export class KvPoolReader {
     Atomics.exchange(this.#fence, 0, 0);
     if (generation % 2n !== 0n || this.#headers.generation(slot) !== generation)
       throw kvMiss('the slot was used again');
-    if (poolEpoch(this.#memory.buffer) !== this.#epoch) throw kvMiss('the pool was made anew');
+    if (poolEpoch(this.#poolHeader) !== this.#epoch) throw kvMiss('the pool was made anew');
   }
 
   #prefix(slot: number, length: number): KvTensors {
-    this.#tensors[slot] ??= slotTensors(this.#memory.buffer, this.#layout, slot);
+    this.#tensors[slot] ??= slotTensors(this.#memory, this.#layout, slot);
     const { keys, values } = this.#tensors[slot];
     const end = length * this.#layout.shape.width;
     return { keys: keys.map((k) => k.subarray(0, end)), values: values.map((v) => v.subarray(0, end)) };

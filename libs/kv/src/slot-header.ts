@@ -1,4 +1,4 @@
-import { type PoolLayout, SLOT_HEADER_BYTES } from './layout.js';
+import { PAGE_BYTES, type PoolLayout, SLOT_HEADER_BYTES } from './layout.js';
 
 // Words of 64 bits.
 const WORDS = SLOT_HEADER_BYTES / BigUint64Array.BYTES_PER_ELEMENT;
@@ -19,6 +19,8 @@ export interface SlotContent {
   /** Sequence and hash of the history that these tokens are made from. */
   readonly sequence: number;
   readonly hash: bigint;
+  /** They are near what an encode makes, not equal to it: good to be read, not to be appended to. */
+  readonly isLossy?: boolean | undefined;
 }
 
 /**
@@ -28,8 +30,9 @@ export interface SlotContent {
 export class SlotHeaders {
   readonly #words: BigUint64Array;
 
+  /** @param buffer the first `layout.headerBytes` of the pool */
   constructor(buffer: ArrayBuffer, layout: PoolLayout) {
-    this.#words = new BigUint64Array(buffer, layout.headersAt, layout.slots * WORDS);
+    this.#words = new BigUint64Array(buffer, PAGE_BYTES, layout.slots * WORDS);
   }
 
   generation(slot: number): bigint {

@@ -1,24 +1,38 @@
 import { kvMiss, OnepassError, startupError } from '@onepass/errors';
-import type { SharedMemory } from '@onepass/shared-memory';
-import { EvictionOrder } from './eviction-order.js';
-import { type KvShape, type KvTensors, type PoolLayout, poolLayout, slotTensors } from './layout.js';
+import type { SparseMemory } from '@onepass/shared-memory';
+import type { Visit } from './eviction-order.js';
+import {
+  type KvShape,
+  type KvTensors,
+  kvBytes,
+  PAGE_BYTES,
+  type PoolLayout,
+  pagesOf,
+  poolLayout,
+  slotTensors,
+  tensorsAt,
+} from './layout.js';
 import { unmakePool, writePoolHeader } from './pool-header.js';
 import type { KvReference } from './reference.js';
+import { type KvRefusal, SlotBook, type SlotBookStats } from './slot-book.js';
 import { keyWordsOfHex, type SlotContent, SlotHeaders } from './slot-header.js';
 
 export interface KvPoolOptions {
   readonly shape: KvShape;
+  /** Most persons held at one time. */
   readonly slots: number;
+  /** Memory for KV; absent = enough for every slot to be full. */
+  readonly bytes?: number | undefined;
   readonly releaseId: string;
   /** Never used before for this pool: references of an earlier writer must miss. */
   readonly poolId: string;
-  /** How long a freed slot rests before it is used again: the longest deadline that a reader can have. */
+  /** How long a retired slot rests before it is used again: the longest deadline that a reader can have. */
   readonly restMs: number;
   /** A clock that does not run backwards, in milliseconds. */
   readonly now: () => number;
 }
 
-/** One person's tenancy of a slot, from claim to release. The writer keeps its fields up to date. */
+/** One person's tenancy of a slot, from allocation to the end. The writer keeps its fields up to date. */
 export interface SlotState extends SlotContent {
   readonly slot: number;
   /** 32 hex digits. */
@@ -27,144 +41,140 @@ export interface SlotState extends SlotContent {
   readonly generation: bigint;
 }
 
-export interface KvPoolStats {
-  readonly slots: number;
-  /** Slots that hold a person's KV or are about to. */
-  readonly held: number;
-  readonly resting: number;
-  readonly pinned: number;
-  readonly claims: number;
-  readonly evictions: number;
-  /** Evictions of slots used less than `restMs` ago: more than a few say that the pool is too small. */
-  readonly earlyEvictions: number;
-  /** Claims that found nothing. */
-  readonly refusals: number;
+export interface KvPoolStats extends Omit<SlotBookStats, 'pages'> {
+  /** Memory that is reserved for KV, and the most that may be. */
+  readonly bytes: number;
+  readonly bytesLimit: number;
 }
 
-type Tenancy = { -readonly [K in keyof SlotState]: SlotState[K] } & { published: boolean; usedAt: number };
+type Tenancy = { -readonly [K in keyof SlotState]: SlotState[K] } & { published: boolean };
 
 /**
- * The one writer of a pool. A slot is claimed for a person, filled, published, appended to and published again, and at last released or
- * evicted. Claiming and pinning keep a slot from eviction until as many `unpin`s. The work of one person must not overlap.
+ * The one writer of a pool. A slot is allocated for a person, filled, published, appended to and published again, and at last retired or evicted.
+ * Allocating and leasing keep a slot from eviction until as many `release`s. The work of one person must not overlap.
  */
 export class KvPoolWriter {
   readonly #options: KvPoolOptions;
+  readonly #memory: SparseMemory;
   readonly #layout: PoolLayout;
   readonly #headers: SlotHeaders;
-  readonly #tensors: readonly KvTensors[];
-  readonly #order: EvictionOrder;
-  readonly #tenancies = new Map<string, Tenancy>();
-  readonly #pins: number[];
+  readonly #book: SlotBook;
+  readonly #pageBytes: number;
+  readonly #bytesLimit: number;
+  readonly #tensors: (KvTensors | undefined)[] = [];
+  readonly #tenancies: (Tenancy | undefined)[] = [];
   /** By slot, the person whose KV its bytes are; undefined = nobody's. */
-  readonly #owners: (string | undefined)[];
-  /** Slots without a person, and when they may be used again; the one freed first at the front. */
-  readonly #freed = new Map<number, number>();
-  readonly #counts = { claims: 0, evictions: 0, earlyEvictions: 0, refusals: 0 };
+  readonly #owners: (string | undefined)[] = [];
 
-  private constructor(memory: SharedMemory, layout: PoolLayout, options: KvPoolOptions) {
+  private constructor(memory: SparseMemory, layout: PoolLayout, options: KvPoolOptions) {
+    const { shape, slots } = options;
     this.#options = options;
+    this.#memory = memory;
     this.#layout = layout;
-    this.#headers = new SlotHeaders(memory.buffer, layout);
-    this.#tensors = Array.from({ length: layout.slots }, (_, slot) => slotTensors(memory.buffer, layout, slot));
-    this.#order = new EvictionOrder(layout.slots);
-    this.#pins = new Array<number>(layout.slots).fill(0);
-    this.#owners = new Array<string | undefined>(layout.slots).fill(undefined);
-    for (let slot = 0; slot < layout.slots; slot++) {
-      this.#headers.reset(slot);
-      this.#freed.set(slot, Number.NEGATIVE_INFINITY);
-    }
+    this.#headers = new SlotHeaders(memory.view(0, layout.headerBytes), layout);
+    for (let slot = 0; slot < slots; slot++) this.#headers.reset(slot);
+    this.#pageBytes = 2 * shape.layers * PAGE_BYTES;
+    this.#bytesLimit = poolMemory(options);
+    const pages = Math.floor(this.#bytesLimit / this.#pageBytes);
+    this.#book = new SlotBook(
+      { slots, pages, restMs: options.restMs, now: options.now },
+      {
+        reserve: (slot, from, to) => this.#reserve(slot, from, to),
+        discard: (slot, from, to) => this.#discard(slot, from, to),
+      },
+    );
   }
 
   /**
    * Makes an empty pool, whatever the memory held: references into an earlier pool miss.
-   * @throws OnepassError `startup` when the memory is smaller than `poolBytes`.
+   * @throws OnepassError `startup` when the memory is smaller than `poolBytes`, or `bytes` has no room for one full slot.
    */
-  static create(memory: SharedMemory, options: KvPoolOptions): KvPoolWriter {
+  static create(memory: SparseMemory, options: KvPoolOptions): KvPoolWriter {
     const layout = poolLayout(options.shape, options.slots);
     if (memory.bytes < layout.bytes) {
       throw startupError(
         `a KV pool of ${options.slots} slots takes ${layout.bytes} bytes, the memory has ${memory.bytes}`,
       );
     }
-    unmakePool(memory.buffer);
+    const bytes = poolMemory(options);
+    if (bytes < layout.slotStride) {
+      throw startupError(`a KV pool of ${bytes} bytes has no room for one full slot of ${layout.slotStride}`);
+    }
+    if (!memory.reserve(0, layout.headerBytes)) {
+      throw startupError(`there is no space for the ${layout.headerBytes} bytes of a KV pool's headers`);
+    }
+    const header = memory.view(0, layout.headerBytes);
+    unmakePool(header);
     const writer = new KvPoolWriter(memory, layout, options);
-    writePoolHeader(memory.buffer, layout, options);
+    writePoolHeader(header, layout, options);
     return writer;
   }
 
-  /** The person's published KV, which counts as a use of it. */
-  find(personKey: string): SlotState | undefined {
-    const tenancy = this.#tenancies.get(personKey);
-    if (!tenancy?.published) return undefined;
-    tenancy.usedAt = this.#options.now();
-    this.#order.use(personKey);
+  /** The person's published KV. A person's visit counts as a use of it. */
+  lookup(personKey: string, visit: Visit = 'person'): SlotState | undefined {
+    const slot = this.#book.lookup(personKey, visit);
+    return slot === undefined ? undefined : this.#tenancies[slot];
+  }
+
+  /**
+   * A slot with room for so many tokens to fill for this person, leased once. What the person held before is replaced; readers of it are left in
+   * peace while it rests.
+   * @returns a refusal when leases and rests of others are in the way: nothing has changed then
+   */
+  allocate(personKey: string, tokens: number, visit: Visit = 'person'): SlotState | KvRefusal {
+    const found = this.#book.allocate(personKey, pagesOf(this.#layout.shape, tokens), visit);
+    if (typeof found === 'string') return found;
+    const { slot, oldPages } = found;
+    const generation = this.#headers.close(slot);
+    // What another person left behind the new tokens would outlast them: nobody could find it any more to forget it.
+    const owner = this.#owners[slot];
+    if (owner !== undefined && owner !== personKey) this.#wipe(slot, oldPages);
+    this.#owners[slot] = personKey;
+    const tenancy: Tenancy = { slot, personKey, generation, length: 0, sequence: 0, hash: 0n, published: false };
+    this.#tenancies[slot] = tenancy;
     return tenancy;
   }
 
   /**
-   * A slot to fill for this person, pinned once: a freed one that has rested, else that of the person who gives way (`EvictionOrder`). What the person
-   * held before is replaced; readers of it are left in peace while it rests.
-   * @returns undefined when every slot is pinned or rests: nothing has changed then.
+   * Room for so many tokens in all, those it has included; it must be leased.
+   * @returns a refusal when leases and rests of others are in the way: nothing has changed then
+   * @throws OnepassError `kv_miss` when the slot was retired meanwhile
    */
-  claim(personKey: string): SlotState | undefined {
-    const slot = this.#rested() ?? this.#evict();
-    if (slot === undefined) {
-      this.#counts.refusals++;
-      return undefined;
-    }
-    this.#counts.claims++;
-    const held = this.#tenancies.get(personKey);
-    if (held) this.#part(held);
-    else this.#order.add(personKey);
-    this.#pins[slot] = 1;
-    const generation = this.#headers.close(slot);
-    // What another person left behind the new tokens would outlast them: nobody could find it any more to forget it.
-    if (this.#owners[slot] !== undefined && this.#owners[slot] !== personKey) this.#wipe(slot);
-    this.#owners[slot] = personKey;
-    const tenancy: Tenancy = {
-      slot,
-      personKey,
-      generation,
-      length: 0,
-      sequence: 0,
-      hash: 0n,
-      published: false,
-      usedAt: this.#options.now(),
-    };
-    this.#tenancies.set(personKey, tenancy);
-    return tenancy;
+  grow(state: SlotState, tokens: number): KvRefusal | undefined {
+    this.#requireTenancy(state);
+    return this.#book.grow(state.personKey, pagesOf(this.#layout.shape, tokens));
   }
 
-  /** Not evicted until as many `unpin`s: for the time of an append. */
-  pin(state: SlotState): void {
-    this.#pins[state.slot]!++;
+  /** Not evicted until as many `release`s: for the time of an append. */
+  lease({ slot }: SlotState): void {
+    this.#book.lease(slot);
   }
 
-  /** A claim that was never published ends with its last pin. */
-  unpin(state: SlotState): void {
-    if (this.#pins[state.slot] === 0)
-      throw new OnepassError({ kind: 'internal' }, 'a KV slot was unpinned once too often');
-    if (--this.#pins[state.slot]! > 0) return;
-    const tenancy = this.#tenancies.get(state.personKey);
-    if (tenancy === state && !tenancy.published) this.#vacate(state.personKey);
-    else if (tenancy !== state) this.#free(state.slot);
+  /** What was allocated and never published ends with its last lease. */
+  release({ slot, personKey }: SlotState): void {
+    if (!this.#book.release(slot, personKey))
+      throw new OnepassError({ kind: 'internal' }, 'a KV slot was released once too often');
   }
 
-  /** The slot's K and V in place, [capacity x width] per layer. Write only from token `state.length` on, and only while it is pinned. */
-  tensors(state: SlotState): KvTensors {
-    return this.#tensors[state.slot]!;
+  /**
+   * The slot's K and V in place, [capacity x width] per layer. Write only from token `state.length` on, no further than there is room, and only while
+   * it is leased.
+   */
+  tensors({ slot }: SlotState): KvTensors {
+    return this.#tensorsOf(slot);
   }
 
   /**
    * Readers may read the first `content.length` tokens from now on; also after an append.
-   * @throws OnepassError `kv_miss` when the slot was released meanwhile; `internal` when the length is beyond the capacity or less than
-   * was published before (claim anew to re-encode).
+   * @throws OnepassError `kv_miss` when the slot was retired meanwhile; `internal` when the length is beyond its room or less than
+   * was published before (allocate anew to re-encode).
    */
   publish(state: SlotState, content: SlotContent): void {
-    const tenancy = this.#tenancies.get(state.personKey);
-    if (tenancy !== state) throw kvMiss('the slot was released while it was written');
-    if (content.length > this.#layout.shape.capacity || content.length < tenancy.length) {
-      const problem = `${content.length} tokens published, ${tenancy.length} were, ${this.#layout.shape.capacity} fit`;
+    const tenancy = this.#requireTenancy(state);
+    const { shape } = this.#layout;
+    const fits = content.length <= shape.capacity && pagesOf(shape, content.length) <= this.#book.pagesOf(state.slot);
+    if (!fits || content.length < tenancy.length) {
+      const problem = `${content.length} tokens published, ${tenancy.length} were, ${this.#book.pagesOf(state.slot)} pages of each tensor are there`;
       throw new OnepassError({ kind: 'internal' }, 'KV cannot be published', { cause: new Error(problem) });
     }
     this.#headers.setContent(tenancy.slot, content);
@@ -172,30 +182,28 @@ export class KvPoolWriter {
     tenancy.length = content.length;
     tenancy.sequence = content.sequence;
     tenancy.hash = content.hash;
+    tenancy.isLossy = content.isLossy;
     tenancy.published = true;
+    this.#book.publish(tenancy.personKey);
   }
 
-  /** Forgets the person's KV: readers miss from now on, the one under way too. */
-  release(personKey: string): void {
-    const tenancy = this.#tenancies.get(personKey);
-    if (tenancy === undefined) return;
-    this.#headers.close(tenancy.slot);
-    this.#vacate(personKey);
+  /** Ends the person's KV: readers miss from now on, the one under way too. */
+  retire(personKey: string): void {
+    this.#close(this.#book.retire(personKey));
   }
 
   /**
    * Leaves no byte of a person in the pool: neither in their slot nor in those that they held before and nobody has used since. None of
-   * them may be pinned. The slots' generations change first, and what is read of them from then on is a miss, so their bytes can be
+   * them may be leased. The slots' generations change first, and what is read of them from then on is a miss, so their bytes can be
    * overwritten at once: a reader that is in the middle of them looks at the generation when it is done and throws its numbers away.
    * Resting only spares such readers the miss.
    */
   forget(personKey: string): void {
-    this.release(personKey);
-    this.#order.delete(personKey);
+    this.#close(this.#book.forget(personKey));
     for (const [slot, owner] of this.#owners.entries()) {
       if (owner !== personKey) continue;
       this.#headers.close(slot);
-      this.#wipe(slot);
+      this.#wipe(slot, this.#book.pagesOf(slot));
     }
   }
 
@@ -214,56 +222,60 @@ export class KvPoolWriter {
   }
 
   stats(): KvPoolStats {
-    const now = this.#options.now();
-    let resting = 0;
-    for (const rested of this.#freed.values()) if (rested > now) resting++;
-    const pinned = this.#pins.filter((pins) => pins > 0).length;
-    return { slots: this.#layout.slots, held: this.#tenancies.size, resting, pinned, ...this.#counts };
+    const { pages, ...stats } = this.#book.stats();
+    return { ...stats, bytes: pages * this.#pageBytes, bytesLimit: this.#bytesLimit };
   }
 
-  #wipe(slot: number): void {
-    const { keys, values } = this.#tensors[slot]!;
-    for (const tensor of [...keys, ...values]) tensor.fill(0);
+  #close(slot: number | undefined): void {
+    if (slot !== undefined) this.#headers.close(slot);
+  }
+
+  #tensorsOf(slot: number): KvTensors {
+    this.#tensors[slot] ??= slotTensors(this.#memory, this.#layout, slot);
+    return this.#tensors[slot];
+  }
+
+  #requireTenancy(state: SlotState): Tenancy {
+    const tenancy = this.#tenancies[state.slot];
+    if (tenancy !== state || !this.#book.has(state.personKey, state.slot))
+      throw kvMiss('the slot was retired while it was written');
+    return tenancy;
+  }
+
+  #reserve(slot: number, from: number, to: number): boolean {
+    const taken: number[] = [];
+    for (const at of tensorsAt(this.#layout, slot)) {
+      if (!this.#memory.reserve(at + from * PAGE_BYTES, (to - from) * PAGE_BYTES)) {
+        for (const before of taken) this.#memory.discard(before + from * PAGE_BYTES, (to - from) * PAGE_BYTES);
+        return false;
+      }
+      taken.push(at);
+    }
+    return true;
+  }
+
+  /** Only of slots that nobody is to read any more. Whoever still does finds another generation when it is done. */
+  #discard(slot: number, from: number, to: number): void {
+    this.#headers.close(slot);
+    for (const at of tensorsAt(this.#layout, slot)) {
+      this.#memory.discard(at + from * PAGE_BYTES, (to - from) * PAGE_BYTES);
+    }
+    if (from === 0) this.#disown(slot);
+  }
+
+  #wipe(slot: number, pages: number): void {
+    const end = (pages * PAGE_BYTES) / Float32Array.BYTES_PER_ELEMENT;
+    const { keys, values } = this.#tensorsOf(slot);
+    for (const tensor of [...keys, ...values]) tensor.fill(0, 0, end);
+    this.#disown(slot);
+  }
+
+  #disown(slot: number): void {
     this.#headers.clear(slot);
     this.#owners[slot] = undefined;
   }
+}
 
-  #rested(): number | undefined {
-    for (const [slot, rested] of this.#freed) {
-      if (rested > this.#options.now()) return undefined;
-      this.#freed.delete(slot);
-      return slot;
-    }
-    return undefined;
-  }
-
-  #evict(): number | undefined {
-    for (const personKey of this.#order.victims()) {
-      const tenancy = this.#tenancies.get(personKey)!;
-      if (this.#pins[tenancy.slot]! > 0) continue;
-      this.#tenancies.delete(personKey);
-      this.#order.giveWay(personKey);
-      this.#counts.evictions++;
-      if (this.#options.now() - tenancy.usedAt < this.#options.restMs) this.#counts.earlyEvictions++;
-      return tenancy.slot;
-    }
-    return undefined;
-  }
-
-  /** The slot has no person any more; it rests as soon as nobody works on it. */
-  #vacate(personKey: string): void {
-    const tenancy = this.#tenancies.get(personKey);
-    if (tenancy === undefined) return;
-    this.#order.delete(personKey);
-    this.#part(tenancy);
-  }
-
-  #part({ personKey, slot }: Tenancy): void {
-    this.#tenancies.delete(personKey);
-    if (this.#pins[slot] === 0) this.#free(slot);
-  }
-
-  #free(slot: number): void {
-    this.#freed.set(slot, this.#options.now() + this.#options.restMs);
-  }
+function poolMemory({ shape, slots, bytes }: KvPoolOptions): number {
+  return bytes ?? slots * kvBytes(shape, shape.capacity);
 }

@@ -1,2 +1,3 @@
+export * from './mapped-memory.js';
 export { koffi } from './native.js';
 export * from './shared-memory.js';

@@ -19,6 +19,12 @@ export const libc = {
     offset: number,
   ) => bigint,
   munmap: loaded.func('int munmap(void* addr, size_t length)') as (address: bigint, bytes: number) => number,
+  fallocate: loaded.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)') as (
+    fd: number,
+    mode: number,
+    offset: number,
+    bytes: number,
+  ) => number,
   posixFallocate: loaded.func('int posix_fallocate(int fd, int64_t offset, int64_t length)') as (
     fd: number,
     offset: number,

@@ -1,53 +1,57 @@
-import { closeSync, fstatSync, openSync, rmSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, openSync, rmSync, statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { startupError, unavailable } from '@onepass/errors';
+import { errorName, mapAnonymous, mapFile, reasonOf, requireSize, sizeOf } from './mapping.js';
 import { koffi, libc } from './native.js';
 
 /**
- * Memory outside JavaScript's heap, at an address that no collector moves or frees: typed arrays over `buffer` can be handed to
- * native calls and, for a file, are the same bytes in every process that maps it.
- *
- * `Atomics` work on `buffer`, `Atomics.wait` does not. Each thread and process maps for itself.
+ * A file that several processes map: the same bytes in all of them, at addresses that no collector moves or frees. `Atomics` work on its views,
+ * `Atomics.wait` does not. Each thread and process maps for itself.
  */
 export interface SharedMemory {
   readonly bytes: number;
-  readonly buffer: ArrayBuffer;
-  /**
-   * Unmaps. Nothing may use `buffer`, a view on it or a tensor over it afterwards: such an access ends the process (Node 20 cannot
-   * detach mapped buffers). Whoever closes must have seen the last run over it return. A second close does nothing; without a
-   * close the mapping lives as long as the process.
-   */
+  /** A part of it, in place; at most 4 GiB at a time. */
+  view(at: number, bytes: number): ArrayBuffer;
+  /** Unmaps; as `MappedMemory.close`. */
   close(): void;
 }
 
-// Linux, the same on x86-64 and arm64.
-const PROT_READ = 1;
-const PROT_READ_WRITE = 3;
-const MAP_SHARED = 1;
-const MAP_PRIVATE_ANONYMOUS = 0x22;
-const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+/** As its writer has it. All of it has addresses, and what is reserved has pages behind it too. */
+export interface SparseMemory extends SharedMemory {
+  /**
+   * Puts pages behind these bytes, so that no write to them can end the process; zeros where there were none, else what is there stays.
+   * @returns false: there is no space, and nothing has changed that anybody could see
+   */
+  reserve(at: number, bytes: number): boolean;
+  /** Gives the whole pages among these bytes back: they read as zeros in every process from now on. */
+  discard(at: number, bytes: number): void;
+}
+
+const FALLOCATE_PUNCH_HOLE_KEEP_SIZE = 3;
 
 /**
- * A new file of `bytes` zeros at `path`, every page reserved before it is mapped: memory that is short is an error here, never a
- * SIGBUS later. A file that was there is replaced, not rewritten, so processes that still map the old one keep what they have.
+ * A new file at `path` with room for `bytes`, none of it reserved. Where less than `wanted` is free there, it is not made. A file that was there is
+ * replaced, not rewritten, so processes that still map the old one keep what they have.
+ * @param wanted bytes that will be reserved at one time, at most
  * @throws OnepassError `startup`: one sentence with the path and the size wanted.
  */
-export function createSharedMemory(path: string, bytes: number): SharedMemory {
+export function createSharedMemory(path: string, bytes: number, wanted = bytes): SparseMemory {
   requireSize(bytes);
   let fd: number;
   try {
     rmSync(path, { force: true });
+    requireSpace(path, wanted);
     fd = openSync(path, 'wx+', 0o600);
   } catch (error) {
-    throw startupError(`cannot create shared memory "${path}" of ${size(bytes)}: ${reason(error)}`, error);
+    throw startupError(`cannot create shared memory "${path}" of ${sizeOf(wanted)}: ${reasonOf(error)}`, error);
   }
   try {
-    reserve(fd, path, bytes);
-    return map(bytes, { protection: PROT_READ_WRITE, flags: MAP_SHARED, fd, what: `shared memory "${path}"` });
+    ftruncateSync(fd, bytes);
+    return sparse(mapFile(fd, bytes, { writable: true, what: `shared memory "${path}"` }), fd);
   } catch (error) {
+    closeSync(fd);
     rmSync(path, { force: true });
     throw error;
-  } finally {
-    closeSync(fd);
   }
 }
 
@@ -60,77 +64,50 @@ export function openSharedMemory(path: string): SharedMemory {
   try {
     fd = openSync(path, 'r');
   } catch (error) {
-    throw unavailable(`shared memory "${path}" cannot be opened: ${reason(error)}`, error);
+    throw unavailable(`shared memory "${path}" cannot be opened: ${reasonOf(error)}`, error);
   }
   try {
     const bytes = fstatSync(fd).size;
     if (bytes === 0) throw unavailable(`shared memory "${path}" is not ready: it has no size yet`);
-    return map(bytes, { protection: PROT_READ, flags: MAP_SHARED, fd, what: `shared memory "${path}"` });
+    const { view, unmap } = mapFile(fd, bytes, { writable: false, what: `shared memory "${path}"` });
+    return { bytes, view, close: unmap };
   } finally {
     closeSync(fd);
   }
 }
 
-/** `bytes` zeros for this process alone. @throws OnepassError `startup` when the kernel refuses. */
-export function allocateMapped(bytes: number): SharedMemory {
-  requireSize(bytes);
-  return map(bytes, { protection: PROT_READ_WRITE, flags: MAP_PRIVATE_ANONYMOUS, fd: -1, what: 'memory' });
+/** The same interface over memory of this process alone, for tests and simulations; all of it is always there. */
+export function unsharedMemory(bytes: number): SparseMemory {
+  const { view, unmap } = mapAnonymous(bytes);
+  const discard = (at: number, count: number) => void new Uint8Array(view(at, count)).fill(0);
+  return { bytes, view, reserve: () => true, discard, close: unmap };
 }
 
-/** The fake for tests of code that needs no native address: the same interface over JavaScript's heap. */
-export function heapMemory(bytes: number): SharedMemory {
-  return { bytes, buffer: new ArrayBuffer(bytes), close() {} };
-}
-
-function reserve(fd: number, path: string, bytes: number): void {
-  let code: number;
-  do code = libc.posixFallocate(fd, 0, bytes);
-  while (code === koffi.os.errno.EINTR);
-  if (code !== 0) throw startupError(`cannot reserve ${size(bytes)} of shared memory at "${path}": ${errorName(code)}`);
-}
-
-interface Mapping {
-  readonly protection: number;
-  readonly flags: number;
-  readonly fd: number;
-  readonly what: string;
-}
-
-function map(bytes: number, { protection, flags, fd, what }: Mapping): SharedMemory {
-  const address = libc.mmap(null, bytes, protection, flags, fd, 0);
-  if (address === MAP_FAILED) throw startupError(`cannot map ${size(bytes)} of ${what}: ${errorName(koffi.errno())}`);
+function sparse({ bytes, view, unmap }: ReturnType<typeof mapFile>, fd: number): SparseMemory {
   let open = true;
   return {
     bytes,
-    buffer: koffi.view(address, bytes),
+    view,
+    reserve: (at, count) => {
+      let code: number;
+      do code = libc.posixFallocate(fd, at, count);
+      while (code === koffi.os.errno.EINTR);
+      return code === 0;
+    },
+    discard(at, count) {
+      if (libc.fallocate(fd, FALLOCATE_PUNCH_HOLE_KEEP_SIZE, at, count) === 0) return;
+      // A file system that knows no holes keeps its pages.
+      new Uint8Array(view(at, count)).fill(0);
+    },
     close() {
-      if (open) libc.munmap(address, bytes);
+      if (open) closeSync(fd);
       open = false;
+      unmap();
     },
   };
 }
 
-function requireSize(bytes: number): void {
-  if (!Number.isSafeInteger(bytes) || bytes <= 0) throw startupError(`shared memory of ${bytes} bytes cannot be made`);
-}
-
-function size(bytes: number): string {
-  return bytes < 1 << 20 ? `${bytes} bytes` : `${(bytes / (1 << 20)).toFixed(1)} MiB`;
-}
-
-const SENTENCES: Readonly<Record<string, string>> = {
-  ENOSPC: 'not enough space is left there (ENOSPC)',
-  ENOENT: 'its directory does not exist (ENOENT)',
-  EACCES: 'permission denied (EACCES)',
-  ENOMEM: 'not enough memory (ENOMEM)',
-};
-
-function errorName(code: number): string {
-  const name = Object.entries(koffi.os.errno).find(([, value]) => value === code)?.[0] ?? `error ${code}`;
-  return SENTENCES[name] ?? name;
-}
-
-function reason(error: unknown): string {
-  const code = (error as NodeJS.ErrnoException).code ?? '';
-  return SENTENCES[code] ?? (code || String(error));
+function requireSpace(path: string, bytes: number): void {
+  const { bavail, bsize } = statfsSync(dirname(path));
+  if (bavail * bsize < bytes) throw Object.assign(new Error(errorName(koffi.os.errno.ENOSPC!)), { code: 'ENOSPC' });
 }

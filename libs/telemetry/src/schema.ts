@@ -155,9 +155,12 @@ export const METRICS = {
   'onepass.files.replaced': {
     kind: 'counter',
     unit: '{time}',
-    says: 'New certificates, policies and switches found: taken, or broken and left.',
+    says: 'New certificates, policies, switches and lists of cells found: taken, or broken and left.',
     roles: ALL,
-    attributes: { 'onepass.files': ['certificates', 'policy', 'switches'], 'onepass.files.outcome': ['taken', 'left'] },
+    attributes: {
+      'onepass.files': ['certificates', 'policy', 'switches', 'cells'],
+      'onepass.files.outcome': ['taken', 'left'],
+    },
   },
   'onepass.certificate.lifetime': {
     kind: 'gauge',
@@ -263,6 +266,29 @@ export const METRICS = {
     attributes: {},
   },
 
+  // Cells.
+  'onepass.cells': {
+    kind: 'gauge',
+    unit: '{cell}',
+    says: 'Cells by what they are to this gateway: joining = with a growing share of their people; draining = nobody is sent there; passed_over = not reached.',
+    roles: ['gateway'],
+    attributes: { 'onepass.cell.state': ['joining', 'serving', 'draining', 'passed_over'] },
+  },
+  'onepass.cells.weight': {
+    kind: 'gauge',
+    unit: '{cell}',
+    says: 'Cells that people are sent to, one that joins counted by its share.',
+    roles: ['gateway'],
+    attributes: {},
+  },
+  'onepass.pages.moved': {
+    kind: 'counter',
+    unit: '{page}',
+    says: 'Pages made elsewhere than at the person’s own cell, by why: what that cell is, more under way there than it may have (load), or its loss while the page was made (lost).',
+    roles: ['gateway'],
+    attributes: { 'onepass.move.reason': ['joining', 'draining', 'passed_over', 'load', 'lost'] },
+  },
+
   // Histories.
   'onepass.history.events': {
     kind: 'counter',
@@ -306,23 +332,44 @@ export const METRICS = {
   'onepass.kv.slots.limit': {
     kind: 'gauge',
     unit: '{slot}',
-    says: 'Slots of the pool.',
+    says: 'Slots of the pool: persons held at most.',
     roles: ['user-encoder'],
     attributes: {},
   },
   'onepass.kv.slots.usage': {
     kind: 'gauge',
     unit: '{slot}',
-    says: 'Slots that hold a person’s KV, that of them which are in work (pinned), and that rest before they are used again.',
+    says: 'Slots by what they are: without a person, being filled for one, holding one’s KV, or resting after one before they are used again.',
     roles: ['user-encoder'],
-    attributes: { 'onepass.kv.slot.state': ['held', 'pinned', 'resting'] },
+    attributes: { 'onepass.kv.slot.state': ['free', 'filling', 'held', 'resting'] },
   },
-  'onepass.kv.claims': {
-    kind: 'counter',
-    unit: '{claim}',
-    says: 'Slots claimed; refused: none was free.',
+  'onepass.kv.slots.leased': {
+    kind: 'gauge',
+    unit: '{slot}',
+    says: 'Slots that are worked on.',
     roles: ['user-encoder'],
-    attributes: { 'onepass.kv.claim': ['granted', 'refused'] },
+    attributes: {},
+  },
+  'onepass.kv.memory.limit': {
+    kind: 'gauge',
+    unit: 'By',
+    says: 'Memory for KV, at most.',
+    roles: ['user-encoder'],
+    attributes: {},
+  },
+  'onepass.kv.memory.usage': {
+    kind: 'gauge',
+    unit: 'By',
+    says: 'Memory that slots have now.',
+    roles: ['user-encoder'],
+    attributes: {},
+  },
+  'onepass.kv.allocations': {
+    kind: 'counter',
+    unit: '{allocation}',
+    says: 'Slots, or more room in one, asked for: allocated, or refused because others were in the way.',
+    roles: ['user-encoder'],
+    attributes: { 'onepass.kv.allocation': ['granted', 'refused'] },
   },
   'onepass.kv.evictions': {
     kind: 'counter',
@@ -591,12 +638,12 @@ export const SPANS = {
     parents: [ENCODE],
     attributes: {},
   },
-  claim_slot: {
+  allocate_slot: {
     roles: ['user-encoder'],
-    says: 'Waiting for a KV slot.',
+    says: 'Waiting for a KV slot, or for more room in one.',
     parents: [ENCODE],
     attributes: {},
-    when: 'the KV is computed anew',
+    when: 'the KV is computed anew, or there is no room to append',
   },
   inference_queue: {
     roles: ['user-encoder', 'ranking'],

@@ -6,7 +6,7 @@ import { EmbeddingType, RankRequestSchema } from '@onepass/contracts';
 import { encodeEmbeddings } from '@onepass/embeddings';
 import { OnepassError } from '@onepass/errors';
 import { FakeEngine, type FakeGraph, type RunTerms, type Tensors } from '@onepass/inference';
-import { KV_POOL_FILE, KvPoolWriter, poolBytes } from '@onepass/kv';
+import { KV_POOL_FILE, KvPoolWriter, poolBytes, type SlotState } from '@onepass/kv';
 import { type Manifest, Vocabulary } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
 import { Measurements } from '@onepass/telemetry';
@@ -97,10 +97,10 @@ function createPool(poolId: string): KvPoolWriter {
 }
 
 function fill(length: number, value: number) {
-  const state = writer.claim(PERSON)!;
+  const state = writer.allocate(PERSON, length) as SlotState;
   writer.tensors(state).keys[0]!.fill(value, 0, length * 2);
   writer.publish(state, { length, sequence: length, hash: 0n });
-  writer.unpin(state);
+  writer.release(state);
   return writer.reference(state);
 }
 
@@ -137,7 +137,7 @@ test('one run scores all candidates over the slot in place, context behind the p
   expect(answer.actions).toEqual(['click', 'hide']);
   expect([...seen.context_positions!.data]).toEqual([3, 4]);
   expect([...seen.candidate_position!.data]).toEqual([5]);
-  expect(seen.past_key_0!.data.buffer.byteLength).toBe(poolBytes(served.kvShape, 2));
+  expect(seen.past_key_0!.data.buffer.byteLength).toBe(poolBytes(served.kvShape, 2) - poolBytes(served.kvShape, 1));
   // Seconds since the last action, as the input row has them.
   expect(seen.candidate_row!.data[served.layout.timeColumn]).toBeCloseTo(Math.log1p(600) / 20, 6);
   expect(parts.measurements.snapshot()).toMatchObject({
@@ -175,7 +175,7 @@ test('no candidates, no run', async () => {
 
 test('KV that changes under the run is a miss, never a score', async () => {
   const kv = fill(2, 1);
-  during = () => writer.release(PERSON);
+  during = () => writer.retire(PERSON);
   await expect(run({ kv, candidates: batch([[1, 1]]) })).rejects.toMatchObject({ kind: 'kv_miss' });
   during = () => {};
   await expect(run({ kv, candidates: batch([[1, 1]]) })).rejects.toMatchObject({ kind: 'kv_miss' });
@@ -185,7 +185,7 @@ test('KV that changes under the run is a miss, never a score', async () => {
 test('an append under the run changes nothing', async () => {
   const kv = fill(2, 1);
   during = () => {
-    const state = writer.find(PERSON)!;
+    const state = writer.lookup(PERSON)!;
     writer.tensors(state).keys[0]!.fill(100, 4, 6);
     writer.publish(state, { length: 3, sequence: 3, hash: 0n });
   };

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { readSettings } from '@onepass/config';
 import { createClient, EmbeddingType, KvSource, openEdge, RankingService, type RunningRole } from '@onepass/contracts';
 import { createEngine, type Graph, type InferenceEngine } from '@onepass/inference';
-import { KV_POOL_FILE, KvPoolWriter, type KvReference, kvShape, poolBytes } from '@onepass/kv';
+import { KV_POOL_FILE, KvPoolWriter, type KvReference, kvShape, poolBytes, type SlotState } from '@onepass/kv';
 import { type Items, loadRelease, openItems, type Release } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
 import { SMOKE_RELEASE } from '@onepass/testing';
@@ -77,7 +77,7 @@ async function encodeHistory({ name, rows, lastTimeMs }: VectorHistory): Promise
   const person = Buffer.from(name.padEnd(16)).toString('hex');
   const { layers, width } = release.manifest.model;
   const n = rows.length;
-  const state = pool.claim(person)!;
+  const state = pool.allocate(person, n) as SlotState;
   const { keys, values } = pool.tensors(state);
   const shape = [n, width];
   const none = { data: new Float32Array(0), shape: [0, width] };
@@ -101,7 +101,7 @@ async function encodeHistory({ name, rows, lastTimeMs }: VectorHistory): Promise
     },
   );
   pool.publish(state, { length: n, sequence: n, hash: BigInt(lastTimeMs ?? 0) });
-  pool.unpin(state);
+  pool.release(state);
   return pool.reference(state);
 }
 

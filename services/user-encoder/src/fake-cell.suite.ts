@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type HistoryStore, type NewEvent, openLmdbHistory } from '@onepass/history';
 import { FakeEngine, type FakeGraph, type Tensors } from '@onepass/inference';
 import { KvPoolReader, KvPoolWriter, type KvReference, poolBytes } from '@onepass/kv';
-import { heapMemory } from '@onepass/shared-memory';
+import { unsharedMemory } from '@onepass/shared-memory';
 import { Measurements, NO_SPAN, silentLogger } from '@onepass/telemetry';
 import {
   type PastToken,
@@ -108,7 +108,7 @@ export async function fakeCell(options: FakeCellOptions = {}): Promise<FakeCell>
   const history = openLmdbHistory(directory, { now: () => NOW });
   const model = fakeModel(window);
   const shape = { layers: LAYERS, width: W, capacity: window + model.contextRows };
-  const memory = heapMemory(poolBytes(shape, slots));
+  const memory = unsharedMemory(poolBytes(shape, slots));
   const pool = KvPoolWriter.create(memory, {
     shape,
     slots,

@@ -14,12 +14,17 @@ export const userEncoderSettings = {
   executionProvider: sharedSettings.executionProvider,
   inferenceInFlight: sharedSettings.inferenceInFlight,
   inferenceThreads: sharedSettings.inferenceThreads,
-  kvSlots: integer('ONEPASS_KV_SLOTS', 'persons whose KV is held at one time', {
+  kvSlots: integer('ONEPASS_KV_SLOTS', 'persons whose KV is held at one time, at most', {
     default: 128,
     minimum: 1,
     maximum: 1_000_000,
   }),
-  kvRestMs: integer('ONEPASS_KV_REST_MS', 'how long a freed KV slot rests: the longest deadline of a request', {
+  kvMiB: integer(
+    'ONEPASS_KV_MIB',
+    'memory for KV; 0 = as much as all slots take when every history is full. With less, short histories leave room for more persons',
+    { default: 0, minimum: 0, maximum: 4_194_304 },
+  ),
+  kvRestMs: integer('ONEPASS_KV_REST_MS', 'how long a retired KV slot rests: the longest deadline of a request', {
     default: 2_000,
     minimum: 0,
     maximum: 600_000,

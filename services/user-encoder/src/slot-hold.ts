@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { CallPriority } from '@onepass/contracts';
 import { OnepassError } from '@onepass/errors';
-import type { KvPoolWriter, SlotState } from '@onepass/kv';
+import type { KvPoolWriter, KvRefusal, SlotState, Visit } from '@onepass/kv';
 import type { Span } from '@onepass/telemetry';
 
 /** Of a call: when it is given up, and by when it must be answered. */
@@ -14,24 +14,26 @@ export interface EncodeCall {
   remainingMs(): number;
 }
 
-/** Kept back of a deadline, for the work that a claimed slot is for. */
+/** Kept back of a deadline, for the work that a slot is for. */
 const WORK_MS = 10;
 /** For a call without a deadline. */
 const MAX_PATIENCE_MS = 5_000;
 const POLL_MS = 2;
 
-/** The one slot that a piece of work has pinned, so that nobody else's claim takes it across an await. */
+/** The one slot that a piece of work has leased, so that nobody else's takes it across an await. */
 export class SlotHold {
   readonly #pool: KvPoolWriter;
   readonly #person: string;
+  readonly #visit: Visit;
   #slot: SlotState | undefined;
 
   /** Holds what the person has. */
-  constructor(pool: KvPoolWriter, person: string) {
+  constructor(pool: KvPoolWriter, person: string, visit: Visit) {
     this.#pool = pool;
     this.#person = person;
-    this.#slot = pool.find(person);
-    if (this.#slot !== undefined) pool.pin(this.#slot);
+    this.#visit = visit;
+    this.#slot = pool.lookup(person, visit);
+    if (this.#slot !== undefined) pool.lease(this.#slot);
   }
 
   get slot(): SlotState | undefined {
@@ -39,34 +41,51 @@ export class SlotHold {
   }
 
   /**
-   * Gives up what is held for an empty slot of a new generation. When every slot is in work or rests, waits for one as long as the call
-   * allows.
-   * @param restMs what the pool's freed slots rest: when to try again
+   * Gives up what is held for an empty slot of a new generation, with room for so many tokens. Waits for one as long as the call allows.
+   * @param restMs what the pool's retired slots rest: when to try again
    * @throws OnepassError `overloaded`, or the signal's reason.
    */
-  async claim(call: EncodeCall, restMs: number): Promise<SlotState> {
+  async allocate(tokens: number, call: EncodeCall, restMs: number): Promise<SlotState> {
     // Not held while waiting: the person's own old slot may be the one that is free.
     this.end();
-    const started = performance.now();
-    const patienceMs = Math.min(call.remainingMs() - WORK_MS, MAX_PATIENCE_MS);
-    for (;;) {
-      this.#slot = this.#pool.claim(this.#person);
-      if (this.#slot !== undefined) return this.#slot;
-      if (performance.now() - started >= patienceMs) {
-        throw new OnepassError(
-          { kind: 'overloaded', retryAfterMs: restMs },
-          'every KV slot of this cell is in use; the pool is too small for the persons asked for at one time',
-        );
-      }
-      await setTimeout(POLL_MS, undefined, { signal: call.signal }).catch(() => {
-        throw OnepassError.from(call.signal.reason);
-      });
-    }
+    await patiently(call, restMs, () => {
+      const found = this.#pool.allocate(this.#person, tokens, this.#visit);
+      if (typeof found === 'string') return found;
+      this.#slot = found;
+      return undefined;
+    });
+    return this.#slot!;
   }
 
-  /** Lets go; a claim that was not published ends. */
+  /** Room for so many tokens in the slot that is held, as `allocate`. @throws as `allocate` */
+  grow(tokens: number, call: EncodeCall, restMs: number): Promise<void> {
+    return patiently(call, restMs, () => this.#pool.grow(this.#slot!, tokens));
+  }
+
+  /** Lets go; an allocation that was not published ends. */
   end(): void {
-    if (this.#slot !== undefined) this.#pool.unpin(this.#slot);
+    if (this.#slot !== undefined) this.#pool.release(this.#slot);
     this.#slot = undefined;
+  }
+}
+
+const REFUSALS: Readonly<Record<KvRefusal, string>> = {
+  no_slot: 'every KV slot of this cell is in use; the pool is too small for the persons asked for at one time',
+  no_memory: "all memory for KV of this cell is in use; it is too small for the persons' histories asked for at one time",
+};
+
+/** Tries until it is not refused, as long as the call allows. */
+async function patiently(call: EncodeCall, restMs: number, attempt: () => KvRefusal | undefined): Promise<void> {
+  const started = performance.now();
+  const patienceMs = Math.min(call.remainingMs() - WORK_MS, MAX_PATIENCE_MS);
+  for (;;) {
+    const refusal = attempt();
+    if (refusal === undefined) return;
+    if (performance.now() - started >= patienceMs) {
+      throw new OnepassError({ kind: 'overloaded', retryAfterMs: restMs }, REFUSALS[refusal]);
+    }
+    await setTimeout(POLL_MS, undefined, { signal: call.signal }).catch(() => {
+      throw OnepassError.from(call.signal.reason);
+    });
   }
 }

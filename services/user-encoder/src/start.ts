@@ -6,7 +6,7 @@ import { boundedStage, openEdge, type RoleProgram, type RunningRole, startServer
 import { startupError } from '@onepass/errors';
 import { openHistory } from '@onepass/history';
 import { createEngine, type InferenceEngine } from '@onepass/inference';
-import { KV_POOL_FILE, KvPoolWriter, kvShape, poolBytes } from '@onepass/kv';
+import { KV_POOL_FILE, KvPoolWriter, kvBytes, kvShape, poolBytes } from '@onepass/kv';
 import { loadRelease, openItems, type Release, requireProvider } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
 import type { Measurements } from '@onepass/telemetry';
@@ -116,27 +116,34 @@ function makePool(
   } catch (error) {
     throw startupError(`ONEPASS_CELL_DIR: ${settings.cellDir} cannot be made: ${(error as Error).message}`, error);
   }
-  const memory = createSharedMemory(join(settings.cellDir, KV_POOL_FILE), poolBytes(shape, settings.kvSlots));
+  const whole = settings.kvSlots * kvBytes(shape, shape.capacity);
+  const bytes = settings.kvMiB === 0 ? whole : Math.min(whole, settings.kvMiB * 2 ** 20);
+  const path = join(settings.cellDir, KV_POOL_FILE);
+  const memory = createSharedMemory(path, poolBytes(shape, settings.kvSlots), bytes);
   closing.push(() => memory.close());
   const pool = KvPoolWriter.create(memory, {
     shape,
     slots: settings.kvSlots,
+    bytes,
     releaseId: release.id,
     poolId: randomUUID(),
     restMs: settings.kvRestMs,
     now: () => performance.now(),
   });
-  measurePool(measurements, pool);
+  measurePool(measurements, pool, settings.kvSlots);
   return pool;
 }
 
-function measurePool(measurements: Measurements, pool: KvPoolWriter): void {
-  measurements.observe('onepass.kv.slots.limit', () => pool.stats().slots);
-  for (const state of ['held', 'pinned', 'resting'] as const) {
-    measurements.observe('onepass.kv.slots.usage', () => pool.stats()[state], { 'onepass.kv.slot.state': state });
+function measurePool(measurements: Measurements, pool: KvPoolWriter, slots: number): void {
+  measurements.observe('onepass.kv.slots.limit', () => slots);
+  for (const state of ['free', 'filling', 'held', 'resting'] as const) {
+    measurements.observe('onepass.kv.slots.usage', () => pool.stats().slots[state], { 'onepass.kv.slot.state': state });
   }
-  measurements.observe('onepass.kv.claims', () => pool.stats().claims, { 'onepass.kv.claim': 'granted' });
-  measurements.observe('onepass.kv.claims', () => pool.stats().refusals, { 'onepass.kv.claim': 'refused' });
+  measurements.observe('onepass.kv.slots.leased', () => pool.stats().leased);
+  measurements.observe('onepass.kv.memory.limit', () => pool.stats().bytesLimit);
+  measurements.observe('onepass.kv.memory.usage', () => pool.stats().bytes);
+  measurements.observe('onepass.kv.allocations', () => pool.stats().allocations, { 'onepass.kv.allocation': 'granted' });
+  measurements.observe('onepass.kv.allocations', () => pool.stats().refusals, { 'onepass.kv.allocation': 'refused' });
   measurements.observe('onepass.kv.evictions', () => pool.stats().evictions);
   measurements.observe('onepass.kv.evictions.early', () => pool.stats().earlyEvictions);
 }

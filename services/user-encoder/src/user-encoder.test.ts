@@ -54,7 +54,7 @@ test('nobody has an empty past and holds nothing', async () => {
   expect(encoded).toMatchObject({ source: KvSource.EMPTY, seenItemIds: [], lastMs: undefined, encodedTokens: 0 });
   expect(encoded.reference).toMatchObject({ releaseId: 'r-fake', length: 0, historySequence: 0n });
   expect(encoded.queries).toHaveLength(2);
-  expect(cell.pool.stats().held).toBe(0);
+  expect(cell.pool.stats().slots.held).toBe(0);
 });
 
 test('a person is encoded once, then held, then only what is new', async () => {
@@ -171,7 +171,7 @@ test('persons do not wait for each other', async () => {
   await cell.append(person(2), action('e1', 'i2'));
   cell.beforeRun = () => gate.opened;
   const slow = encode(cell, person(1));
-  await until(() => cell.pool.stats().pinned === 1);
+  await until(() => cell.pool.stats().leased === 1);
   cell.beforeRun = () => {};
   expect((await encode(cell, person(2))).source).toBe(KvSource.RECOMPUTE);
   gate.release();
@@ -232,7 +232,7 @@ test('retracting everything leaves an empty past, and the old KV misses', async 
   await cell.append(who, retract('e1'));
   expect(await encode(cell, who)).toMatchObject({ source: KvSource.EMPTY, seenItemIds: [], lastMs: undefined });
   expect(() => cell.readKv(reference)).toThrow('KV miss');
-  expect(cell.pool.stats().held).toBe(0);
+  expect(cell.pool.stats().slots.held).toBe(0);
 });
 
 test('a person who is forgotten leaves nothing, not even through an encode that was under way', async () => {
@@ -244,7 +244,7 @@ test('a person who is forgotten leaves nothing, not even through an encode that 
   await cell.append(who, action('e3', 'i3'));
   cell.beforeRun = () => gate.opened;
   const underWay = encode(cell, who);
-  await until(() => cell.pool.stats().pinned === 1);
+  await until(() => cell.pool.stats().leased === 1);
   await cell.history.forget(who);
   const forgotten = cell.encoder.forget(who, call());
   const behind = encode(cell, who);
@@ -254,7 +254,7 @@ test('a person who is forgotten leaves nothing, not even through an encode that 
   expect((await behind).reference).toMatchObject({ length: 0, historySequence: 0n });
   expect((await behind).seenItemIds).toEqual([]);
   expect(() => cell.readKv(held.reference)).toThrow('KV miss');
-  expect(cell.pool.stats()).toMatchObject({ held: 0, pinned: 0 });
+  expect(cell.pool.stats()).toMatchObject({ slots: { held: 0 }, leased: 0 });
   await cell.encoder.forget(who, call());
   await cell.append(who, action('e1', 'i5'));
   expect(await encode(cell, who)).toMatchObject({ source: KvSource.RECOMPUTE, seenItemIds: ['i5'] });
@@ -307,7 +307,7 @@ test('a pool whose every slot is in work is waited for, as long as the call allo
   await cell.append(person(2), action('e1', 'i2'));
   cell.beforeRun = () => gate.opened;
   const working = encode(cell, person(1));
-  await until(() => cell.pool.stats().pinned === 1);
+  await until(() => cell.pool.stats().leased === 1);
   const hasty = cell.encoder.encode(ask(person(2)), call(15));
   await expect(hasty).rejects.toMatchObject({ detail: { kind: 'overloaded', retryAfterMs: 300 } });
   const patient = encode(cell, person(2));
@@ -325,7 +325,7 @@ test('a failed run leaves what was held as it was', async () => {
   };
   await cell.append(who, action('e1', 'i1'));
   await expect(encode(cell, who)).rejects.toThrow('out of order');
-  expect(cell.pool.stats()).toMatchObject({ held: 0, pinned: 0 });
+  expect(cell.pool.stats()).toMatchObject({ slots: { held: 0 }, leased: 0 });
   cell.beforeRun = () => {};
   const held = await encode(cell, who);
   await cell.append(who, action('e2', 'i2'));
@@ -338,7 +338,7 @@ test('a failed run leaves what was held as it was', async () => {
   const after = await encode(cell, who);
   expect(after).toMatchObject({ source: KvSource.APPEND, encodedTokens: 1, seenItemIds: ['i1', 'i2'] });
   expect(cell.readKv(after.reference)).toEqual(await cell.expectedKv(who, 2));
-  expect(cell.pool.stats().pinned).toBe(0);
+  expect(cell.pool.stats().leased).toBe(0);
 });
 
 test('a caller that has gone while it waits its turn does not run and holds nobody up', async () => {
@@ -465,7 +465,7 @@ test('whatever persons do in whatever order, KV is the history’s', async () =>
           };
           await Promise.all(requests.map((one) => encodeAndCheck(cell, person(one))));
         }
-        expect(cell.pool.stats().pinned).toBe(0);
+        expect(cell.pool.stats().leased).toBe(0);
       } finally {
         await cell.close();
       }

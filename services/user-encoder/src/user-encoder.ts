@@ -22,7 +22,7 @@ export interface UserEncoderParts {
   /** Undefined where the model has no tokenizer of queries. */
   readonly queryTower: QueryTower | undefined;
   readonly pool: KvPoolWriter;
-  /** How long the pool's freed slots rest. */
+  /** How long the pool's retired slots rest. */
   readonly restMs: number;
   readonly history: HistoryStore;
   readonly logger: Logger;
@@ -135,7 +135,7 @@ export class UserEncoder {
     const encoded = this.#queue.run(person, call.signal, async () => {
       this.#parts.measurements.record('onepass.person_queue.duration', work.stages.addSince('queue', asked));
       waiting.end();
-      const hold = new SlotHold(this.#parts.pool, person);
+      const hold = new SlotHold(this.#parts.pool, person, work.call.priority === 'batch' ? 'scan' : 'person');
       try {
         const prepared = await this.#prepare(person, hold.slot, work);
         await this.#takeSlot(prepared.plan, hold, work);
@@ -199,18 +199,23 @@ export class UserEncoder {
     return { state, length: current ? slot.length : undefined };
   }
 
+  /** Room for the plan's tokens and the context rows that are written behind them. */
   async #takeSlot(plan: HistoryPlan, hold: SlotHold, { call, stages }: Work): Promise<void> {
-    if (plan.kind !== 'encode') return;
+    if (plan.kind === 'empty') return;
+    const { pool, restMs, model, measurements } = this.#parts;
+    const added = ('tokens' in plan ? plan.tokens.length : 0) + model.contextRows;
+    if (plan.kind !== 'encode' && pool.grow(hold.slot!, hold.slot!.length + added) === undefined) return;
     const started = performance.now();
-    const span = call.span.child('claim_slot');
-    const claim = hold.claim(call, this.#parts.restMs);
-    const failure = await claim.then(
+    const span = call.span.child('allocate_slot');
+    const taken: Promise<unknown> =
+      plan.kind === 'encode' ? hold.allocate(added, call, restMs) : hold.grow(hold.slot!.length + added, call, restMs);
+    const failure = await taken.then(
       () => undefined,
       (thrown) => OnepassError.from(thrown).kind,
     );
-    this.#parts.measurements.record('onepass.kv.slot.wait.duration', stages.addSince('queue', started));
+    measurements.record('onepass.kv.slot.wait.duration', stages.addSince('queue', started));
     span.end(failure);
-    await claim;
+    await taken;
   }
 
   /** The query tower's view of all texts, of the new tokens and of the request. */
@@ -281,7 +286,7 @@ export class UserEncoder {
     const { pool, model } = this.#parts;
     const { head } = plan.next;
     if (person !== undefined && degraded === undefined) {
-      if (plan.kind === 'empty') pool.release(person);
+      if (plan.kind === 'empty') pool.retire(person);
       else {
         const tokens = 'tokens' in plan ? plan.tokens.length : 0;
         pool.publish(slot!, { length: slot!.length + tokens, ...head });

@@ -3,7 +3,7 @@ import type { SpanNode, Words } from './traced-span.js';
 /** Spans without others inside, by name. */
 const LEAVES: Readonly<Record<string, Words>> = {
   person_queue: { name: 'wait for the person’s turn', kind: 'queue' },
-  claim_slot: { name: 'wait for a KV slot', kind: 'queue' },
+  allocate_slot: { name: 'wait for a KV slot', kind: 'queue' },
   inference_queue: { name: 'wait for a graph’s turn', kind: 'queue' },
   read_history: { name: 'read what is new of the history', kind: 'other' },
   search_shard: { name: 'search a shard', kind: 'compute' },

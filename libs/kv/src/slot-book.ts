@@ -1,0 +1,296 @@
+import { EvictionOrder, type Visit } from './eviction-order.js';
+
+/** Why a slot, or more of one, is not to be had now. Both pass: a lease ends, a slot has rested. */
+export type KvRefusal = 'no_slot' | 'no_memory';
+
+/** What a slot is: without a person, being filled for one, readable, or left in peace after one (while it rests, or is still worked on). */
+export type SlotPhase = 'free' | 'filling' | 'held' | 'resting';
+
+/** Where pages lie; the book decides how many. Pages of a slot are counted from its beginning. */
+export interface SlotPages {
+  /** @returns false: there is no space, whatever the book believes */
+  reserve(slot: number, from: number, to: number): boolean;
+  discard(slot: number, from: number, to: number): void;
+}
+
+export interface SlotBookOptions {
+  readonly slots: number;
+  /** Pages of all slots together that may be reserved at one time. */
+  readonly pages: number;
+  /** How long a retired slot rests before it is used again: the longest deadline that a reader can have. */
+  readonly restMs: number;
+  /** A clock that does not run backwards, in milliseconds. */
+  readonly now: () => number;
+}
+
+export interface SlotBookStats {
+  /** Slots by what they are; together all there are. */
+  readonly slots: Readonly<Record<SlotPhase, number>>;
+  /** Slots that are worked on, whatever they are. */
+  readonly leased: number;
+  /** Pages that are reserved. */
+  readonly pages: number;
+  readonly allocations: number;
+  readonly evictions: number;
+  /** Evictions of slots used less than `restMs` ago: more than a few say that the pool is too small. */
+  readonly earlyEvictions: number;
+  readonly refusals: number;
+}
+
+interface Holding {
+  readonly slot: number;
+  published: boolean;
+  usedAt: number;
+}
+
+interface Slot {
+  pages: number;
+  leases: number;
+  /** Until when it rests; undefined = it has a person, or is worked on for one who has left it. */
+  restedAt: number | undefined;
+}
+
+/** What an allocation found: the slot, and how many of its pages were there before it. */
+export interface Allocation {
+  readonly slot: number;
+  readonly oldPages: number;
+}
+
+/**
+ * Who has which slot, and how many pages each has: a pool's policy, without its memory. Slots are many and cost nothing; pages are the memory. A person's
+ * slot has as many as their history needs, so that short histories leave room for more persons.
+ */
+export class SlotBook {
+  readonly #options: SlotBookOptions;
+  readonly #memory: SlotPages;
+  readonly #slots: Slot[];
+  readonly #holdings = new Map<string, Holding>();
+  readonly #order: EvictionOrder;
+  /** Slots without pages. */
+  readonly #empty: number[];
+  /** Slots that rest, and such that have rested and still have pages; the one retired first at the front. */
+  readonly #retired = new Set<number>();
+  #pages = 0;
+  #leased = 0;
+  /** Leased slots whose person has left them. */
+  #left = 0;
+  readonly #counts = { allocations: 0, evictions: 0, earlyEvictions: 0, refusals: 0 };
+
+  constructor(options: SlotBookOptions, memory: SlotPages) {
+    this.#options = options;
+    this.#memory = memory;
+    this.#slots = Array.from({ length: options.slots }, () => ({ pages: 0, leases: 0, restedAt: undefined }));
+    this.#empty = Array.from({ length: options.slots }, (_, i) => options.slots - 1 - i);
+    this.#order = new EvictionOrder(options.pages);
+  }
+
+  /** The slot that holds the person's KV, which counts as a use of it. */
+  lookup(person: string, visit: Visit = 'person'): number | undefined {
+    const holding = this.#holdings.get(person);
+    if (!holding?.published) return undefined;
+    holding.usedAt = this.#options.now();
+    if (visit === 'person') this.#order.use(person);
+    return holding.slot;
+  }
+
+  /**
+   * A slot with so many pages to fill for this person, leased once: a rested one, an empty one, or that of the person who gives way
+   * (`EvictionOrder`). What the person held before rests.
+   * @returns a refusal when others' leases or rests are in the way; nothing has changed then
+   */
+  allocate(person: string, pages: number, visit: Visit = 'person'): Allocation | KvRefusal {
+    const room = this.#findRoom(pages);
+    if (typeof room === 'string') return this.#refuse(room);
+    for (const victim of room.victims) this.#evict(victim, room.slot);
+    for (const slot of room.reclaimed) this.#reclaim(slot);
+    const { slot } = room;
+    this.#retired.delete(slot);
+    const state = this.#slots[slot]!;
+    state.restedAt = undefined;
+    const oldPages = Math.min(state.pages, pages);
+    this.#resize(slot, oldPages);
+    if (!this.#resize(slot, pages)) {
+      this.#retire(slot, Number.NEGATIVE_INFINITY);
+      return this.#refuse('no_memory');
+    }
+    this.#counts.allocations++;
+    const held = this.#holdings.get(person);
+    if (held) {
+      this.#leave(held.slot);
+      this.#order.weigh(person, pages);
+    } else this.#order.add(person, pages, visit);
+    this.#holdings.set(person, { slot, published: false, usedAt: this.#options.now() });
+    this.lease(slot);
+    return { slot, oldPages };
+  }
+
+  /** So many pages for the person's slot, which must be leased. @returns a refusal when the memory cannot be had; nothing has changed then */
+  grow(person: string, pages: number): KvRefusal | undefined {
+    const { slot } = this.#holdings.get(person)!;
+    const more = pages - this.#slots[slot]!.pages;
+    if (more <= 0) return undefined;
+    const room = this.#findPages(more, new Set([slot]));
+    if (room === undefined) return this.#refuse('no_memory');
+    for (const victim of room.victims) this.#evict(victim);
+    for (const one of room.reclaimed) this.#reclaim(one);
+    if (!this.#resize(slot, pages)) return this.#refuse('no_memory');
+    this.#order.weigh(person, pages);
+    return undefined;
+  }
+
+  /** Its KV may be looked up from now on. */
+  publish(person: string): void {
+    this.#holdings.get(person)!.published = true;
+  }
+
+  /** Whether the slot is the person's. */
+  has(person: string, slot: number): boolean {
+    return this.#holdings.get(person)?.slot === slot;
+  }
+
+  /** Neither evicted nor used again until as many `release`s. */
+  lease(slot: number): void {
+    if (this.#slots[slot]!.leases++ === 0) this.#leased++;
+  }
+
+  /** What was allocated and never published ends with its last lease. @returns false when there was no lease */
+  release(slot: number, person: string): boolean {
+    const state = this.#slots[slot]!;
+    if (state.leases === 0) return false;
+    if (--state.leases > 0) return true;
+    this.#leased--;
+    const holding = this.#holdings.get(person);
+    if (holding?.slot !== slot) {
+      this.#left--;
+      this.#retire(slot);
+    } else if (!holding.published) this.retire(person);
+    return true;
+  }
+
+  /** The person has no KV any more; their slot rests as soon as nobody works on it. @returns the slot */
+  retire(person: string): number | undefined {
+    const holding = this.#holdings.get(person);
+    if (holding === undefined) return undefined;
+    this.#holdings.delete(person);
+    this.#order.delete(person);
+    this.#leave(holding.slot);
+    return holding.slot;
+  }
+
+  /** Retires, and remembers nothing of who gave way. */
+  forget(person: string): number | undefined {
+    const slot = this.retire(person);
+    this.#order.delete(person);
+    return slot;
+  }
+
+  /** Pages of a slot. */
+  pagesOf(slot: number): number {
+    return this.#slots[slot]!.pages;
+  }
+
+  stats(): SlotBookStats {
+    let held = 0;
+    for (const { published } of this.#holdings.values()) if (published) held++;
+    const filling = this.#holdings.size - held;
+    const now = this.#options.now();
+    let resting = this.#left;
+    for (const slot of this.#retired) if (this.#slots[slot]!.restedAt! > now) resting++;
+    const free = this.#options.slots - held - filling - resting;
+    const slots = { free, filling, held, resting };
+    return { slots, leased: this.#leased, pages: this.#pages, ...this.#counts };
+  }
+
+  #refuse(refusal: KvRefusal): KvRefusal {
+    this.#counts.refusals++;
+    return refusal;
+  }
+
+  /** Where so many pages can be had: a slot, and who has to give theirs up for it. */
+  #findRoom(pages: number): { slot: number; victims: string[]; reclaimed: number[] } | KvRefusal {
+    const slot = this.#rested() ?? this.#empty.at(-1);
+    if (slot !== undefined) {
+      const found = this.#findPages(pages - this.#slots[slot]!.pages, new Set([slot]));
+      if (found === undefined) return 'no_memory';
+      if (this.#slots[slot]!.pages === 0) this.#empty.pop();
+      return { slot, ...found };
+    }
+    for (const person of this.#order.victims()) {
+      const own = this.#holdings.get(person)!.slot;
+      if (this.#slots[own]!.leases > 0) continue;
+      const found = this.#findPages(pages - this.#slots[own]!.pages, new Set([own]));
+      return found === undefined ? 'no_memory' : { slot: own, ...found, victims: [person, ...found.victims] };
+    }
+    return 'no_slot';
+  }
+
+  /** Of whom so many more pages can be had, beside what is not reserved: of rested slots first. Undefined when they cannot. */
+  #findPages(more: number, except: ReadonlySet<number>): { victims: string[]; reclaimed: number[] } | undefined {
+    let missing = more - (this.#options.pages - this.#pages);
+    const reclaimed: number[] = [];
+    const victims: string[] = [];
+    const now = this.#options.now();
+    for (const slot of this.#retired) {
+      if (missing <= 0 || this.#slots[slot]!.restedAt! > now) break;
+      if (except.has(slot)) continue;
+      reclaimed.push(slot);
+      missing -= this.#slots[slot]!.pages;
+    }
+    if (missing <= 0) return { victims, reclaimed };
+    for (const person of this.#order.victims()) {
+      const { slot } = this.#holdings.get(person)!;
+      if (except.has(slot) || this.#slots[slot]!.leases > 0) continue;
+      victims.push(person);
+      missing -= this.#slots[slot]!.pages;
+      if (missing <= 0) return { victims, reclaimed };
+    }
+    return undefined;
+  }
+
+  /** @param keep a slot whose pages are wanted as they are */
+  #evict(person: string, keep?: number): void {
+    const { slot, usedAt } = this.#holdings.get(person)!;
+    this.#holdings.delete(person);
+    this.#order.giveWay(person);
+    this.#counts.evictions++;
+    if (this.#options.now() - usedAt < this.#options.restMs) this.#counts.earlyEvictions++;
+    if (slot !== keep) this.#reclaim(slot);
+  }
+
+  /** Its pages are memory again, and the slot is empty. */
+  #reclaim(slot: number): void {
+    this.#retired.delete(slot);
+    this.#resize(slot, 0);
+    this.#slots[slot]!.restedAt = undefined;
+    this.#empty.push(slot);
+  }
+
+  #rested(): number | undefined {
+    for (const slot of this.#retired) return this.#slots[slot]!.restedAt! <= this.#options.now() ? slot : undefined;
+    return undefined;
+  }
+
+  /** Its person has left it. */
+  #leave(slot: number): void {
+    if (this.#slots[slot]!.leases === 0) this.#retire(slot);
+    else this.#left++;
+  }
+
+  #retire(slot: number, restedAt = this.#options.now() + this.#options.restMs): void {
+    if (this.#slots[slot]!.pages === 0) {
+      this.#empty.push(slot);
+      return;
+    }
+    this.#slots[slot]!.restedAt = restedAt;
+    this.#retired.add(slot);
+  }
+
+  #resize(slot: number, pages: number): boolean {
+    const state = this.#slots[slot]!;
+    if (pages < state.pages) this.#memory.discard(slot, pages, state.pages);
+    else if (pages > state.pages && !this.#memory.reserve(slot, state.pages, pages)) return false;
+    this.#pages += pages - state.pages;
+    state.pages = pages;
+    return true;
+  }
+}

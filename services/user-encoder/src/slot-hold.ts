@@ -71,7 +71,8 @@ export class SlotHold {
 
 const REFUSALS: Readonly<Record<KvRefusal, string>> = {
   no_slot: 'every KV slot of this cell is in use; the pool is too small for the persons asked for at one time',
-  no_memory: "all memory for KV of this cell is in use; it is too small for the persons' histories asked for at one time",
+  no_memory:
+    "all memory for KV of this cell is in use; it is too small for the persons' histories asked for at one time",
 };
 
 /** Tries until it is not refused, as long as the call allows. */

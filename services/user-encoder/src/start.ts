@@ -142,7 +142,9 @@ function measurePool(measurements: Measurements, pool: KvPoolWriter, slots: numb
   measurements.observe('onepass.kv.slots.leased', () => pool.stats().leased);
   measurements.observe('onepass.kv.memory.limit', () => pool.stats().bytesLimit);
   measurements.observe('onepass.kv.memory.usage', () => pool.stats().bytes);
-  measurements.observe('onepass.kv.allocations', () => pool.stats().allocations, { 'onepass.kv.allocation': 'granted' });
+  measurements.observe('onepass.kv.allocations', () => pool.stats().allocations, {
+    'onepass.kv.allocation': 'granted',
+  });
   measurements.observe('onepass.kv.allocations', () => pool.stats().refusals, { 'onepass.kv.allocation': 'refused' });
   measurements.observe('onepass.kv.evictions', () => pool.stats().evictions);
   measurements.observe('onepass.kv.evictions.early', () => pool.stats().earlyEvictions);

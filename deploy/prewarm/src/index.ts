@@ -1,0 +1,2 @@
+export { type PrewarmReport, prewarm } from './prewarm.js';
+export { runPrewarm } from './run-prewarm.js';

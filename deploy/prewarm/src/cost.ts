@@ -1,4 +1,5 @@
 import type { ActivePerson } from '@onepass/history';
+import { kvBytes, kvShape } from '@onepass/kv';
 
 /** What a release's model says of its KV. */
 export interface KvModel {
@@ -56,13 +57,7 @@ export function mostTokens({ events }: ActivePerson, { window }: KvModel): numbe
 
 /** The most that a person's KV takes. */
 export function mostBytes(person: ActivePerson, model: KvModel): number {
-  return kvBytes(model, mostTokens(person, model) + model.contextRows);
-}
-
-const PAGE_BYTES = 4096;
-
-function kvBytes({ layers, width }: KvModel, tokens: number): number {
-  return 2 * layers * Math.ceil((tokens * width * Float32Array.BYTES_PER_ELEMENT) / PAGE_BYTES) * PAGE_BYTES;
+  return kvBytes(kvShape(model), mostTokens(person, model) + model.contextRows);
 }
 
 export function calibrationOf(
@@ -89,6 +84,7 @@ export function costOf(
   calibration: Calibration,
   { model, rate, inFlight }: { readonly model: KvModel; readonly rate: number; readonly inFlight: number },
 ): Cost {
+  const shape = kvShape(model);
   const people = cells.flat();
   const all = people.reduce((sum, person) => sum + mostTokens(person, model), 0);
   // How many people the calibration's stand for, by their tokens.
@@ -98,7 +94,7 @@ export function costOf(
   return {
     people: people.length,
     tokens: Math.round(calibration.tokens * scale),
-    kvBytes: people.reduce((sum, person) => sum + kvBytes(model, mostTokens(person, model) * known), 0),
+    kvBytes: people.reduce((sum, person) => sum + kvBytes(shape, mostTokens(person, model) * known), 0),
     computeSeconds: (calibration.computeMs * scale) / 1_000,
     // Cells are warmed side by side.
     seconds: Math.max(0, ...cells.map((of) => of.length / Math.min(rate, inFlight / callSeconds))),

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parseOptions } from './options.js';
 
@@ -52,8 +55,8 @@ test('one cell, so many people of it, at a rate', () => {
 
 test.each<[string[], string]>([
   [[], '--cells CELLS says which cells there are'],
-  [['--cells', 'a:1'], '--cells must look like encoder=HOST:PORT,ranking=HOST:PORT, not "a:1"'],
-  [['--cells', `${CELLS};encoder=a:1,ranking=c:1`], '--cells names one encoder twice'],
+  [['--cells', 'a:1'], '--cells: must look like encoder=HOST:PORT,ranking=HOST:PORT, not "a:1"'],
+  [['--cells', `${CELLS};encoder=a:1,ranking=c:1`], '--cells: names one encoder twice'],
   [['--cells', 'encoder=a:1,ranking=a:2,state=draining'], '--cells has no cell that takes people: all are draining'],
   [['--cells', 'encoder=a:1,ranking=a:2,ranking-encoder=a:3'], '--cells has a ranking-encoder'],
   [['--cells', CELLS, '--cell', 'd:1'], '--cell d:1 is none that takes people in --cells, which has a:1, two'],
@@ -65,6 +68,20 @@ test.each<[string[], string]>([
   [['--cell'], 'argument missing'],
 ])('%j is refused in one sentence', (args, says) => {
   expect(() => parse(args)).toThrow(says);
+});
+
+test('a file of cells in the place of the variable, as the gateways read it', () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'onepass-cells-')), 'cells');
+  writeFileSync(file, '# two\nencoder=a:1,ranking=a:2\n\nencoder=b:1,ranking=b:2,state=draining\n');
+  const env = { ONEPASS_CELLS: CELLS, ONEPASS_CELLS_FILE: file };
+  expect(parse([], env)).toMatchObject({ cells: [{ name: 'a:1' }] });
+  expect(parse(['--cells-file', file])).toMatchObject({ cells: [{ name: 'a:1' }] });
+  expect(parse(['--cells', 'encoder=c:1,ranking=c:2'], env)).toMatchObject({ cells: [{ name: 'c:1' }] });
+  writeFileSync(file, 'encoder=a:1\n');
+  expect(() => parse([], env)).toThrow(`--cells-file ${file}: line 1 must look like encoder=HOST:PORT`);
+  rmSync(dirname(file), { recursive: true });
+  expect(() => parse([], env)).toThrow(/^--cells-file .*: ENOENT/);
+  expect(() => parse(['--cells', CELLS, '--cells-file', file])).toThrow('--cells and --cells-file exclude each other');
 });
 
 test('a directory beside a Redis is refused, and a Redis that is none without its password', () => {

@@ -1,9 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readSettings } from '@onepass/config';
 import { startupError } from '@onepass/errors';
 import { historySettings, type StorePlace } from '@onepass/history';
-import { type CellLine, parseCells } from '@onepass/routing';
+import { type CellLine, parseCellFile, parseCells } from '@onepass/routing';
 
 /** What the command line asks for. */
 export interface PrewarmOptions {
@@ -38,6 +39,7 @@ repeated: who is held already costs next to nothing. Ends with exit code 1 when 
 
   --cells CELLS         all cells that people are shared over, as the gateways' ONEPASS_CELLS has them (default: that variable); name the one
                         that is to join too
+  --cells-file FILE     instead of them: a file of cells, one a line, as ONEPASS_CELLS_FILE (default: that variable)
   --cell NAME           only the people of this cell, by its name in CELLS or, where it has none, HOST:PORT of its encoder (default: all)
   --release DIR         the release that the cells serve (default releases/default)
   --data DIR            data directory of a mesh on this machine (default ONEPASS_DATA_DIR, else .onepass/data)
@@ -68,7 +70,7 @@ export function parseOptions(
   const { smoke, release, most, ...given } = values;
   const releaseDir = release === undefined ? resolve(root, 'releases/default') : resolve(release);
   if (smoke) return { kind: 'smoke', releaseDir };
-  const cells = cellsOf(given.cells ?? env.ONEPASS_CELLS);
+  const cells = takingPeople(cellsOf(given.cells, given['cells-file'], env));
   const names = cells.map(({ name }) => name);
   if (given.cell !== undefined && !names.includes(given.cell)) {
     throw startupError(`--cell ${given.cell} is none that takes people in --cells, which has ${names.join(', ')}`);
@@ -100,7 +102,7 @@ function parse(args: readonly string[]) {
     return parseArgs({
       args: [...args],
       options: {
-        ...{ cells: text, cell: text, release: text, data: text, most: text },
+        ...{ cells: text, 'cells-file': text, cell: text, release: text, data: text, most: text },
         ...{ 'active-within': usual('7d'), rate: usual('50'), 'in-flight': usual('1') },
         ...{ 'dry-run': flag, smoke: flag, help: flag },
       },
@@ -110,23 +112,36 @@ function parse(args: readonly string[]) {
   }
 }
 
-/** Those that people are sent to. */
-function cellsOf(raw: string | undefined): readonly CellLine[] {
-  if (raw === undefined || raw === '') throw startupError('--cells CELLS says which cells there are, as ONEPASS_CELLS');
-  const cells = parsedCells(raw).filter(({ state }) => state === 'serving');
-  if (cells.length === 0) throw startupError('--cells has no cell that takes people: all are draining');
-  if (cells.some(({ rankingEncoder }) => rankingEncoder !== undefined)) {
-    throw startupError('--cells has a ranking-encoder, whose KV is not warmed: such cells are for comparisons');
-  }
-  return cells;
+/** An option before the variables; of these the file before the line, as for the gateways. */
+function cellsOf(
+  line: string | undefined,
+  file: string | undefined,
+  { ONEPASS_CELLS, ONEPASS_CELLS_FILE }: Readonly<Record<string, string | undefined>>,
+): readonly CellLine[] {
+  if (line !== undefined && file !== undefined) throw startupError('--cells and --cells-file exclude each other');
+  const path = line === undefined ? file || ONEPASS_CELLS_FILE : undefined;
+  const raw = line || ONEPASS_CELLS;
+  if (path) return parsedCells(`--cells-file ${path}`, () => parseCellFile(readFileSync(path, 'utf8')));
+  if (raw) return parsedCells('--cells', () => parseCells(raw));
+  throw startupError('--cells CELLS says which cells there are, as ONEPASS_CELLS');
 }
 
-function parsedCells(raw: string): readonly CellLine[] {
+function parsedCells(option: string, parse: () => readonly CellLine[]): readonly CellLine[] {
   try {
-    return parseCells(raw);
+    return parse();
   } catch (error) {
-    throw startupError(`--cells ${(error as Error).message}`);
+    throw startupError(`${option}: ${(error as Error).message}`);
   }
+}
+
+/** Those that people are sent to. */
+function takingPeople(cells: readonly CellLine[]): readonly CellLine[] {
+  const taking = cells.filter(({ state }) => state === 'serving');
+  if (taking.length === 0) throw startupError('--cells has no cell that takes people: all are draining');
+  if (taking.some(({ rankingEncoder }) => rankingEncoder !== undefined)) {
+    throw startupError('--cells has a ranking-encoder, whose KV is not warmed: such cells are for comparisons');
+  }
+  return taking;
 }
 
 function timeOf(raw: string): number {

@@ -6,6 +6,8 @@ export interface PageCosts {
   readonly append: number;
   /** Ranking, retrieval head, search and everything that is not a graph. */
   readonly rest: number;
+  /** Of `rest` and the others, what the busiest process of a cell runs on its event loop, of which it has one; absent: not known. */
+  readonly loop?: number;
 }
 
 /** A cell: processes that share one KV pool, and their part of gateways and retrieval. */
@@ -40,8 +42,10 @@ export interface Plan {
   /** All held KV made anew, as for a release that takes over: core-seconds, and seconds on the cores that the peak leaves. */
   readonly promotionCoreSeconds: number;
   readonly promotionSeconds: number;
+  /** Share of its time that the busiest event loop of a cell runs, with one cell lost; undefined where it is not known. */
+  readonly loopBusyWithOneLost: number | undefined;
   /** What fewer cells would lack. */
-  readonly binding: 'CPU' | 'KV memory';
+  readonly binding: 'CPU' | 'KV memory' | 'one event loop';
 }
 
 const MOST_CELLS = 100_000;
@@ -53,11 +57,11 @@ export function pageMs({ encodeAll, append, rest }: PageCosts, held: number): nu
 
 /**
  * The fewest cells that answer the peak with one of them lost. More slots make pages cheaper, so memory counts by what it saves: it binds where the
- * same cores would be enough if everybody who comes again were held.
+ * same cores would be enough if everybody who comes again were held. A cell has one user-encoder and one ranking, whose JavaScript runs on one core each.
  * @returns undefined where no number of cells does
  */
 export function planCells(demand: Demand): Plan | undefined {
-  const suffices = (cells: number) => busyWith(demand, cells - 1) <= demand.busiest;
+  const suffices = (cells: number) => busiestWith(demand, cells - 1) <= demand.busiest;
   let enough = 2;
   while (enough < MOST_CELLS && !suffices(enough)) enough *= 2;
   if (!suffices(enough)) return undefined;
@@ -75,6 +79,13 @@ function busyWith({ qps, costs, cell, heldAt }: Demand, cells: number, held = he
   return (qps * pageMs(costs, held)) / 1000 / (cells * cell.cores);
 }
 
+/** Share of the busiest event loop of a cell that the peak takes on `cells` cells; 0 where it is not known. */
+function loopBusyWith({ qps, costs }: Demand, cells: number): number {
+  return (qps * (costs.loop ?? 0)) / 1000 / cells;
+}
+
+const busiestWith = (demand: Demand, cells: number) => Math.max(busyWith(demand, cells), loopBusyWith(demand, cells));
+
 function describe(demand: Demand, cells: number): Plan {
   const { costs, cell, heldAt, busiest, qps } = demand;
   const slots = cells * cell.slots;
@@ -85,6 +96,7 @@ function describe(demand: Demand, cells: number): Plan {
   const allHeld = heldAt(Number.POSITIVE_INFINITY);
   // With one cell fewer, and one of those lost.
   const withAllHeld = cells > 2 ? busyWith(demand, cells - 2, allHeld) : Number.POSITIVE_INFINITY;
+  const byLoop = cells > 2 && busyWith(demand, cells - 2) <= busiest;
   return {
     ...{ cells, slots, held, busy, promotionCoreSeconds },
     pageMs: pageMs(costs, held),
@@ -92,6 +104,7 @@ function describe(demand: Demand, cells: number): Plan {
     busyWithOneLost: busyWith(demand, cells - 1),
     moved: cell.slots,
     promotionSeconds: promotionCoreSeconds / spareCores,
-    binding: withAllHeld <= busiest ? 'KV memory' : 'CPU',
+    loopBusyWithOneLost: costs.loop === undefined ? undefined : loopBusyWith(demand, cells - 1),
+    binding: byLoop ? 'one event loop' : withAllHeld <= busiest ? 'KV memory' : 'CPU',
   };
 }

@@ -4,6 +4,7 @@ import type { PureCompute, Shape } from '../kit/measurements.js';
 import { ShapeCompute } from '../kit/shape/pure-compute.js';
 import { type FigureTable, REPORT_FOLDER, readSummary } from '../summary.js';
 import type { PageCosts } from './cells.js';
+import type { PageTimes, ServiceTimes } from './sim/service-times.js';
 
 /** Query embeddings of a page. */
 const QUERIES = 2;
@@ -26,4 +27,13 @@ export function costsOf(pure: PureCompute, summary: FigureTable): PageCosts {
   }
   const { encodeAll, append, rankOnKv, retrieveHead, search } = pure;
   return { encodeAll, append, rest: rankOnKv + retrieveHead + search + overhead };
+}
+
+/** CPU of a page on the busier of the two event loops that a cell has only one of, in ms. */
+export function loopMsOf({ pages }: Pick<ServiceTimes, 'pages'>): number {
+  const mean = (of: (page: PageTimes) => number) => pages.reduce((sum, page) => sum + of(page), 0) / pages.length;
+  return Math.max(
+    mean(({ encoder }) => encoder),
+    mean(({ ranking }) => ranking),
+  );
 }

@@ -1,22 +1,18 @@
-import { KvPoolWriter, poolBytes } from '@onepass/kv';
-import { heapMemory } from '@onepass/shared-memory';
-import { MaxHeap } from './max-heap.js';
+import { Heap } from './heap.js';
+import { HeldPeople } from './held-people.js';
 import type { Visits } from './visits.js';
 
-/** As small as a pool can be: who is held does not depend on what of them is. */
-const TINY = { layers: 1, width: 1, capacity: 1 };
+const SOMETHING = { length: 1, sequence: 1 };
 
 /** Share of the counted pages, scans' left out, whose person the user-encoder's own pool of `slots` slots holds when they come. */
 export function heldShare({ persons, counted }: Visits, slots: number): number {
-  const identity = { releaseId: 'r', poolId: 'p', restMs: 0, now: () => 0 };
-  const pool = KvPoolWriter.create(heapMemory(poolBytes(TINY, slots)), { shape: TINY, slots, ...identity });
+  const held = new HeldPeople({ slots });
   return shareOf(persons, counted, (person) => {
-    const key = keyOf(person);
-    if (pool.find(key)) return true;
-    const state = pool.claim(key)!;
-    pool.publish(state, { length: 1, sequence: 1, hash: 0n });
-    pool.unpin(state);
-    return false;
+    const lease = held.lease(keyOf(person));
+    const isHeld = lease.content !== undefined;
+    if (!isHeld && lease.claim(SOMETHING.length)) lease.publish(SOMETHING);
+    lease.end();
+    return isHeld;
   });
 }
 
@@ -27,15 +23,15 @@ export function heldShare({ persons, counted }: Visits, slots: number): number {
 export function optimalShare({ persons, counted }: Visits, slots: number): number {
   const next = nextVisits(persons);
   const held = new Map<number, number>();
-  const byNext = new MaxHeap();
+  const byNext = new Heap<{ readonly next: number; readonly person: number }>((a, b) => a.next > b.next);
   return shareOf(persons, counted, (person, visit) => {
     const isHeld = held.has(person);
     held.set(person, next[visit]!);
-    byNext.push(next[visit]!, person);
+    byNext.push({ next: next[visit]!, person });
     while (held.size > slots) {
       const last = byNext.pop()!;
       // One who has come since then has another entry.
-      if (held.get(last.value) === last.key) held.delete(last.value);
+      if (held.get(last.person) === last.next) held.delete(last.person);
     }
     return isHeld;
   });
@@ -65,4 +61,4 @@ function nextVisits(persons: Int32Array): Float64Array {
 }
 
 /** 32 hex digits. */
-const keyOf = (person: number) => (person >>> 0).toString(16).padStart(32, '0');
+export const keyOf = (person: number) => (person >>> 0).toString(16).padStart(32, '0');

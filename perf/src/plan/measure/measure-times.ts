@@ -1,0 +1,241 @@
+import { mkdir } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { connect, KvSource, type OnepassClient, user } from '@onepass/client';
+import { startupError } from '@onepass/errors';
+import { openItems, type Release } from '@onepass/release';
+import { slotMiB } from '../../kit/shape/memory.js';
+import type { RunningSystem } from '../../kit/systems/running-system.js';
+import { commonSettings, startSystem } from '../../kit/systems/systems.js';
+import { PageCaller } from '../../kit/where/page-caller.js';
+import { describeMachine } from '../../machine.js';
+import { type Habits, habitsOf, type MeasuredPage, pageOf, servedShape } from '../../page.js';
+import { personId, writeHistories } from '../../people.js';
+import { median } from '../../statistics.js';
+import type { ActionTimes, EncodeKind, PageTimes, ServiceTimes } from '../sim/service-times.js';
+import { cpuBetween, type LoopCpu, loopCpu } from '../sim/threads-cpu.js';
+import { wakingMs } from './hop.js';
+
+export interface MeasureTerms {
+  readonly release: Release;
+  readonly releaseDir: string;
+  /** For histories and logs. */
+  readonly folder: string;
+  /** Persons of each of whom a page of every kind is taken apart. */
+  readonly people: number;
+  /** Newcomers, whose histories are written and encoded. */
+  readonly newcomers: number;
+  /** Load before anything counts, until the JavaScript is compiled; and for how fast cores are when all are busy. */
+  readonly heatSeconds: number;
+  readonly loadSeconds: number;
+  readonly progress: (line: string) => void;
+}
+
+const SLOTS = 64;
+/** People whose KV is held while the load is on, fewer than there are slots. */
+const WARM = 32;
+/** Pages at a time that keep all cores of a small machine busy. */
+const AT_A_TIME = 4;
+const LOAD_ROUNDS = 3;
+/** Actions that a newcomer brings: as many as in `usualTrace`. */
+const NEWCOMER_ACTIONS = 64;
+/** Actions before the first page: nearly the window, but so that some more fit. */
+const LENGTH = 7 / 8;
+
+/** What people have before anything happens, in the measurement and in what is compared with it. */
+export const lengthOf = ({ manifest }: Pick<Release, 'manifest'>) => Math.floor(manifest.model.window * LENGTH);
+
+/**
+ * Starts system A and asks it for one page at a time, each taken apart by the CPU that every thread used for it.
+ * @throws OnepassError `startup` when it does not start, or pages are not what they should be
+ */
+export async function measureServiceTimes(terms: MeasureTerms): Promise<ServiceTimes> {
+  const { release, releaseDir, folder, progress } = terms;
+  const shape = servedShape(release);
+  const page = pageOf(release);
+  const length = lengthOf(release);
+  await mkdir(folder, { recursive: true });
+  const system = await startSystem('A', {
+    ...{ releaseDir, folder, settings: commonSettings(shape) },
+    kvMiB: (SLOTS + 1) * slotMiB(shape),
+  });
+  try {
+    const { ids } = await openItems(release);
+    const habits = habitsOf(release, page);
+    progress(`writing histories of ${WARM + terms.people} people`);
+    await writeHistories(system.address, ids, habits, { count: WARM + terms.people, length, nowMs: Date.now() });
+    const busySpeed = await measureBusySpeed(system, page, terms);
+    progress(`taking pages of ${terms.people} people and ${terms.newcomers} newcomers apart`);
+    const dissect = new Dissection(system, { page, habits, itemIds: ids, length });
+    for (let person = 0; person < terms.people; person += 1) await dissect.person(personId(WARM + person));
+    for (let newcomer = 0; newcomer < terms.newcomers; newcomer += 1) await dissect.newcomer(`newcomer-${newcomer}`);
+    dissect.close();
+    return {
+      machine: describeMachine(),
+      date: new Date().toISOString(),
+      ...{ release: release.id, shape, historyLength: length },
+      ...{ hopMs: await wakingMs(), busySpeed },
+      pages: dissect.pages,
+      actions: dissect.actions,
+    };
+  } finally {
+    await system.stop();
+  }
+}
+
+/** CPU of warm pages one at a time to that of the same pages when all cores are busy, the caller's included. */
+async function measureBusySpeed(
+  system: RunningSystem,
+  page: MeasuredPage,
+  { heatSeconds, loadSeconds, progress }: MeasureTerms,
+): Promise<number> {
+  const caller = new PageCaller(system.address, page, WARM);
+  const cpuOf = async (atATime: number) => {
+    const before = allCpu(system);
+    const pages = await caller.many(atATime, loadSeconds);
+    return (allCpu(system) - before) / pages;
+  };
+  try {
+    progress(`heating for ${heatSeconds} s`);
+    await caller.many(AT_A_TIME, heatSeconds);
+    progress('timing pages one at a time, and with all cores busy');
+    const ratios: number[] = [];
+    for (let round = 0; round < LOAD_ROUNDS; round += 1) ratios.push((await cpuOf(1)) / (await cpuOf(AT_A_TIME)));
+    return median(ratios);
+  } finally {
+    caller.close();
+  }
+}
+
+function allCpu({ pids }: RunningSystem): number {
+  const { user: inUser, system } = process.cpuUsage();
+  const of = ({ loop, pool, other }: LoopCpu) => loop + pool + other;
+  return (inUser + system) / 1000 + Object.values(pids()).reduce((sum, pid) => sum + of(loopCpu(pid)), 0);
+}
+
+interface Content {
+  readonly page: MeasuredPage;
+  readonly habits: Habits;
+  readonly itemIds: readonly string[];
+  readonly length: number;
+}
+
+const SOURCES: Readonly<Record<EncodeKind, KvSource>> = {
+  keep: KvSource.SLOT,
+  append: KvSource.APPEND,
+  encode: KvSource.RECOMPUTE,
+};
+
+interface Spent {
+  readonly clientMs: number;
+  readonly wallMs: number;
+  readonly cpu: Readonly<Record<string, LoopCpu>>;
+}
+
+/** Calls one at a time, each of which is through everywhere before the next. */
+class Dissection {
+  readonly pages: PageTimes[] = [];
+  readonly actions: ActionTimes[] = [];
+  readonly #system: RunningSystem;
+  readonly #content: Content;
+  readonly #onepass: OnepassClient;
+  #events = 0;
+
+  constructor(system: RunningSystem, content: Content) {
+    this.#system = system;
+    this.#content = content;
+    this.#onepass = connect(system.address);
+  }
+
+  /** Not held, then held and unchanged, then held and one action behind. */
+  async person(id: string): Promise<void> {
+    await this.#page(id, 'encode', this.#content.length);
+    await this.#page(id, 'keep', 0);
+    await this.#act(id, 1);
+    await this.#page(id, 'append', 1);
+  }
+
+  async newcomer(id: string): Promise<void> {
+    await this.#act(id, NEWCOMER_ACTIONS);
+    await this.#page(id, 'encode', NEWCOMER_ACTIONS);
+  }
+
+  close(): void {
+    this.#onepass.close();
+  }
+
+  async #page(id: string, kind: EncodeKind, tokens: number): Promise<void> {
+    const { answer, spent } = await this.#spent(() =>
+      this.#onepass.recommend({ person: user(id), ...this.#content.page }),
+    );
+    if (answer.kvSource !== SOURCES[kind]) {
+      const was = KvSource[answer.kvSource];
+      throw startupError(`a page that should have been of kind ${kind} was made on KV of ${was}`);
+    }
+    // Late once, by whatever else the machine did.
+    if (answer.degraded.length > 0) return;
+    const { clientMs, wallMs, cpu } = spent;
+    const [gateway, encoder, retrieval, ranking] = ['gateway', 'user-encoder', 'retrieval', 'ranking'].map(
+      (role) => cpu[role]!,
+    ) as [LoopCpu, LoopCpu, LoopCpu, LoopCpu];
+    this.pages.push({
+      ...{ kind, tokens, wallMs, client: clientMs },
+      ...{ gateway: gateway.loop, gatewayBeside: gateway.pool + gateway.other },
+      ...{ encoder: encoder.loop, encoderGraph: encoder.pool, encoderBeside: encoder.other },
+      ...{ retrieval: retrieval.loop, retrievalBeside: retrieval.pool + retrieval.other },
+      ...{ ranking: ranking.loop, rankingGraph: ranking.pool, rankingBeside: ranking.other },
+    });
+  }
+
+  async #act(id: string, count: number): Promise<void> {
+    const { habits, itemIds } = this.#content;
+    const events = Array.from({ length: count }, () => {
+      const number = this.#events++;
+      const itemId = itemIds[number % itemIds.length]!;
+      return { eventId: `dissected-${number}`, itemId, actions: [...habits.usual], surface: habits.surface };
+    });
+    const { spent } = await this.#spent(() => this.#onepass.logActions({ person: user(id), events }));
+    const { gateway } = spent.cpu as { gateway: LoopCpu };
+    this.actions.push({
+      events: count,
+      client: spent.clientMs,
+      gateway: gateway.loop,
+      gatewayBeside: gateway.pool + gateway.other,
+    });
+  }
+
+  async #spent<T>(call: () => Promise<T>): Promise<{ answer: T; spent: Spent }> {
+    const before = await this.#settled();
+    const own = process.cpuUsage();
+    const since = performance.now();
+    const answer = await call();
+    const wallMs = performance.now() - since;
+    const { user: inUser, system } = process.cpuUsage(own);
+    const after = await this.#settled();
+    const cpu = Object.fromEntries(Object.keys(before).map((role) => [role, cpuBetween(before[role]!, after[role]!)]));
+    return { answer, spent: { clientMs: (inUser + system) / 1000, wallMs, cpu } };
+  }
+
+  /** CPU of all processes once none of them uses any: work behind an answer belongs to it. */
+  async #settled(): Promise<Record<string, LoopCpu>> {
+    let last = this.#read();
+    for (let tries = 0; tries < SETTLE_TRIES; tries += 1) {
+      await delay(SETTLE_MS);
+      const now = this.#read();
+      if (sumOf(now) - sumOf(last) < SETTLED_MS) return now;
+      last = now;
+    }
+    return last;
+  }
+
+  #read(): Record<string, LoopCpu> {
+    return Object.fromEntries(Object.entries(this.#system.pids()).map(([role, pid]) => [role, loopCpu(pid)]));
+  }
+}
+
+const SETTLE_MS = 3;
+const SETTLED_MS = 0.05;
+const SETTLE_TRIES = 10;
+
+function sumOf(cpu: Readonly<Record<string, LoopCpu>>): number {
+  return Object.values(cpu).reduce((sum, { loop, pool, other }) => sum + loop + pool + other, 0);
+}

@@ -1,0 +1,53 @@
+import { seededRandom } from '@onepass/contracts';
+import { type KvShape, kvShape } from '@onepass/kv';
+import type { Release } from '@onepass/release';
+import { makeTrace, type TraceParameters } from '../../kit/load/index.js';
+import { SimClock } from '../sim/clock.js';
+import { ServiceDraw } from '../sim/draw.js';
+import { Machine } from '../sim/machine.js';
+import { SimMesh } from '../sim/mesh.js';
+import { replayTrace, type SeenAt, SimPeople } from '../sim/replay-trace.js';
+import type { ServiceTimes } from '../sim/service-times.js';
+
+/** One mesh on one machine, with whoever sends the load, as it is started to be compared with. */
+export interface MeshTold {
+  /** As the gateway names them. */
+  readonly cells: readonly string[];
+  /** Of each cell. */
+  readonly slots: number;
+  readonly inFlight: number;
+  readonly budgetMs: number;
+  readonly restMs: number;
+}
+
+export interface PredictTerms {
+  readonly release: Pick<Release, 'manifest'>;
+  readonly times: ServiceTimes;
+  readonly told: MeshTold;
+  /** The loads, one after the other; what is held goes on from one to the next. */
+  readonly loads: readonly TraceParameters[];
+  /** Actions in everybody's history before. */
+  readonly length: number;
+  readonly seed: number;
+}
+
+/** What pages would take: by load, every page. The same seed, the same answer. */
+export async function predict({ release, times, told, loads, length, seed }: PredictTerms): Promise<SeenAt[][]> {
+  const clock = new SimClock();
+  const machine = new Machine(clock, { cores: times.machine.cores, busySpeed: times.busySpeed });
+  const { model } = release.manifest;
+  const shape: KvShape = kvShape(model);
+  const { cells, ...rest } = told;
+  const hosts = [{ machine, cells, gateways: 1, retrievals: 1 }];
+  const mesh = new SimMesh(
+    clock,
+    { ...rest, shape, window: model.window, hosts, client: machine },
+    new ServiceDraw(times, seededRandom(seed)),
+  );
+  const people = new SimPeople(length);
+  const seen: SeenAt[][] = [];
+  for (const [load, parameters] of loads.entries()) {
+    seen.push(await replayTrace(makeTrace(parameters), { clock, mesh, people, known: parameters.people, load }));
+  }
+  return seen;
+}

@@ -10,6 +10,7 @@ import type { GenService, GenServiceMethods } from '@bufbuild/protobuf/codegenv2
 import * as grpc from '@grpc/grpc-js';
 import { type ErrorKind, invalidArgument, OnepassError, unavailable } from '@onepass/errors';
 import { type Measurements, NO_SPAN, type RpcMethod, type Span, within } from '@onepass/telemetry';
+import { healthOf, type ServiceHealth } from './health.js';
 import { asBuffer, isUnary, methodPath } from './implement.js';
 import { type CallPriority, PRIORITY_HEADER } from './priority.js';
 import { DEFAULT_MESSAGE_BYTES } from './server.js';
@@ -37,6 +38,8 @@ export type ServiceClient<S extends GenService<GenServiceMethods>> = {
 /** A connection to one address, shared by the clients of its services. Made once: channels are not free. */
 export interface Connection {
   client<S extends GenService<GenServiceMethods>>(service: S): ServiceClient<S>;
+  /** What the server says of a service; it is not counted among the calls. */
+  health(service: GenService<GenServiceMethods>, timeoutMs: number): Promise<ServiceHealth>;
   close(): void;
 }
 
@@ -61,6 +64,7 @@ export function connectTo(address: string, options: ConnectionOptions = {}): Con
   });
   return {
     client: (service) => serviceClient(channel, service, { measurements, explain: transport.explain }),
+    health: ({ typeName }, timeoutMs) => healthOf(channel, typeName, timeoutMs),
     close: () => channel.close(),
   };
 }

@@ -10,6 +10,16 @@ test('a cell that was there from the start has its whole share', () => {
   expect(at(life(), 0)).toEqual(['serving', 1]);
 });
 
+test('one that was there from the start, and begins later than its caller, has lost nothing', () => {
+  const cell = life();
+  cell.unreachable(0);
+  cell.serves(20_000);
+  expect(at(cell, 20_000)).toEqual(['serving', 1]);
+  cell.unreachable(21_000);
+  cell.serves(40_000);
+  expect(cell.stateAt(40_000)).toBe('joining');
+});
+
 test('a new one is passed over until it serves, and then joins: from a first share to all of it', () => {
   const cell = life({ isNew: true });
   expect(at(cell, 100)[0]).toBe('passed_over');
@@ -107,6 +117,22 @@ test('silence: several calls in a row without an answer, of one process, over a 
   expect(cell.stateAt(1_502)).toBe('serving');
   cell.late('encoder', 130, 1_503);
   expect(cell.stateAt(1_503)).toBe('passed_over');
+});
+
+test('one that says that it serves and answers nothing is held off longer each time, until it answers', () => {
+  const cell = life();
+  const heldOff = (fromMs: number) => {
+    for (let call = 0; call < 3; call++) cell.late('ranking', 130, fromMs);
+    for (let nowMs = fromMs; ; nowMs += 100) {
+      cell.serves(nowMs);
+      if (cell.stateAt(nowMs) !== 'passed_over') return nowMs - fromMs;
+    }
+  };
+  expect([1_000, 10_000, 20_000, 30_000].map(heldOff)).toEqual([500, 1_000, 2_000, 4_000]);
+  cell.answered('encoder', 40_000);
+  expect(heldOff(41_000)).toBe(8_000);
+  cell.answered('ranking', 60_000);
+  expect(heldOff(61_000)).toBe(500);
 });
 
 test('whatever happens, a cell is in one of four states, with a share above 0 and at most 1; only joining is less than all', () => {

@@ -27,6 +27,9 @@ const LOST_AFTER_MS = 5_000;
 /** So many calls in a row that end without an answer, over at least so long, are silence and not chance. */
 const LATE_IN_A_ROW = 3;
 const SILENT_MS = 250;
+/** How long one that fell silent is held off at least, though it says that it serves; doubled each time that it falls silent again. */
+const HOLD_MS = 500;
+const LONGEST_HOLD_MS = 30_000;
 /** A call that was given less time than this says nothing of who did not answer it. */
 const FAIR_MS = 50;
 
@@ -40,6 +43,9 @@ export class CellLife {
   readonly #late: Record<CellPart, number> = { encoder: 0, ranking: 0 };
   readonly #answeredMs: Record<CellPart, number> = { encoder: 0, ranking: 0 };
   #poolId: string | undefined;
+  /** Times that it fell silent since an answer was last seen of the process that did. */
+  readonly #silences: Record<CellPart, number> = { encoder: 0, ranking: 0 };
+  #heldUntilMs = -Infinity;
   /** Since when it is passed over; undefined: it is not. */
   #awaySinceMs: number | undefined;
   /** Since when it joins; undefined: it has its whole share. */
@@ -48,10 +54,13 @@ export class CellLife {
   #suspected = false;
   /** Its KV is gone: it joins once it takes people again. */
   #lost = false;
+  /** Whoever was there before its caller, and begins later than it, has not lost what nobody was sent to. */
+  #wasMet: boolean;
 
   constructor({ warmUpMs, isNew = false, poolId }: CellLifeOptions) {
     this.#warmUpMs = warmUpMs;
     this.#poolId = poolId;
+    this.#wasMet = isNew;
     if (isNew) this.#awaySinceMs = -Infinity;
   }
 
@@ -89,7 +98,10 @@ export class CellLife {
   late(part: CellPart, tookMs: number, nowMs: number): void {
     if (tookMs < FAIR_MS) return;
     this.#late[part] += 1;
-    if (this.#late[part] >= LATE_IN_A_ROW && nowMs - this.#answeredMs[part] >= SILENT_MS) this.unreachable(nowMs);
+    if (this.#late[part] < LATE_IN_A_ROW || nowMs - this.#answeredMs[part] < SILENT_MS) return;
+    this.#heldUntilMs = nowMs + Math.min(LONGEST_HOLD_MS, HOLD_MS * 2 ** this.#silences[part]);
+    this.#silences[part] += 1;
+    this.unreachable(nowMs);
   }
 
   /**
@@ -98,7 +110,9 @@ export class CellLife {
    */
   answered(part: CellPart, nowMs: number, poolId = ''): void {
     this.#late[part] = 0;
+    this.#silences[part] = 0;
     this.#answeredMs[part] = nowMs;
+    this.#wasMet = true;
     if (poolId === '') return;
     const before = this.#poolId;
     this.#poolId = poolId;
@@ -112,14 +126,16 @@ export class CellLife {
     this.#suspected = false;
   }
 
-  /** All of the cell's processes were seen to serve. */
+  /** All of the cell's processes were seen to serve, or said so. */
   serves(nowMs: number): void {
+    if (nowMs < this.#heldUntilMs) return;
     const awayMs = this.awayMs(nowMs);
     this.#awaySinceMs = undefined;
-    if (awayMs >= LOST_AFTER_MS) {
+    if (awayMs >= LOST_AFTER_MS && this.#wasMet) {
       this.#lost = true;
       this.#suspected = this.#poolId !== undefined;
     }
+    this.#wasMet = true;
     this.drain('cell', false, nowMs);
   }
 

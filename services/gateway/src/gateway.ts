@@ -13,7 +13,7 @@ import {
   startServer,
 } from '@onepass/contracts';
 import { openStores, type SlateStore } from '@onepass/history';
-import { Cells } from './cells.js';
+import { openCells } from './cells/open-cells.js';
 import { describe } from './describe.js';
 import { forgetPerson } from './events/forget-person.js';
 import { logActions } from './events/log-actions.js';
@@ -50,13 +50,13 @@ export async function startGateway(
   const pageTokenKey = settings.pageTokenKey ?? (await keptPageTokenKey(settings.dataDir));
   const { history, slates } = await openStores(settings);
   const { logger, measurements } = edge;
-  const cells = new Cells(settings.cells, edge.connect);
+  const { cells, close: closeCells } = openCells(settings, edge);
   const toRetrieval = edge.connect(settings.retrieval);
   const slateWriter = new SlateWriter({ store: slates, logger, measurements });
   const closing = new AbortController();
   const close = async () => {
     closing.abort();
-    cells.close();
+    closeCells();
     toRetrieval.close();
     await slateWriter.stop(SLATE_PATIENCE_MS);
     await Promise.all([history.close(), slates.close()]);

@@ -1,15 +1,8 @@
-import { choice, integer, parsed, type SettingValues, sharedSettings } from '@onepass/config';
+import { choice, integer, parsed, type SettingValues, sharedSettings, text } from '@onepass/config';
 import { edgeSettings } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
 import { historySettings } from '@onepass/history';
-
-/** User-encoder and ranking of one cell, as host:port. */
-export interface CellAddresses {
-  readonly encoder: string;
-  readonly ranking: string;
-  /** A second user-encoder, whose KV ranking reads; absent: that of `encoder`. */
-  readonly rankingEncoder?: string;
-}
+import { addressesOf, isAddress, parseCells } from '@onepass/routing';
 
 export const gatewaySettings = {
   ...edgeSettings,
@@ -20,9 +13,19 @@ export const gatewaySettings = {
   ...historySettings,
   cells: parsed(
     'ONEPASS_CELLS',
-    'cells, as encoder=HOST:PORT,ranking=HOST:PORT, several with ; between; with ranking-encoder=HOST:PORT in each, ranking reads the KV of that second user-encoder, as a separate model would: for comparisons',
+    'cells, as encoder=HOST:PORT,ranking=HOST:PORT, several with ; between; name=NAME keeps a cell’s people when its addresses change (default: the encoder’s address); with ranking-encoder=HOST:PORT in each, ranking reads the KV of that second user-encoder, as a separate model would: for comparisons',
     parseCells,
     { default: 'encoder=127.0.0.1:50051,ranking=127.0.0.1:50053' },
+  ),
+  cellsFile: text(
+    'ONEPASS_CELLS_FILE',
+    'file of cells, watched, in the place of ONEPASS_CELLS: one a line in its form, with state=draining where nobody is to be sent; empty = none',
+    { default: '' },
+  ),
+  cellWarmUpMs: integer(
+    'ONEPASS_CELL_WARM_UP_MS',
+    'how long a cell that joins takes until it has all its people, in ms; 0 = at once',
+    { default: 60_000, minimum: 0, maximum: 3_600_000 },
   ),
   retrieval: parsed('ONEPASS_RETRIEVAL', 'HOST:PORT of the retrieval root', parseAddress, {
     default: '127.0.0.1:50052',
@@ -49,7 +52,7 @@ export type GatewaySettings = SettingValues<typeof gatewaySettings>;
 /** @throws OnepassError `startup` naming two settings that contradict each other */
 export function checkGatewaySettings({ host, port, retrieval, cells, ...settings }: GatewaySettings): void {
   const own = `${host}:${port}`;
-  const called = { ONEPASS_RETRIEVAL: [retrieval], ONEPASS_CELLS: cells.flatMap((cell) => Object.values(cell)) };
+  const called = { ONEPASS_RETRIEVAL: [retrieval], ONEPASS_CELLS: cells.flatMap(addressesOf) };
   for (const [setting, addresses] of Object.entries(called)) {
     if (!addresses.includes(own)) continue;
     throw startupError(`${setting} names ${own}, where this gateway itself listens by ONEPASS_HOST and ONEPASS_PORT`);
@@ -64,34 +67,9 @@ export function checkGatewaySettings({ host, port, retrieval, cells, ...settings
 
 const KEY_BYTES = 32;
 
-export function parseCells(raw: string): readonly CellAddresses[] {
-  const cells = raw.split(';').map(parseCell);
-  const encoders = cells.flatMap(({ encoder, rankingEncoder = [] }) => [encoder, rankingEncoder].flat());
-  if (new Set(encoders).size < encoders.length) throw new Error('names one encoder twice');
-  if (new Set(cells.map((cell) => cell.rankingEncoder === undefined)).size > 1) {
-    throw new Error('must name a ranking-encoder for every cell or for none');
-  }
-  return cells;
-}
-
-function parseCell(raw: string): CellAddresses {
-  const parts = new Map(raw.split(',').map((part) => part.trim().split('=') as [string, string]));
-  const [encoder, ranking, rankingEncoder] = ['encoder', 'ranking', 'ranking-encoder'].map((name) => parts.get(name));
-  const one = rankingEncoder === undefined;
-  if (parts.size === (one ? 2 : 3) && isAddress(encoder) && isAddress(ranking) && (one || isAddress(rankingEncoder))) {
-    return { encoder, ranking, ...(!one && { rankingEncoder }) };
-  }
-  throw new Error(`must look like encoder=HOST:PORT,ranking=HOST:PORT, not ${JSON.stringify(raw)}`);
-}
-
 function parseAddress(raw: string): string {
   if (isAddress(raw)) return raw;
   throw new Error(`must look like HOST:PORT, not ${JSON.stringify(raw)}`);
-}
-
-function isAddress(text: string | undefined): text is string {
-  const port = Number(text?.match(/^[^\s=,;/]+:(\d{1,5})$/)?.[1]);
-  return port >= 1 && port <= 65_535;
 }
 
 /** Key bytes; undefined for an empty setting. */

@@ -3,7 +3,7 @@ import { invalidArgument, OnepassError, unavailable } from '@onepass/errors';
 import type { HistoryStore, SlateStore } from '@onepass/history';
 import { personKey } from '@onepass/routing';
 import type { Logger, Span } from '@onepass/telemetry';
-import { type Cells, encodersOf } from '../cells.js';
+import type { Cells } from '../cells/cells.js';
 import type { RememberedSlates } from '../remembered-slates.js';
 import type { SlateWriter } from '../slates/slate-writer.js';
 
@@ -37,9 +37,10 @@ export async function forgetPerson(
     await step(told, 'the slates and the KV', () => slates.forget(person));
     const deadlineMs = Math.min(call.deadlineMs, Date.now() + PATIENCE_MS);
     const options = { signal: call.signal, deadlineMs, span: call.span };
-    const all = cells.inOrder(person);
-    const forgotten = all.map((cell) =>
-      Promise.all(encodersOf(cell).map((encoder) => encoder.forget({ person: request.person }, options))),
+    // Where the person was sent before a cell joined, drained or left, KV may lie still.
+    const all = cells.holders();
+    const forgotten = all.map(({ encoders }) =>
+      Promise.all(encoders.map((encoder) => encoder.forget({ person: request.person }, options))),
     );
     const failed = (await Promise.allSettled(forgotten)).filter((one) => one.status === 'rejected');
     await step(told, `the KV of ${failed.length} of ${all.length} cells`, async () => {

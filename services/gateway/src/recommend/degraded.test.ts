@@ -2,7 +2,7 @@ import { Degraded_Reason, EmbeddingType, KvSource, Mode, type RecommendResponse,
 import { encodeEmbedding } from '@onepass/embeddings';
 import { invalidArgument, kvMiss, OnepassError, releaseMismatch } from '@onepass/errors';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { errorOf, idsOf, type Mesh, startMesh, user } from '../testing/mesh.js';
+import { cellLine, errorOf, idsOf, type Mesh, startMesh, user } from '../testing/mesh.js';
 import { itemId, POPULAR } from '../testing/world.js';
 
 /** Deadline of calls that run into a stage that hangs: the ones after it get a quarter of it, the page a twentieth, on a busy machine. */
@@ -215,10 +215,7 @@ test('retrieval down: external candidates with an embedding still stand beside t
 
 test('the next cell takes over when one cannot be reached', async () => {
   const other = await startMesh({
-    cells: [
-      { encoder: '127.0.0.1:1', ranking: '127.0.0.1:1' },
-      { encoder: mesh.encoder.server.address, ranking: mesh.ranking.server.address },
-    ],
+    cells: [cellLine('127.0.0.1:1', '127.0.0.1:1'), cellLine(mesh.encoder.server.address, mesh.ranking.server.address)],
     retrieval: mesh.retrieval.server.address,
   });
   try {

@@ -1,7 +1,7 @@
 import { Degraded_Reason, Mode, type RecommendResponse } from '@onepass/contracts';
 import { kvMiss, OnepassError } from '@onepass/errors';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { errorOf, idsOf, type Mesh, startMesh, user } from '../testing/mesh.js';
+import { cellLine, errorOf, idsOf, type Mesh, startMesh, user } from '../testing/mesh.js';
 import { EncoderStage } from '../testing/stages.js';
 import { itemId } from '../testing/world.js';
 
@@ -17,11 +17,7 @@ beforeEach(async () => {
   apart.historySequence = 8n;
   gateway = await startMesh({
     cells: [
-      {
-        encoder: stages.encoder.server.address,
-        ranking: stages.ranking.server.address,
-        rankingEncoder: apart.server.address,
-      },
+      cellLine(stages.encoder.server.address, stages.ranking.server.address, { rankingEncoder: apart.server.address }),
     ],
     retrieval: stages.retrieval.server.address,
   });

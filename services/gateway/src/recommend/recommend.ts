@@ -14,7 +14,8 @@ import {
 import { invalidArgument, OnepassError, unavailable } from '@onepass/errors';
 import type { HistoryHead, HistoryStore } from '@onepass/history';
 import { type Logger, type Measurements, rarely } from '@onepass/telemetry';
-import type { Cell, Cells } from '../cells.js';
+import type { Cell } from '../cells/cell.js';
+import type { Cells } from '../cells/cells.js';
 import type { RememberedSlates } from '../remembered-slates.js';
 import type { ServedRelease } from '../served-release.js';
 import { servedSlate } from '../slates/served-slate.js';
@@ -33,6 +34,7 @@ import {
 import { mergeExternals } from '../stages/merge-externals.js';
 import { popularFallback, popularKeptOut } from '../stages/popular-fallback.js';
 import { type Ranked, rank } from '../stages/rank-stage.js';
+import { isElsewhereToo } from '../stages/reach.js';
 import { type Queries, type RetrievalClient, type Retrieved, retrieve } from '../stages/retrieve-stage.js';
 import { failureOf, Run } from '../stages/run.js';
 import { timeBudget } from '../stages/time-budget.js';
@@ -168,6 +170,7 @@ export class Recommender {
     const deadline = run.budget.latest('encode');
     const encoded = await run.stage('encode', () => encode(run, cells, deadline));
     if (!(encoded instanceof OnepassError)) {
+      if (encoded.cell !== cells[0]) this.#parts.cells.moved('lost');
       for (const { reason, detail } of encoded.response.degraded) run.degrade(reason, detail);
       return encoded;
     }
@@ -234,7 +237,10 @@ export class Recommender {
     return found;
   }
 
-  /** On a KV miss encodes and ranks once more; answers which encode the ranking, or the page without one, is of. */
+  /**
+   * On a KV miss encodes and ranks once more there, and where the cell is lost at the next ones; answers which encode the ranking, or the page
+   * without one, is of.
+   */
   async #rank(
     run: Run,
     { encoded, apart }: { encoded: Encoded | undefined; apart: Encoded | OnepassError | undefined },
@@ -247,13 +253,15 @@ export class Recommender {
       if (mode === Mode.SCORE_ONLY) throw unavailable(`${POPULAR_ONLY}, and score only has nothing to answer then`);
       return { ranked: undefined, encoded };
     }
-    const rankWith = (from: Encoded | undefined) => run.stage('rank', () => rank(run, cells, from, candidates));
+    // The first cell is the one whose encoder was late, where that is why there is no KV.
+    const anywhere = [...cells.slice(1), ...cells.slice(0, 1)];
+    const rankWith = (from: Encoded | undefined) => run.stage('rank', () => rank(run, anywhere, from, candidates));
     if (apart instanceof OnepassError) return this.#unranked(run, failureOf("ranking's own encoder", apart), encoded);
     let source = apart ?? encoded;
     let ranked = await rankWith(source);
-    if (source && ranked instanceof OnepassError && ranked.kind === 'kv_miss') {
-      const { cell } = source;
-      const again = await run.stage('encode', () => encodeForRanking(run, [cell], run.budget.again(Date.now())));
+    const others = source && ranked instanceof OnepassError ? this.#whereAgain(run, ranked, source.cell, cells) : [];
+    if (others.length > 0) {
+      const again = await run.stage('encode', () => encodeForRanking(run, others, run.budget.again(Date.now())));
       if (!(again instanceof OnepassError)) {
         source = again;
         ranked = await rankWith(source);
@@ -261,6 +269,15 @@ export class Recommender {
     }
     if (!(ranked instanceof OnepassError)) return { ranked, encoded: source };
     return this.#unranked(run, failureOf('ranking', ranked), source);
+  }
+
+  /** The cells at which to encode and rank once more after a rank that failed; none: it would fail again. */
+  #whereAgain(run: Run, failure: OnepassError, failed: Cell, cells: readonly Cell[]): readonly Cell[] {
+    if (failure.kind === 'kv_miss') return [failed];
+    const others = cells.filter((cell) => cell !== failed);
+    if (!isElsewhereToo(failure) || others.length === 0 || !run.mayRetry('rank')) return [];
+    this.#parts.cells.moved('lost');
+    return others;
   }
 
   #unranked(run: Run, failure: string, encoded: Encoded | undefined) {

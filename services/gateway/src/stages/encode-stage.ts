@@ -2,9 +2,9 @@ import { type EncodeResponse, Mode, type ServiceClient, type UserEncoderService 
 import { decodeEmbeddings } from '@onepass/embeddings';
 import { releaseMismatch } from '@onepass/errors';
 import type { Budget } from '@onepass/pages';
-import { type Cell, cellReached } from '../cells.js';
+import type { Cell } from '../cells/cell.js';
 import { defect } from './candidate-set.js';
-import { firstReachable } from './reach.js';
+import { firstReachable, type ReachTerms } from './reach.js';
 import type { Run } from './run.js';
 
 export interface Encoded {
@@ -18,11 +18,15 @@ export function encode(run: Run, cells: readonly Cell[], deadlineMs: number): Pr
   // Score only retrieves nothing.
   const queries = run.plan.mode === Mode.SCORE_ONLY ? [] : run.plan.budgets;
   const ask = asker(run, queries, deadlineMs);
-  return firstReachable({ run, stage: 'encode', told: cellReached }, cells, async (cell) => ({
-    cell,
-    response: await ask(cell.encoder),
-  }));
+  const told: Told = (cell, end, tookMs) => cell.told('encoder', end, tookMs);
+  return firstReachable({ run, stage: 'encode', told }, cells, async (cell) => {
+    const response = await ask(cell.encoder);
+    cell.toldPool(response.kv?.poolId ?? '');
+    return { cell, response };
+  });
 }
+
+type Told = NonNullable<ReachTerms<Cell>['told']>;
 
 /**
  * Brings the KV up to date that ranking reads, and answers no embeddings: at the cells' ranking encoders, for cells that have them;

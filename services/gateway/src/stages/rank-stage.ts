@@ -1,6 +1,6 @@
 import { KvSource, unpackFloat32 } from '@onepass/contracts';
 import { releaseMismatch } from '@onepass/errors';
-import type { Cell } from '../cells.js';
+import type { CallEnd, Cell } from '../cells/cell.js';
 import { type CandidateSet, defect } from './candidate-set.js';
 import { type Encoded, requestContext } from './encode-stage.js';
 import { firstReachable } from './reach.js';
@@ -17,7 +17,7 @@ export interface Ranked {
 
 /**
  * One pass over all candidates: on the encoder's KV at the cell that holds it, or, where there is none, on an empty past at
- * any of `cells`. Rejects with `kv_miss` when the KV is gone.
+ * any of `cells`. Rejects with `kv_miss` when the KV is gone, and as `isElsewhereToo` says when the cell is.
  */
 export async function rank(
   run: Run,
@@ -28,11 +28,14 @@ export async function rank(
   const { plan } = run;
   const request = { ...past(run, encoded), candidates: candidates.embeddings, utilityWeights: plan.utilityWeights };
   const options = run.call(run.budget.latest('rank'), 'rank');
-  const response = await firstReachable({ run, stage: 'rank' }, encoded ? [encoded.cell] : cells, (cell) =>
-    cell.ranking.rank(request, options),
-  );
-  const { actions, releaseId, kvSource } = response;
-  if (releaseId !== run.releaseId) throw releaseMismatch(run.releaseId, releaseId, 'the ranking');
+  const told = (cell: Cell, end: CallEnd, tookMs: number) => cell.told('ranking', end, tookMs);
+  const ask = async ({ ranking }: Cell) => {
+    const answer = await ranking.rank(request, options);
+    if (answer.releaseId !== run.releaseId) throw releaseMismatch(run.releaseId, answer.releaseId, 'the ranking');
+    return answer;
+  };
+  const response = await firstReachable({ run, stage: 'rank', told }, encoded ? [encoded.cell] : cells, ask);
+  const { actions, kvSource } = response;
   const count = candidates.itemIds.length;
   const utilities = unpackFloat32(response.utilities, 'utilities');
   const probabilities = unpackFloat32(response.probabilities, 'probabilities');

@@ -42,6 +42,11 @@ export class Run {
     this.retries = shared.retries;
   }
 
+  /** Whether its caller has gone. */
+  get isGivenUp(): boolean {
+    return this.#signal.aborted;
+  }
+
   /** Options of a call made in a stage: cancelled with the caller's own call. */
   call(deadlineMs: number, stage: StageName): Required<CallOptions> {
     const span = this.#stageSpans.get(stage) ?? this.span;

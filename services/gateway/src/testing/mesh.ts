@@ -12,12 +12,21 @@ import {
   type RecommendResponse,
 } from '@onepass/contracts';
 import { OnepassError } from '@onepass/errors';
+import type { CellLine } from '@onepass/routing';
 import { startGateway } from '../gateway.js';
 import { type GatewaySettings, gatewaySettings } from '../settings.js';
 import { EncoderStage, RankingStage, RetrievalStage } from './stages.js';
 import { RELEASE } from './world.js';
 
 export const user = (id: string) => ({ id: { case: 'userId', value: id } }) as const;
+
+export const cellLine = (encoder: string, ranking: string, more: Partial<CellLine> = {}): CellLine => ({
+  name: encoder,
+  encoder,
+  ranking,
+  state: 'serving',
+  ...more,
+});
 
 /** A gateway in front of stage servers that tests steer; real gRPC, real LMDB, nothing of the gateway's replaced. */
 export async function startMesh(settings: Partial<GatewaySettings> = {}, release = RELEASE) {
@@ -28,7 +37,7 @@ export async function startMesh(settings: Partial<GatewaySettings> = {}, release
     {
       ...readSettings(gatewaySettings, { ONEPASS_RELEASE_DIR: 'none', ONEPASS_DATA_DIR: dataDir }),
       port: 0,
-      cells: [{ encoder: encoder.server.address, ranking: ranking.server.address }],
+      cells: [cellLine(encoder.server.address, ranking.server.address)],
       retrieval: retrieval.server.address,
       budgetMs: 10_000,
       pageTokenKey: Buffer.alloc(32, 1),

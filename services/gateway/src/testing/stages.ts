@@ -47,6 +47,7 @@ export class Stage<Request> {
   async start(role: string, service: Implementation, port = 0): Promise<void> {
     const telemetry = { logger: silentLogger, measurements: new Measurements() };
     this.server = await startServer({ role, host: '127.0.0.1', port, services: [service], ...telemetry });
+    this.server.setServing(true);
   }
 
   async take(request: Request, call: ServerCall): Promise<void> {
@@ -87,6 +88,7 @@ export class EncoderStage extends Stage<EncodeRequest> {
   historySequence = 7n;
   degraded: { reason: Degraded_Reason; detail: string }[] = [];
   releaseId = RELEASE_ID;
+  poolId = '';
   /** What it makes of any text. */
   readonly textEmbedding = encodeEmbeddings(Float32Array.of(0, 0.6, 0.8, 0), DIMENSION, EmbeddingType.F32);
   /** Ids of persons it was told to forget. */
@@ -105,6 +107,7 @@ export class EncoderStage extends Stage<EncodeRequest> {
       const length = this.seen.length;
       const kv = {
         releaseId: this.releaseId,
+        poolId: this.poolId,
         length,
         generation: this.generation,
         historySequence: this.historySequence,

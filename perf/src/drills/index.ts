@@ -3,6 +3,7 @@ import { certificates } from './certificates.js';
 import type { Drill } from './drill.js';
 import { durability } from './durability.js';
 import { fuzz } from './fuzz.js';
+import { kv } from './kv/kv.js';
 import { overload } from './overload.js';
 import { recovery } from './recovery.js';
 import { trace } from './trace.js';
@@ -19,5 +20,6 @@ export const DRILLS: readonly Drill[] = [
   tracingCost,
   recovery,
   wrongScores,
+  kv,
   fuzz,
 ];

@@ -14,7 +14,7 @@ export const RULES = {
     ['embeddings'],
     ['release'],
     ['inference', 'tokens', 'kv', 'history', 'vectors', 'pages'],
-    ['client'],
+    ['client', 'warm-tier'],
     ['testing'],
   ],
   /** @type {Record<string, readonly string[]>} */
@@ -23,7 +23,7 @@ export const RULES = {
     'onnxruntime-node': ['inference'],
     usearch: ['vectors'],
     lmdb: ['history'],
-    ioredis: ['history'],
+    ioredis: ['history', 'warm-tier'],
     '@grpc/grpc-js': ['contracts'],
     '@grpc/reflection': ['contracts'],
     'grpc-health-check': ['contracts'],

@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+/** A redis-server of a test's own, on a free port of the loopback, in a directory of its own. */
+export interface TestRedis {
+  readonly port: number;
+  kill(signal: NodeJS.Signals): void;
+  /** Starts it again on the same port and files, after it was killed. */
+  restart(): Promise<void>;
+  remove(): Promise<void>;
+}
+
+/** For `describe.skipIf`: there is no redis-server here. */
+export function hasNoRedis(): boolean {
+  return spawnSync('redis-server', ['--version']).status !== 0;
+}
+
+/** @param config lines of its configuration; it keeps nothing unless told otherwise */
+export async function startTestRedis(config: Readonly<Record<string, string>> = {}): Promise<TestRedis> {
+  const directory = mkdtempSync(join(tmpdir(), 'onepass-redis-'));
+  const port = await freePort();
+  const settings = { port: String(port), bind: '127.0.0.1', dir: directory, save: '', ...config };
+  const file = join(directory, 'redis.conf');
+  writeFileSync(
+    file,
+    Object.entries(settings)
+      .map(([name, value]) => `${name} ${value || '""'}\n`)
+      .join(''),
+  );
+  let server = await spawnReady(file);
+  return {
+    port,
+    kill: (signal) => {
+      server.kill(signal);
+    },
+    restart: async () => {
+      await ended(server);
+      server = await spawnReady(file);
+    },
+    remove: async () => {
+      await ended(server);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function ended(server: ChildProcess): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return;
+  const exited = once(server, 'exit');
+  server.kill('SIGKILL');
+  await exited;
+}
+
+async function spawnReady(file: string): Promise<ChildProcess> {
+  const server = spawn('redis-server', [file], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const told: string[] = [];
+  for await (const line of createInterface(server.stdout)) {
+    told.push(line);
+    if (line.includes('Ready to accept connections')) {
+      server.stdout.resume();
+      return server;
+    }
+  }
+  throw new Error(`redis-server did not start: ${told.join('\n')}`);
+}
+
+/** Below the ports that the kernel gives to connections: a client that tries a dead port of those again and again may connect to itself. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const server = createServer().listen(randomInt(10_000, 32_768), '127.0.0.1');
+    const [taken] = await Promise.race([once(server, 'listening'), once(server, 'error')]).catch((error) => [error]);
+    if (taken !== undefined) continue;
+    const { port } = server.address() as { port: number };
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
+}

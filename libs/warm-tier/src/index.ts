@@ -1,0 +1,10 @@
+export { type Calibration, type CalibrationAsk, type CalibrationRow, WORTH } from './calibrate.js';
+export { type Codec, openCodec } from './codec.js';
+export { type DiskStoreOptions, openDiskStore } from './disk-store.js';
+export { type Refusal, WARM_CODECS, type WarmCodec } from './entry.js';
+export * from './open-warm-tier.js';
+export { openRedisStore, type RedisStoreOptions } from './redis-store.js';
+export { type WarmTierSettings, warmTierSettings } from './settings.js';
+export type { StoreLimits, WarmStore } from './store.js';
+export * from './warm-tier.js';
+export { DROPS, type Drop, type Lease, type WriteBehindTerms } from './write-behind.js';

@@ -1,0 +1,126 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { unavailable } from '@onepass/errors';
+import type { RedisPlace } from '@onepass/history';
+import { Cluster, Redis } from 'ioredis';
+
+/** Lua that one call runs as a whole. All its keys share one hash tag. */
+export interface Script {
+  readonly lua: string;
+  readonly sha: string;
+}
+
+export function script(lua: string): Script {
+  return { lua, sha: createHash('sha1').update(lua).digest('hex') };
+}
+
+type Value = string | number | Buffer;
+
+const CONNECT_MS = 1_000;
+/** A Redis that did not answer in time is left alone for so long: who has to wait for it waits once, not with every request. */
+const REST_MS = 1_000;
+
+/** One connection to a Redis that may be slow or gone: no command waits for it longer than its time, none is sent twice. */
+export class RedisConnection {
+  readonly #client: Redis | Cluster;
+  #restUntil = Number.NEGATIVE_INFINITY;
+
+  constructor(place: RedisPlace, timeoutMs: number) {
+    this.#client = newClient(place, timeoutMs);
+    // Keeps ioredis from printing what goes wrong; who asks is told.
+    for (const event of ['error', 'node error']) this.#client.on(event, () => {});
+    this.#client.connect().catch(() => {});
+  }
+
+  /** Until it is asked again, in ms. */
+  get restMs(): number {
+    return Math.max(0, this.#restUntil - performance.now());
+  }
+
+  /** Resolves when it is connected, or when that took too long: it goes on trying. */
+  async connected(ms: number): Promise<void> {
+    if (this.#client.status === 'ready') return;
+    await once(this.#client, 'ready', { signal: AbortSignal.timeout(ms) }).catch(() => {});
+  }
+
+  /** @throws OnepassError `unavailable`, at once while it rests */
+  get(key: string): Promise<Buffer | null> {
+    return this.#told('read', () => this.#client.getBuffer(key), { mayRest: true });
+  }
+
+  /** @throws OnepassError `unavailable` */
+  members(key: string): Promise<string[]> {
+    return this.#told('read', () => this.#client.smembers(key));
+  }
+
+  /** The keys share one hash tag. @throws OnepassError `unavailable` */
+  async unlink(...keys: string[]): Promise<void> {
+    await this.#told('written', () => this.#client.unlink(...keys));
+  }
+
+  /** @throws OnepassError `unavailable`; its cause says what the script said, when it ran */
+  run({ lua, sha }: Script, keys: readonly string[], values: readonly Value[]): Promise<unknown> {
+    const all = [keys.length, ...keys, ...values];
+    return this.#told('written', () =>
+      this.#client.call('evalsha', sha, ...all).catch((error: Error) => {
+        if (!error.message.startsWith('NOSCRIPT')) throw error;
+        return this.#client.call('eval', lua, ...all);
+      }),
+    );
+  }
+
+  async close(): Promise<void> {
+    if (this.#client.status === 'ready') await this.#client.quit().catch(() => {});
+    this.#client.disconnect();
+  }
+
+  async #told<T>(verb: 'read' | 'written', ask: () => Promise<T>, { mayRest = false } = {}): Promise<T> {
+    if (mayRest && this.restMs > 0) throw unavailable('the warm tier rests: its Redis did not answer');
+    try {
+      return await ask();
+    } catch (error) {
+      this.#restUntil = performance.now() + REST_MS;
+      // ioredis hangs the command with its arguments on the error: those are of a person, and a cause is logged.
+      throw unavailable(
+        `the warm tier cannot be ${verb}`,
+        new Error(error instanceof Error ? error.message : String(error)),
+      );
+    }
+  }
+}
+
+function newClient(place: RedisPlace, timeoutMs: number): Redis | Cluster {
+  const { nodes, tls, username, password, database } = place;
+  const common = {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(tls ? { tls: {} } : {}),
+    protocol: 2 as const,
+    disableClientInfo: true,
+    connectTimeout: CONNECT_MS,
+    commandTimeout: timeoutMs,
+    // Commands for a server that has stopped would else pile up on their way to it.
+    socketTimeout: 4 * Math.max(timeoutMs, CONNECT_MS),
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+  };
+  const retryStrategy = (times: number) => Math.min(50 * times, 500);
+  if (nodes.length === 1)
+    return new Redis({
+      ...common,
+      ...nodes[0],
+      db: database,
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      retryStrategy,
+    });
+  return new Cluster([...nodes], {
+    redisOptions: common,
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    scaleReads: 'master',
+    retryDelayOnFailover: 0,
+    clusterRetryStrategy: retryStrategy,
+  });
+}

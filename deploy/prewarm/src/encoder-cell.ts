@@ -54,7 +54,7 @@ export class EncoderCell {
    * Asks the cell what it is.
    * @throws OnepassError `startup` when it cannot be reached, is none or serves another release
    */
-  static async open({ name, encoder }: CellLine, transport: Transport, release: Release): Promise<EncoderCell> {
+  static async open({ name, encoder }: CellLine, transport: Transport, release: ReleaseAt): Promise<EncoderCell> {
     const connection = connectTo(encoder, { transport });
     try {
       const deadlineMs = Date.now() + DESCRIBE_MS;
@@ -106,6 +106,8 @@ export class EncoderCell {
     this.#connection.close();
   }
 }
+
+type ReleaseAt = Pick<Release, 'id' | 'directory'>;
 
 export interface EncodedPerson extends Warmed {
   /** Whether the cell sees a history of the person. */

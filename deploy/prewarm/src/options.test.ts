@@ -71,11 +71,16 @@ test.each<[string[], string]>([
 });
 
 test('a file of cells in the place of the variable, as the gateways read it', () => {
-  const file = join(mkdtempSync(join(tmpdir(), 'onepass-cells-')), 'cells');
+  const dataDir = mkdtempSync(join(tmpdir(), 'onepass-cells-'));
+  const file = join(dataDir, 'cells');
   writeFileSync(file, '# two\nencoder=a:1,ranking=a:2\n\nencoder=b:1,ranking=b:2,state=draining\n');
   const env = { ONEPASS_CELLS: CELLS, ONEPASS_CELLS_FILE: file };
   expect(parse([], env)).toMatchObject({ cells: [{ name: 'a:1' }] });
-  expect(parse(['--cells-file', file])).toMatchObject({ cells: [{ name: 'a:1' }] });
+  expect(parse(['--cells-file', file], { ONEPASS_CELLS: CELLS })).toMatchObject({ cells: [{ name: 'a:1' }] });
+  expect(parse(['--data', dataDir])).toMatchObject({ cells: [{ name: 'a:1' }] });
+  expect(parse(['--data', dataDir], { ONEPASS_CELLS: CELLS })).toMatchObject({
+    cells: [{ name: 'a:1' }, { name: 'two' }],
+  });
   expect(parse(['--cells', 'encoder=c:1,ranking=c:2'], env)).toMatchObject({ cells: [{ name: 'c:1' }] });
   writeFileSync(file, 'encoder=a:1\n');
   expect(() => parse([], env)).toThrow(`--cells-file ${file}: line 1 must look like encoder=HOST:PORT`);

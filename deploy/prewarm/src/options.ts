@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readSettings } from '@onepass/config';
 import { startupError } from '@onepass/errors';
@@ -39,7 +39,8 @@ repeated: who is held already costs next to nothing. Ends with exit code 1 when 
 
   --cells CELLS         all cells that people are shared over, as the gateways' ONEPASS_CELLS has them (default: that variable); name the one
                         that is to join too
-  --cells-file FILE     instead of them: a file of cells, one a line, as ONEPASS_CELLS_FILE (default: that variable)
+  --cells-file FILE     instead of them: a file of cells, one a line, as ONEPASS_CELLS_FILE (default: that variable, else the file "cells" that
+                        npm start leaves in the data directory)
   --cell NAME           only the people of this cell, by its name in CELLS or, where it has none, HOST:PORT of its encoder (default: all)
   --release DIR         the release that the cells serve (default releases/default)
   --data DIR            data directory of a mesh on this machine (default ONEPASS_DATA_DIR, else .onepass/data)
@@ -70,7 +71,8 @@ export function parseOptions(
   const { smoke, release, most, ...given } = values;
   const releaseDir = release === undefined ? resolve(root, 'releases/default') : resolve(release);
   if (smoke) return { kind: 'smoke', releaseDir };
-  const cells = takingPeople(cellsOf(given.cells, given['cells-file'], env));
+  const dataDir = resolve(given.data ?? (env.ONEPASS_DATA_DIR || resolve(root, '.onepass/data')));
+  const cells = takingPeople(cellsOf(given.cells, given['cells-file'], { env, dataDir }));
   const names = cells.map(({ name }) => name);
   if (given.cell !== undefined && !names.includes(given.cell)) {
     throw startupError(`--cell ${given.cell} is none that takes people in --cells, which has ${names.join(', ')}`);
@@ -85,7 +87,7 @@ export function parseOptions(
     cell: given.cell,
     releaseDir,
     place,
-    dataDir: resolve(given.data ?? (env.ONEPASS_DATA_DIR || resolve(root, '.onepass/data'))),
+    dataDir,
     activeWithinMs: timeOf(given['active-within']),
     rate: numberOf('--rate', given.rate, { from: 0.1, to: 100_000 }),
     inFlight: wholeOf('--in-flight', given['in-flight'], 64),
@@ -112,17 +114,19 @@ function parse(args: readonly string[]) {
   }
 }
 
-/** An option before the variables; of these the file before the line, as for the gateways. */
+/** An option before the variables, these before what the data directory has; of both the file before the line, as for the gateways. */
 function cellsOf(
   line: string | undefined,
   file: string | undefined,
-  { ONEPASS_CELLS, ONEPASS_CELLS_FILE }: Readonly<Record<string, string | undefined>>,
+  { env, dataDir }: { readonly env: Readonly<Record<string, string | undefined>>; readonly dataDir: string },
 ): readonly CellLine[] {
+  const given = line ?? file;
   if (line !== undefined && file !== undefined) throw startupError('--cells and --cells-file exclude each other');
-  const path = line === undefined ? file || ONEPASS_CELLS_FILE : undefined;
-  const raw = line || ONEPASS_CELLS;
-  if (path) return parsedCells(`--cells-file ${path}`, () => parseCellFile(readFileSync(path, 'utf8')));
+  const raw = given === undefined && !env.ONEPASS_CELLS_FILE ? env.ONEPASS_CELLS : line;
   if (raw) return parsedCells('--cells', () => parseCells(raw));
+  const own = join(dataDir, 'cells');
+  const path = file || env.ONEPASS_CELLS_FILE || (existsSync(own) ? own : undefined);
+  if (path) return parsedCells(`--cells-file ${path}`, () => parseCellFile(readFileSync(path, 'utf8')));
   throw startupError('--cells CELLS says which cells there are, as ONEPASS_CELLS');
 }
 

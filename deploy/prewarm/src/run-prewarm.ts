@@ -82,7 +82,7 @@ function told({ rate }: PrewarmOptions): PrewarmTelling {
       const each = people === 0 ? 0 : callMs / people;
       line(
         'calibration',
-        `${people} people encoded: ${number(encodedTokens)} tokens, ${computeMs.toFixed(0)} ms in graphs, ${each.toFixed(1)} ms a call`,
+        `${people} people: ${number(encodedTokens)} tokens encoded in ${computeMs.toFixed(0)} ms of graphs, ${each.toFixed(1)} ms a call`,
       );
     },
     cost: (cost) => line('cost', costText(cost, rate)),

@@ -3,7 +3,7 @@ import { startupError } from '@onepass/errors';
 import type { Logger, Measurements } from '@onepass/telemetry';
 
 /** What can be switched while a process runs; docs/operations.md says what each does. */
-export const SWITCHES = ['popular_only', 'kv_reuse_off', 'events_read_only', 'drain'] as const;
+export const SWITCHES = ['popular_only', 'kv_reuse_off', 'tier_off', 'events_read_only', 'drain'] as const;
 export type SwitchName = (typeof SWITCHES)[number];
 
 /** Kill switches, as a file says them at this moment. */

@@ -175,7 +175,7 @@ export const METRICS = {
     unit: '{switch}',
     says: 'Kill switches: 1 = on.',
     roles: ALL,
-    attributes: { 'onepass.switch.name': ['popular_only', 'kv_reuse_off', 'events_read_only', 'drain'] },
+    attributes: { 'onepass.switch.name': ['popular_only', 'kv_reuse_off', 'tier_off', 'events_read_only', 'drain'] },
     when: 'ONEPASS_SWITCHES is set',
   },
   'onepass.slates': {
@@ -325,9 +325,9 @@ export const METRICS = {
   'onepass.kv.requests': {
     kind: 'counter',
     unit: '{request}',
-    says: 'Encodes, by where the KV came from: slot is a hit, append a hit with new actions, recompute a miss.',
+    says: 'Encodes, by where the KV came from: slot is a hit, append a hit with new actions, tier is brought back from the warm tier, recompute a miss.',
     roles: ['user-encoder'],
-    attributes: { 'onepass.kv.source': ['empty', 'slot', 'append', 'recompute'] },
+    attributes: { 'onepass.kv.source': ['empty', 'slot', 'append', 'tier', 'recompute'] },
   },
   'onepass.kv.slots.limit': {
     kind: 'gauge',
@@ -384,6 +384,58 @@ export const METRICS = {
     says: 'Evictions of slots used a moment ago: more than a few say that the pool is too small.',
     roles: ['user-encoder'],
     attributes: {},
+  },
+  'onepass.warm.entries': {
+    kind: 'gauge',
+    unit: '{entry}',
+    says: 'Entries of the warm tier that this process knows of.',
+    roles: ['user-encoder'],
+    attributes: {},
+  },
+  'onepass.warm.usage': {
+    kind: 'gauge',
+    unit: 'By',
+    says: 'What they take.',
+    roles: ['user-encoder'],
+    attributes: {},
+  },
+  'onepass.warm.waiting': {
+    kind: 'gauge',
+    unit: '{person}',
+    says: 'Persons whose KV waits to be written to the warm tier.',
+    roles: ['user-encoder'],
+    attributes: {},
+  },
+  'onepass.warm.writes': {
+    kind: 'counter',
+    unit: '{entry}',
+    says: 'Entries written to the warm tier.',
+    roles: ['user-encoder'],
+    attributes: {},
+  },
+  'onepass.warm.finds': {
+    kind: 'counter',
+    unit: '{find}',
+    says: 'Questions for a person’s entry, by what came of them; what is damaged or of another release is removed.',
+    roles: ['user-encoder'],
+    attributes: {
+      'onepass.warm.find': [
+        ...['hit', 'absent', 'short', 'unused', 'unavailable', 'expired'],
+        ...['damaged', 'other_version', 'other_codec', 'other_release', 'other_shape', 'other_person'],
+      ],
+    },
+  },
+  'onepass.warm.drops': {
+    kind: 'counter',
+    unit: '{entry}',
+    says: 'Entries that were not written to the warm tier, by why.',
+    roles: ['user-encoder'],
+    attributes: {
+      'onepass.warm.drop': [
+        ...['queue_full', 'no_slot', 'short', 'not_finite', 'encode_failed'],
+        ...['store_full', 'store_failed', 'forgotten', 'closed'],
+      ],
+    },
   },
   'onepass.kv.slot.wait.duration': {
     kind: 'histogram',
@@ -637,6 +689,13 @@ export const SPANS = {
     says: 'What is new of the history is read.',
     parents: [ENCODE],
     attributes: {},
+  },
+  restore_kv: {
+    roles: ['user-encoder'],
+    says: 'The warm tier is asked for the person’s KV, and what it has is brought into a slot.',
+    parents: [ENCODE],
+    attributes: {},
+    when: 'there is a warm tier and the person has no slot',
   },
   allocate_slot: {
     roles: ['user-encoder'],

@@ -15,6 +15,8 @@ export const GOALS: Readonly<Record<string, Goal>> = {
   kv_encoder_memory_growth: { atMost: 0.02 },
   kv_memory_to_cap: { atMost: 1 },
   kv_hit_rate_gap: { atMost: 0.03 },
+  warm_restore_ratio: { atMost: 0.5 },
+  warm_after_kill_share: { atLeast: 1 },
   cancelled_work_share: { atMost: 0.02 },
   trace_complete_share: { atLeast: 1 },
   tracing_cost: { atMost: 0.03 },

@@ -8,6 +8,7 @@ import { overload } from './overload.js';
 import { recovery } from './recovery.js';
 import { trace } from './trace.js';
 import { tracingCost } from './tracing-cost.js';
+import { warmTier } from './warm-tier.js';
 import { wrongScores } from './wrong-scores.js';
 
 /** In the order in which they are run. */
@@ -20,6 +21,7 @@ export const DRILLS: readonly Drill[] = [
   tracingCost,
   recovery,
   wrongScores,
+  warmTier,
   kv,
   fuzz,
 ];

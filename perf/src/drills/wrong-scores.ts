@@ -29,6 +29,8 @@ const CHURN = {
   'user-encoder': {
     ONEPASS_KV_SLOTS: '24',
     ONEPASS_KV_REST_MS: String(BUDGET_MS),
+    // Who gave way, or whose user-encoder was killed, is brought back.
+    ONEPASS_WARM_TIER: 'disk',
     ONEPASS_FAULTS: 'Encode:delay=100ms:share=0.05;Encode:wrong_release:share=0.01;Encode:nan:share=0.01',
   },
   retrieval: { ONEPASS_FAULTS: 'Leaf0:error=unavailable:share=0.05;Search:nan:share=0.02' },
@@ -59,7 +61,7 @@ export const wrongScores: Drill = {
     const checked = await compare(releaseDir, churned.served, churned.eventOf);
     const { served, kills } = churned;
     const from = (source: KvSource) => served.filter((page) => page.source === source).length;
-    const sources = [KvSource.EMPTY, KvSource.SLOT, KvSource.APPEND, KvSource.RECOMPUTE];
+    const sources = [KvSource.EMPTY, KvSource.SLOT, KvSource.APPEND, KvSource.TIER, KvSource.RECOMPUTE];
     terms.progress(`pages by KV source: ${sources.map((source) => `${KvSource[source]} ${from(source)}`).join(', ')}`);
     terms.progress(`largest difference of a probability: ${checked.largest.toExponential(1)}`);
     if (checked.scores === 0) throw startupError('no score was served that could be checked');

@@ -42,6 +42,7 @@ test('nobody, a home page, one query', () => {
     minimumSequence: 0,
   });
   expect(parse({ person: { id: { case: 'userId', value: 'anna' } } }).person).toHaveLength(32);
+  expect(parse({ personKey: new Uint8Array(16).fill(0xab) }).person).toBe('ab'.repeat(16));
 });
 
 test('related items bring their embeddings, one row each', () => {
@@ -72,6 +73,8 @@ test('another release is refused before anything else', () => {
 });
 
 test.each([
+  ['person_key', { personKey: new Uint8Array(15) }],
+  ['person_key', { personKey: new Uint8Array(16), person: { id: { case: 'userId', value: 'anna' } } }],
   ['person.user_id', { person: { id: { case: 'userId', value: 'x'.repeat(129) } } }],
   ['person.visitor_id', { person: { id: { case: 'visitorId', value: '' } } }],
   ['context', { context: undefined }],

@@ -3,7 +3,7 @@ import { decodeEmbeddings } from '@onepass/embeddings';
 import { invalidArgument, releaseMismatch, unimplemented } from '@onepass/errors';
 import { checkFeatures, Violations } from '@onepass/pages';
 import { QUERY_TEXT_BYTES } from '@onepass/release';
-import { type PersonKey, personKey } from '@onepass/routing';
+import { type PersonKey, personKey, personKeyFromBytes } from '@onepass/routing';
 import type { ServedModel } from './served-model.js';
 
 /** A request that was found good, in the release's indices. */
@@ -38,7 +38,7 @@ const MAX_QUERIES = 32;
  */
 export function parseEncodeRequest(request: EncodeRequest, model: ServedModel): EncodeAsk {
   if (request.releaseId !== model.releaseId) throw releaseMismatch(model.releaseId, request.releaseId, 'the request');
-  const person = personKey(request.person);
+  const person = askedPerson(request);
   const { context } = request;
   if (context === undefined) throw invalidArgument('context', 'is required');
   const violations = new Violations();
@@ -56,6 +56,13 @@ export function parseEncodeRequest(request: EncodeRequest, model: ServedModel): 
     queries: parseQueries(request.queries, model),
     minimumSequence: wholeNumber(request.minimumHistorySequence, 'minimum_history_sequence', 0n),
   };
+}
+
+/** By id, or by key where the caller knows no id. */
+function askedPerson({ person, personKey: key }: EncodeRequest): PersonKey | undefined {
+  if (key.length === 0) return personKey(person);
+  if (person?.id.case !== undefined) throw invalidArgument('person_key', 'must be empty when a person is given');
+  return personKeyFromBytes(key, 'person_key');
 }
 
 /** The related items', else those that came with the context (a search's). */

@@ -1,4 +1,5 @@
 // A user-encoder over a model small enough to compute by hand, for tests.
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,11 +17,13 @@ import {
   tokenWeight,
   writePastRows,
 } from '@onepass/tokens';
+import type { WarmCodec, WarmTier } from '@onepass/warm-tier';
 import type { EncodeAsk } from './encode-ask.js';
 import { QueryTower } from './query-tower.js';
 import type { ServedModel } from './served-model.js';
 import { Trunk } from './trunk.js';
 import { UserEncoder } from './user-encoder.js';
+import { openTestTier } from './warm-tier.suite.js';
 
 export const NOW = 1_800_000_000_000;
 const E = 2;
@@ -79,6 +82,7 @@ function kvOf(row: Float32Array, position: number, layer: number, kind: 'key' | 
 
 export interface FakeCell {
   readonly encoder: UserEncoder;
+  readonly warmTier: WarmTier | undefined;
   readonly history: HistoryStore;
   readonly pool: KvPoolWriter;
   readonly reader: KvPoolReader;
@@ -98,13 +102,18 @@ export interface FakeCellOptions {
   readonly window?: number;
   readonly restMs?: number;
   readonly inFlight?: number;
+  /** Where histories and the warm tier lie, to be left there when the cell closes; absent = in a folder of its own. */
+  readonly directory?: string;
+  /** Of a warm tier on disk; absent = none. */
+  readonly warm?: WarmCodec;
+  readonly mayUseWarmTier?: () => boolean;
   /** Wraps the history that the encoder reads. */
   readonly history?: (history: HistoryStore) => HistoryStore;
 }
 
 export async function fakeCell(options: FakeCellOptions = {}): Promise<FakeCell> {
   const { slots = 4, window = 8, restMs = 0, inFlight = 4 } = options;
-  const directory = mkdtempSync(join(tmpdir(), 'onepass-user-encoder-'));
+  const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'onepass-user-encoder-'));
   const history = openLmdbHistory(directory, { now: () => NOW });
   const model = fakeModel(window);
   const shape = { layers: LAYERS, width: W, capacity: window + model.contextRows };
@@ -114,7 +123,7 @@ export async function fakeCell(options: FakeCellOptions = {}): Promise<FakeCell>
     slots,
     restMs,
     releaseId: RELEASE,
-    poolId: 'pool',
+    poolId: randomUUID(),
     now: () => performance.now(),
   });
   const reader = KvPoolReader.open(memory, { shape, releaseId: RELEASE });
@@ -129,7 +138,10 @@ export async function fakeCell(options: FakeCellOptions = {}): Promise<FakeCell>
   );
   const graphs = { encode: await engine.load('encode.onnx'), retrieveHead: await engine.load('head.onnx') };
   const measurements = new Measurements();
-  const encoder = new UserEncoder({
+  const warm =
+    options.warm &&
+    (await openTestTier(options.warm, { directory, shape, releaseId: RELEASE, lease: (who) => encoder.leaseOf(who) }));
+  const encoder: UserEncoder = new UserEncoder({
     model,
     trunk: new Trunk(model, engine, graphs),
     queryTower: new QueryTower(engine, await engine.load('query.onnx'), { tokenizer: TOKENIZER, dimension: E }),
@@ -139,10 +151,13 @@ export async function fakeCell(options: FakeCellOptions = {}): Promise<FakeCell>
     logger: silentLogger,
     measurements,
     mayReuseKv: () => true,
+    warmTier: warm?.tier,
+    mayUseWarmTier: options.mayUseWarmTier ?? (() => true),
     rememberedPersons: 4 * slots,
   });
   return Object.assign(gate, {
     encoder,
+    warmTier: warm?.tier,
     history,
     pool,
     reader,
@@ -158,8 +173,9 @@ export async function fakeCell(options: FakeCellOptions = {}): Promise<FakeCell>
     },
     close: async () => {
       await encoder.idle();
+      await warm?.close();
       await history.close();
-      rmSync(directory, { recursive: true, force: true });
+      if (options.directory === undefined) rmSync(directory, { recursive: true, force: true });
     },
   });
 }
@@ -322,4 +338,9 @@ export function call(remainingMs = 10_000, signal: AbortSignal = new AbortContro
     span: NO_SPAN,
     remainingMs: () => remainingMs,
   } as const;
+}
+
+/** Resolves once it holds; the test's own time limit ends it. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
 }

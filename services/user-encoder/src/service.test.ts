@@ -302,6 +302,19 @@ test('stage timings and measurements are told', async () => {
   expect(Object.keys(described.measurements)).toContain('nodejs.eventloop.delay.p99');
 });
 
+test('with a warm tier it says at start for whom it is used, and answers as without', async () => {
+  const place = { ONEPASS_CELL_DIR: join(root, 'warm cell'), ONEPASS_DATA_DIR: join(root, 'warm data') };
+  const warm = await userEncoderProgram.start(environment({ ...place, ONEPASS_WARM_TIER: 'disk' }));
+  const other = createClient(UserEncoderService, warm.address);
+  const { measurements } = await other.describe({});
+  expect(measurements['onepass.warm.entries']).toBe(0);
+  expect(measurements['onepass.warm.finds{onepass.warm.find="hit"}']).toBe(0);
+  other.close();
+  await warm.stop();
+  const redis = userEncoderProgram.start(environment({ ...place, ONEPASS_WARM_TIER: 'redis' }));
+  await expect(redis).rejects.toThrow('ONEPASS_WARM_REDIS is not set, and ONEPASS_WARM_TIER is redis');
+});
+
 test('what keeps it from starting is one sentence', async () => {
   const start = (more: Record<string, string>) => userEncoderProgram.start(environment(more));
   await expect(start({ ONEPASS_RELEASE_DIR: join(root, 'none') })).rejects.toMatchObject({ kind: 'startup' });

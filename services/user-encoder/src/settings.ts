@@ -2,6 +2,7 @@ import { integer, type SettingValues, sharedSettings } from '@onepass/config';
 import { edgeSettings } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
 import { historySettings } from '@onepass/history';
+import { warmTierSettings } from '@onepass/warm-tier';
 
 export const userEncoderSettings = {
   ...edgeSettings,
@@ -11,6 +12,7 @@ export const userEncoderSettings = {
   dataDir: sharedSettings.dataDir,
   ...historySettings,
   cellDir: sharedSettings.cellDir,
+  ...warmTierSettings,
   executionProvider: sharedSettings.executionProvider,
   inferenceInFlight: sharedSettings.inferenceInFlight,
   inferenceThreads: sharedSettings.inferenceThreads,

@@ -1,4 +1,4 @@
-export type StageName = 'queue' | 'history' | 'query' | 'encode' | 'head';
+export type StageName = 'queue' | 'restore' | 'history' | 'query' | 'encode' | 'head';
 
 /** How long a request spent in each stage. */
 export class StageClock {

@@ -14,6 +14,7 @@ import { QueryTower } from './query-tower.js';
 import { servedModel } from './served-model.js';
 import { userEncoderService } from './service.js';
 import { checkUserEncoderSettings, type UserEncoderSettings, userEncoderSettings } from './settings.js';
+import { startWarmTier } from './start-warm-tier.js';
 import { Trunk } from './trunk.js';
 import { UserEncoder } from './user-encoder.js';
 
@@ -56,6 +57,15 @@ export async function startUserEncoder(settings: UserEncoderSettings): Promise<R
     logger.info({ provider: engine.provider, why: engine.providerReason }, 'execution provider');
     requireProvider(release, engine.provider);
     const trunk = await loadTrunk(release, model, engine);
+    const warmTier = await startWarmTier(settings, {
+      release,
+      model,
+      trunk,
+      engine,
+      lease: (person) => encoder.leaseOf(person),
+      ...{ logger, measurements },
+    });
+    if (warmTier !== undefined) closing.push(() => warmTier.close({ flushMs: settings.drainMs }));
     const encoder = new UserEncoder({
       model,
       trunk,
@@ -65,6 +75,8 @@ export async function startUserEncoder(settings: UserEncoderSettings): Promise<R
       history,
       logger,
       measurements,
+      warmTier,
+      mayUseWarmTier: () => !edge.switches.isOn('tier_off') && !edge.switches.isOn('kv_reuse_off'),
       mayReuseKv: () => !edge.switches.isOn('kv_reuse_off'),
       rememberedPersons: REMEMBERED_PER_SLOT * settings.kvSlots,
     });

@@ -52,6 +52,11 @@ export class Trunk {
     this.#head = graphs.retrieveHead;
   }
 
+  /** Whether no graph runs or waits to. */
+  get isIdle(): boolean {
+    return this.#engine.running + this.#engine.queued === 0;
+  }
+
   /** Must be released once no run uses them. */
   takeBuffers(past: PassPast, ask: EncodeAsk): PassBuffers {
     const { layout, width, layers, outcomes } = this.#model;
@@ -119,6 +124,22 @@ export class Trunk {
       outputs[`value_${layer}`] = { data: value.subarray(held, end), shape: [rows, width] };
     }
     return this.#encode.run(inputs, outputs, terms);
+  }
+
+  /** Encodes a made-up history of so many tokens from nothing, keeps nothing of it, and answers how long that took, in ms. */
+  async timeEncode(tokens: number): Promise<number> {
+    const token: PastToken = { itemRow: 0, actions: [], surface: -1, timeMs: 0 };
+    const past = { tensors: undefined, length: 0, tokens: Array<PastToken>(tokens).fill(token), texts: new Map() };
+    const whole: PassPast = { ...past, previousMs: undefined, lastMs: 0 };
+    const nothing = { queries: [], contextRows: 0 } as unknown as EncodeAsk;
+    const buffers = this.takeBuffers(whole, nothing);
+    try {
+      const began = performance.now();
+      await this.encode(whole, nothing, buffers, {});
+      return performance.now() - began;
+    } finally {
+      buffers.release();
+    }
   }
 
   /** One embedding a query into `buffers.queries`, from the last context row's hidden state. */

@@ -17,6 +17,7 @@ import {
   query,
   retract,
   textEmbedding,
+  until,
 } from './fake-cell.suite.js';
 
 const open: FakeCell[] = [];
@@ -44,9 +45,6 @@ function latch() {
 }
 
 /** Waits until a condition that other work brings about holds. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-}
 
 test('nobody has an empty past and holds nothing', async () => {
   const cell = await newCell();

@@ -1,20 +1,25 @@
 import { setTimeout } from 'node:timers/promises';
-import { KvSource } from '@onepass/contracts';
+import { create } from '@bufbuild/protobuf';
+import { RequestContextSchema } from '@onepass/contracts';
 import { OnepassError, unavailable } from '@onepass/errors';
 import type { HistoryHead, HistoryStore } from '@onepass/history';
-import type { RunTiming } from '@onepass/inference';
-import type { KvPoolWriter, KvReference, SlotState } from '@onepass/kv';
+import type { KvPoolWriter, SlotState } from '@onepass/kv';
 import type { PersonKey } from '@onepass/routing';
-import { type Logger, type Measurements, rarely, tellGraphRun } from '@onepass/telemetry';
+import { type Logger, type Measurements, NO_SPAN, rarely } from '@onepass/telemetry';
+import type { Lease, WarmTier } from '@onepass/warm-tier';
 import type { EncodeAsk } from './encode-ask.js';
+import { type Encoded, EncodePass, type EncodePassParts, type Prepared } from './encode-pass.js';
 import { type Held, type HistoryPlan, planHistory } from './history-plan.js';
 import { PersonQueue } from './person-queue.js';
 import { PersonStates, SeenItems } from './person-state.js';
-import type { QueryTower, TextEmbeddings } from './query-tower.js';
+import type { QueryTower } from './query-tower.js';
+import { Renewals } from './renewals.js';
 import type { ServedModel } from './served-model.js';
 import { type EncodeCall, SlotHold } from './slot-hold.js';
 import { StageClock } from './stage-clock.js';
-import type { PassPast, Trunk } from './trunk.js';
+import type { Trunk } from './trunk.js';
+import { WarmKv } from './warm-kv.js';
+import type { Work } from './work.js';
 
 export interface UserEncoderParts {
   readonly model: ServedModel;
@@ -29,52 +34,29 @@ export interface UserEncoderParts {
   readonly measurements: Measurements;
   /** Whether KV that is held may be used; where it may not, everybody is encoded anew. */
   readonly mayReuseKv: () => boolean;
+  /** Below the slots; undefined = there is none. Its leases are `leaseOf`. */
+  readonly warmTier?: WarmTier | undefined;
+  /** Whether what the warm tier holds may be used; absent = always. */
+  readonly mayUseWarmTier?: () => boolean;
   /** Persons remembered beside their slots. */
   readonly rememberedPersons: number;
-}
-
-export interface Encoded {
-  readonly reference: KvReference;
-  readonly source: KvSource;
-  /** [q, E]. */
-  readonly queries: Float32Array;
-  /** [c, E] of the context rows, a search's text among them; undefined = one row without an embedding. */
-  readonly contextEmbeddings: Float32Array | undefined;
-  /** Items acted on, as the contract's `seen_rows`. */
-  readonly seenRows: Uint8Array;
-  /** Effective time of the last token. */
-  readonly lastMs: number | undefined;
-  readonly encodedTokens: number;
-  /** Why the history could not be read, when it could not. */
-  readonly degraded: string | undefined;
-  readonly stages: StageClock;
 }
 
 /** How long a write that the caller was told of may take to be seen here. */
 const CATCH_UP_MS = 50;
 const CATCH_UP_POLL_MS = 1;
 
-const NO_TEXTS: TextEmbeddings = new Map();
-
-const KINDS = {
-  empty: { source: KvSource.EMPTY, name: 'empty' },
-  keep: { source: KvSource.SLOT, name: 'slot' },
-  append: { source: KvSource.APPEND, name: 'append' },
-  encode: { source: KvSource.RECOMPUTE, name: 'recompute' },
-} as const satisfies Readonly<Record<HistoryPlan['kind'], unknown>>;
-
-/** One request on its way. */
-interface Work {
-  readonly ask: EncodeAsk;
-  readonly call: EncodeCall;
-  readonly stages: StageClock;
-}
-
-/** What is to be encoded, and why it is not what the history says where that could not be read. */
-interface Prepared {
-  readonly plan: HistoryPlan;
-  readonly degraded?: string | undefined;
-}
+/** A renewal's: no query, so that nothing of a request is looked at. */
+const NOTHING_ASKED = {
+  context: create(RequestContextSchema, {}),
+  surface: 0,
+  nowMs: 0,
+  embeddings: undefined,
+  queryText: undefined,
+  contextRows: 0,
+  queries: [],
+  minimumSequence: 0,
+} as const;
 
 /**
  * Brings persons' KV up to their histories and answers query embeddings from the same pass. One person's work is done in order of
@@ -85,10 +67,26 @@ export class UserEncoder {
   readonly #queue = new PersonQueue();
   readonly #states: PersonStates;
   readonly #inWork = new Set<Promise<unknown>>();
+  readonly #warm: WarmKv | undefined;
+  readonly #renewals: Renewals;
+  readonly #pass: EncodePass;
 
   constructor(parts: UserEncoderParts) {
     this.#parts = { ...parts, logger: rarely(parts.logger) };
-    this.#states = new PersonStates(parts.rememberedPersons);
+    const states = new PersonStates(parts.rememberedPersons);
+    this.#states = states;
+    const { warmTier: tier, model, mayUseWarmTier: mayUse = () => true } = parts;
+    this.#warm = tier && new WarmKv({ ...parts, ...model, tier, states, mayUse });
+    const settled: EncodePassParts['settled'] = (person, next, change, slot) => {
+      states.set(person, next);
+      if (change === 'append' || change === 'encode') tier?.offer(person);
+      if (slot?.isLossy) this.#renewals.add(person);
+    };
+    this.#pass = new EncodePass({ ...parts, settled });
+    this.#renewals = new Renewals(
+      () => parts.trunk.isIdle,
+      (person) => this.#track(this.#renew(person)),
+    );
     parts.measurements.observe('onepass.persons.remembered', () => this.#states.size);
     parts.measurements.observe('onepass.persons.in_work', () => this.#queue.size);
   }
@@ -104,14 +102,21 @@ export class UserEncoder {
   /**
    * Leaves nothing of the person: neither KV nor what is remembered beside it. In its turn behind the encodes that were asked for before;
    * those asked for later read the history anew, so it must have forgotten the person already.
-   * @throws OnepassError the signal's reason when the call was given up before its turn
+   * @throws OnepassError the signal's reason when the call was given up before its turn; `unavailable` when the warm tier may still hold something
    */
   forget(person: PersonKey, { signal }: Pick<EncodeCall, 'signal'>): Promise<void> {
     const forgotten = this.#queue.run(person, signal, async () => {
       this.#parts.pool.forget(person);
       this.#states.delete(person);
+      this.#renewals.delete(person);
+      await this.#parts.warmTier?.forget(person);
     });
     return this.#track(forgotten);
+  }
+
+  /** The slot of a person as the warm tier is to write it. */
+  leaseOf(person: PersonKey): Lease | undefined {
+    return this.#warm?.leaseOf(person);
   }
 
   #track<T>(work: Promise<T>): Promise<T> {
@@ -123,13 +128,14 @@ export class UserEncoder {
 
   /** Resolves when no request is in work: before that, engine and pool must stay. */
   async idle(): Promise<void> {
+    this.#renewals.close();
     while (this.#inWork.size > 0) await Promise.allSettled(this.#inWork);
   }
 
   async #encode(work: Work): Promise<Encoded> {
     const { ask, call } = work;
     const { person } = ask;
-    if (person === undefined) return this.#pass(work, { plan: emptyPlan(undefined) }, undefined);
+    if (person === undefined) return this.#pass.run(work, { plan: emptyPlan(undefined) }, undefined);
     const asked = performance.now();
     const waiting = call.span.child('person_queue');
     const encoded = this.#queue.run(person, call.signal, async () => {
@@ -137,9 +143,9 @@ export class UserEncoder {
       waiting.end();
       const hold = new SlotHold(this.#parts.pool, person, work.call.priority === 'batch' ? 'scan' : 'person');
       try {
-        const prepared = await this.#prepare(person, hold.slot, work);
+        const prepared = await this.#prepare(person, hold, work);
         await this.#takeSlot(prepared.plan, hold, work);
-        return await this.#pass(work, prepared, hold.slot);
+        return await this.#pass.run(work, prepared, hold.slot);
       } finally {
         hold.end();
       }
@@ -149,9 +155,41 @@ export class UserEncoder {
     return encoded;
   }
 
-  /** Reads what is new. When the history cannot be read, what is held has to do. */
-  async #prepare(person: PersonKey, slot: SlotState | undefined, { ask, call, stages }: Work): Promise<Prepared> {
+  /** Encodes a person anew whose KV is not exact, so that what they do next can be appended. Whoever fails here is encoded when they come. */
+  async #renew(person: PersonKey): Promise<void> {
+    const { signal } = new AbortController();
+    const call: EncodeCall = {
+      signal,
+      deadlineMs: Infinity,
+      priority: 'batch',
+      span: NO_SPAN,
+      remainingMs: () => Infinity,
+    };
+    const work: Work = { ask: { ...NOTHING_ASKED, person }, call, stages: new StageClock() };
+    await this.#queue
+      .run(person, signal, async () => {
+        const hold = new SlotHold(this.#parts.pool, person, 'scan');
+        try {
+          if (!hold.slot?.isLossy) return;
+          const { history, model } = this.#parts;
+          const plan = await planHistory(history, person, { head: await history.head(person), held: undefined }, model);
+          await this.#takeSlot(plan, hold, work);
+          await this.#pass.run(work, { plan }, hold.slot);
+        } finally {
+          hold.end();
+        }
+      })
+      .catch((thrown) =>
+        this.#parts.logger.warn({ err: OnepassError.from(thrown) }, 'KV that is not exact could not be renewed'),
+      );
+  }
+
+  /** Reads what is new, and brings back what the warm tier holds. When the history cannot be read, what is held has to do. */
+  async #prepare(person: PersonKey, hold: SlotHold, work: Work): Promise<Prepared> {
+    const { ask, call, stages } = work;
     const { history, model, logger, measurements } = this.#parts;
+    const isBroughtBack = (await this.#warm?.bringBack(person, hold, work)) ?? false;
+    const { slot } = hold;
     const started = performance.now();
     const span = call.span.child('read_history');
     const held = this.#held(person, slot);
@@ -160,6 +198,8 @@ export class UserEncoder {
     try {
       const head = await this.#head(person, ask.minimumSequence, call);
       plan = await planHistory(history, person, { head, held }, model);
+      if (plan.kind === 'append' && slot?.isLossy)
+        plan = await planHistory(history, person, { head, held: undefined }, model);
     } catch (thrown) {
       const error = OnepassError.from(thrown);
       failure = error.kind;
@@ -177,7 +217,7 @@ export class UserEncoder {
     if (sequence < ask.minimumSequence) {
       throw unavailable(`the history ends at sequence ${sequence}, asked for was ${ask.minimumSequence}`);
     }
-    return { plan };
+    return { plan, isBroughtBack: isBroughtBack && (plan.kind === 'keep' || plan.kind === 'append') };
   }
 
   /** The history's end; a write that the caller was told of is waited for. */
@@ -217,110 +257,10 @@ export class UserEncoder {
     span.end(failure);
     await taken;
   }
-
-  /** The query tower's view of all texts, of the new tokens and of the request. */
-  async #embedTexts(plan: HistoryPlan, { ask, call, stages }: Work): Promise<TextEmbeddings> {
-    const { queryTower, measurements } = this.#parts;
-    const texts = new Set('tokens' in plan ? plan.tokens.flatMap(({ queryText }) => queryText ?? []) : []);
-    if (ask.queryText !== undefined) texts.add(ask.queryText);
-    if (texts.size === 0) return NO_TEXTS;
-    const { embeddings, timing } = await queryTower!.embed([...texts], call);
-    addTiming(stages, 'query', timing);
-    tellGraphRun('query_tower', timing, { measurements, span: call.span });
-    return embeddings;
-  }
-
-  /** Both graphs, and in between what is left behind: published only once the first has run. */
-  async #pass(work: Work, { plan, degraded }: Prepared, slot: SlotState | undefined): Promise<Encoded> {
-    const { trunk, measurements } = this.#parts;
-    const { call, stages } = work;
-    const texts = await this.#embedTexts(plan, work);
-    const ask = { ...work.ask, embeddings: work.ask.embeddings ?? texts.get(work.ask.queryText ?? '') };
-    const past = this.#past(plan, slot, texts);
-    const buffers = trunk.takeBuffers(past, ask);
-    try {
-      if (past.tokens.length > 0 || ask.queries.length > 0) {
-        const timing = await trunk.encode(past, ask, buffers, call);
-        addTiming(stages, 'encode', timing);
-        tellGraphRun('encode', timing, { measurements, span: call.span });
-        measurements.count('onepass.encode.tokens', past.tokens.length);
-      }
-      const reference = this.#settle(ask.person, { plan, degraded }, slot);
-      measurements.count('onepass.kv.requests', { 'onepass.kv.source': KINDS[plan.kind].name });
-      if (ask.queries.length > 0) {
-        const timing = await trunk.retrieve(ask, buffers, call);
-        addTiming(stages, 'head', timing);
-        tellGraphRun('retrieve_head', timing, { measurements, span: call.span });
-      }
-      return {
-        reference,
-        source: KINDS[plan.kind].source,
-        queries: buffers.queries.slice(),
-        contextEmbeddings: ask.embeddings,
-        seenRows: plan.next.seen.rows(this.#parts.model.world.itemRow),
-        lastMs: plan.next.lastMs,
-        encodedTokens: past.tokens.length,
-        degraded,
-        stages,
-      };
-    } finally {
-      buffers.release();
-    }
-  }
-
-  #past(plan: HistoryPlan, slot: SlotState | undefined, texts: TextEmbeddings): PassPast {
-    const fresh = plan.kind === 'append' || plan.kind === 'encode' ? plan : undefined;
-    const kept = plan.kind === 'empty' ? undefined : slot;
-    return {
-      tensors: kept && this.#parts.pool.tensors(kept),
-      length: kept?.length ?? 0,
-      tokens: fresh?.tokens ?? [],
-      texts,
-      previousMs: fresh?.previousMs,
-      lastMs: plan.next.lastMs,
-    };
-  }
-
-  /** Leaves slot and state as the plan says, together. */
-  #settle(person: PersonKey | undefined, { plan, degraded }: Prepared, slot: SlotState | undefined): KvReference {
-    const { pool, model } = this.#parts;
-    const { head } = plan.next;
-    if (person !== undefined && degraded === undefined) {
-      if (plan.kind === 'empty') pool.retire(person);
-      else {
-        const tokens = 'tokens' in plan ? plan.tokens.length : 0;
-        pool.publish(slot!, { length: slot!.length + tokens, ...head });
-      }
-      this.#states.set(person, plan.next);
-    }
-    return plan.kind === 'empty' ? emptyReference(model.releaseId, head) : pool.reference(slot!);
-  }
 }
 
 /** Made from no history, whatever is held of items seen. */
 function emptyPlan(held: Held | undefined): HistoryPlan {
   const head = { sequence: 0, hash: 0n };
   return { kind: 'empty', next: { head, lastMs: undefined, seen: held?.state.seen ?? new SeenItems([]) } };
-}
-
-function emptyReference(releaseId: string, { sequence, hash }: HistoryHead): KvReference {
-  return {
-    releaseId,
-    poolId: '',
-    slot: 0,
-    generation: 0n,
-    length: 0,
-    personKey: new Uint8Array(0),
-    historySequence: BigInt(sequence),
-    historyHash: hash,
-  };
-}
-
-function addTiming(
-  stages: StageClock,
-  stage: 'query' | 'encode' | 'head',
-  { queueMicros, runMicros }: RunTiming,
-): void {
-  stages.addMicros('queue', queueMicros);
-  stages.addMicros(stage, runMicros);
 }

@@ -27,7 +27,7 @@ const cases: Case[] = [
   [
     'retrieval',
     { ONEPASS_SWITCHES: broken },
-    `ONEPASS_SWITCHES: ${broken} must be a JSON object of true or false by popular_only, kv_reuse_off, events_read_only, drain; drain is neither`,
+    `ONEPASS_SWITCHES: ${broken} must be a JSON object of true or false by popular_only, kv_reuse_off, tier_off, events_read_only, drain; drain is neither`,
   ],
   [
     'user-encoder',

@@ -3,6 +3,7 @@ import type { SpanNode, Words } from './traced-span.js';
 /** Spans without others inside, by name. */
 const LEAVES: Readonly<Record<string, Words>> = {
   person_queue: { name: 'wait for the person’s turn', kind: 'queue' },
+  restore_kv: { name: 'KV from the warm tier', kind: 'copy' },
   allocate_slot: { name: 'wait for a KV slot', kind: 'queue' },
   inference_queue: { name: 'wait for a graph’s turn', kind: 'queue' },
   read_history: { name: 'read what is new of the history', kind: 'other' },

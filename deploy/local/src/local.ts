@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { styleText } from 'node:util';
 import { connect } from '@onepass/client';
 import { runCommand } from './command.js';
@@ -25,15 +26,18 @@ export function runLocal(args: readonly string[], since: number): Promise<number
 }
 
 async function serve(options: LocalOptions, since: number): Promise<number> {
-  const mesh = await Mesh.prepare({ ...options, onEvent: tell });
+  const { dataDir } = options;
+  const cellsFile = dataDir === undefined ? undefined : join(dataDir, 'cells');
+  const mesh = await Mesh.prepare({ ...options, cellsFile, onEvent: tell });
   const stopRequested = onStopSignals(mesh);
   try {
     const started = await Promise.race([mesh.start(), stopRequested]);
     if (started === 'stop') return INTERRUPTED;
-    const logs = options.dataDir === undefined ? '' : `; logs in ${mesh.logDir}`;
+    const logs = dataDir === undefined ? '' : `; logs in ${mesh.logDir}`;
     progress('ready', `after ${((Date.now() - since) / 1000).toFixed(1)} s${logs}`);
     const shown = await Promise.race([show(mesh, options), stopRequested]);
     if (shown === 'stop' || options.smoke) return 0;
+    if (options.cells > 1) screen.heading(`The gateway watches its cells in ${mesh.cellsFile}.`);
     screen.heading(`The gateway listens on ${mesh.address('gateway')}. Ctrl-C stops everything.`);
     await stopRequested;
     return 0;

@@ -1,11 +1,12 @@
-import { accessSync, constants, mkdirSync, rmSync, statfsSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ClientTls } from '@onepass/client';
 import { isServing, type Transport, transportOf } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
-import { type MeshShape, planMesh, processNames, type ServicePlan } from './plan.js';
+import { type CellLine, formatCell } from '@onepass/routing';
+import { type MeshShape, planCells, planMesh, processNames, type ServicePlan } from './plan.js';
 import { freePorts, requireFreePorts } from './ports.js';
 import { createRunDirectory } from './run-directory.js';
 import { Supervisor, type SupervisorEvent } from './supervisor.js';
@@ -19,16 +20,21 @@ export interface MeshOptions extends MeshShape {
   readonly port: number | undefined;
   /** Where histories and logs are kept; undefined = a temporary directory, removed at the end. */
   readonly dataDir: string | undefined;
+  /** Where the gateway's list of cells is written, for whoever wants to drain one; absent = beside what lies in shared memory. */
+  readonly cellsFile?: string | undefined;
   readonly onEvent?: (event: SupervisorEvent) => void;
   /** For every process, in the place of the environment's. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** By service, settings beside those of the mesh; read at every start of a process. */
+  /** By service, or by process where that has a name of its own, settings beside those of the mesh; read at every start of a process. */
   readonly overrides?: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Wait before restart number n; absent = as `npm start` waits. */
   readonly backOff?: (attempt: number) => number;
 }
 
 const HOST = '127.0.0.1';
+const CELLS_HEADER = `# The cells of this mesh, written when it started. The gateway reads this file four times a second: with state=draining in the place of
+# state=serving a cell gets nobody; without its line, or with # before it, it is gone for the gateway.
+`;
 const CHECK_TIMEOUT_MS = 1_000;
 const SHARED_MEMORY = '/dev/shm';
 const POOL_ROOM_BYTES = 512 * 2 ** 20;
@@ -37,6 +43,10 @@ const POOL_ROOM_BYTES = 512 * 2 ** 20;
 export class Mesh {
   readonly plans: readonly ServicePlan[];
   readonly logDir: string;
+  /** All, as they are written at first. */
+  readonly cells: readonly CellLine[];
+  /** The file of them that the gateway watches. */
+  readonly cellsFile: string;
   /** As the gateway calls the other processes. */
   readonly transport: Transport;
   /** The files of it; undefined = plaintext. */
@@ -67,9 +77,17 @@ export class Mesh {
     this.#runDirectories = temporary === undefined ? [cellDir] : [cellDir, temporary];
     this.logDir = join(dataDir, 'logs');
     const { releaseDir, cells, rankingEncoder, settings, overrides, backOff } = options;
-    const own = { host: HOST, ports, releaseDir, dataDir, cellDir, cells, rankingEncoder };
-    const plans = planMesh({ root: repositoryRoot, ...own, env: process.env, settings });
-    this.plans = plans.map((plan) => ({ ...plan, overrides: overrides?.[plan.service] }));
+    this.cellsFile = options.cellsFile ?? join(cellDir, 'cells');
+    const own = { host: HOST, ports, releaseDir, dataDir, cellDir, cellsFile: this.cellsFile, cells, rankingEncoder };
+    const planned = { root: repositoryRoot, ...own, env: process.env, settings };
+    this.plans = planMesh(planned).map((plan) => ({
+      ...plan,
+      get overrides() {
+        return { ...overrides?.[plan.service], ...overrides?.[plan.role] };
+      },
+    }));
+    this.cells = planCells(planned);
+    this.writeCells(this.cells);
     this.#supervisor = new Supervisor({
       check: (address) => isServing(address, CHECK_TIMEOUT_MS, this.transport),
       plans: this.plans,
@@ -102,6 +120,13 @@ export class Mesh {
 
   pids(): Record<string, number> {
     return this.#supervisor.pids();
+  }
+
+  /** Tells the gateway of other cells, or of other states: it looks four times a second. */
+  writeCells(cells: readonly CellLine[]): void {
+    const text = `${CELLS_HEADER}${cells.map((cell) => `${formatCell(cell)}\n`).join('')}`;
+    writeFileSync(`${this.cellsFile}.new`, text);
+    renameSync(`${this.cellsFile}.new`, this.cellsFile);
   }
 
   /** host:port of a role, as the plans name it. */

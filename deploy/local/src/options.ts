@@ -28,7 +28,8 @@ Starts gateway, user-encoder, retrieval and ranking, shows what they do, and sta
 
   --port N        first of four consecutive ports (default ${DEFAULT_PORT}: gateway ${DEFAULT_PORT}, then user-encoder, retrieval, ranking); of two more
                   for each further cell
-  --cells N       cells, each a user-encoder and a ranking that share KV; a person's pages go to one of them (default 1)
+  --cells N       cells, each a user-encoder and a ranking that share KV; a person's pages go to one of them (default 1). The gateway
+                  watches the file "cells" in the data directory: edit it to drain a cell or to take it back
   --release DIR   the release to serve (default releases/default)
   --data DIR      where histories and logs are kept (default .onepass/data)
   --ephemeral     keep nothing: a temporary data directory, removed at the end

@@ -1,5 +1,6 @@
+import { formatCell } from '@onepass/routing';
 import { expect, test } from 'vitest';
-import { planMesh, processNames } from './plan.js';
+import { planCells, planMesh, processNames } from './plan.js';
 
 const options = {
   root: '/checkout',
@@ -8,6 +9,7 @@ const options = {
   releaseDir: '/release',
   dataDir: '/data',
   cellDir: '/dev/shm/cell',
+  cellsFile: '/data/cells',
   env: {},
 } as const;
 
@@ -24,7 +26,7 @@ test('every role has its program, its port and the release; the gateway knows th
   ).toBe(true);
   expect(plans[0]?.program).toBe('/checkout/services/user-encoder/dist/main.js');
   expect(plans[3]?.env).toMatchObject({
-    ONEPASS_CELLS: 'encoder=127.0.0.1:2,ranking=127.0.0.1:4',
+    ONEPASS_CELLS_FILE: '/data/cells',
     ONEPASS_RETRIEVAL: '127.0.0.1:3',
     ONEPASS_DATA_DIR: '/data',
   });
@@ -43,7 +45,9 @@ test("a ranking model's own encoder is a fifth process, whose KV ranking reads a
     'ranking-encoder': '/dev/shm/cell/ranking',
     ranking: '/dev/shm/cell/ranking',
   });
-  expect(plans.at(-1)?.env.ONEPASS_CELLS).toBe('encoder=127.0.0.1:2,ranking=127.0.0.1:4,ranking-encoder=127.0.0.1:5');
+  expect(planCells({ ...options, ports: [1, 2, 3, 4, 5], rankingEncoder: true }).map(formatCell)).toEqual([
+    'name=cell-1,encoder=127.0.0.1:2,ranking=127.0.0.1:4,ranking-encoder=127.0.0.1:5,state=serving',
+  ]);
 });
 
 test('a second cell has processes, ports and KV of its own; of each service more than one is told apart by its name', () => {
@@ -62,9 +66,10 @@ test('a second cell has processes, ports and KV of its own; of each service more
     ['retrieval', 'retrieval', '3', undefined],
     ['gateway', 'gateway', '1', undefined],
   ]);
-  expect(plans.at(-1)?.env.ONEPASS_CELLS?.split(';')).toEqual([
-    'encoder=127.0.0.1:2,ranking=127.0.0.1:4,ranking-encoder=127.0.0.1:5',
-    'encoder=127.0.0.1:6,ranking=127.0.0.1:7,ranking-encoder=127.0.0.1:8',
+  const cells = planCells({ ...options, ...shape, ports: [1, 2, 3, 4, 5, 6, 7, 8] });
+  expect(cells.map(({ name, encoder, ranking, rankingEncoder }) => [name, encoder, ranking, rankingEncoder])).toEqual([
+    ['cell-1', '127.0.0.1:2', '127.0.0.1:4', '127.0.0.1:5'],
+    ['cell-2', '127.0.0.1:6', '127.0.0.1:7', '127.0.0.1:8'],
   ]);
 });
 

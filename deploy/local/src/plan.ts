@@ -1,3 +1,5 @@
+import type { CellLine } from '@onepass/routing';
+
 /** One process of the mesh, before it is started. */
 export interface RolePlan {
   /** What the mesh calls it: its service, or of a further process of that, a name of its own. */
@@ -35,6 +37,8 @@ export interface MeshPlanOptions extends MeshShape {
   readonly releaseDir: string;
   readonly dataDir: string;
   readonly cellDir: string;
+  /** From which the gateway learns of the cells. */
+  readonly cellsFile: string;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** For every process, in the place of the environment's. */
   readonly settings?: Readonly<Record<string, string>> | undefined;
@@ -44,7 +48,9 @@ export interface MeshPlanOptions extends MeshShape {
 const SPARE_THREADS = 4;
 const DEFAULT_IN_FLIGHT = 2;
 
+/** What the mesh calls a cell, and its processes. */
 interface CellNames {
+  readonly name: string;
   readonly encoder: string;
   readonly ranking: string;
   readonly rankingEncoder: string | undefined;
@@ -55,6 +61,7 @@ function cellNames({ cells = 1, rankingEncoder = false }: MeshShape): CellNames[
   return Array.from({ length: cells }, (_, cell) => {
     const behind = cell === 0 ? '' : `-${cell + 1}`;
     return {
+      name: `cell-${cell + 1}`,
       encoder: `user-encoder${behind}`,
       ranking: `ranking${behind}`,
       rankingEncoder: rankingEncoder ? `ranking-encoder${behind}` : undefined,
@@ -70,15 +77,23 @@ export function processNames(shape: MeshShape): string[] {
   return [...new Set(['gateway', 'user-encoder', 'retrieval', 'ranking', ...cells])];
 }
 
+/** The cells as the gateway is to know them: all serve. */
+export function planCells(options: MeshPlanOptions): CellLine[] {
+  const { address } = planner(options);
+  return cellNames(options).map(({ name, encoder, ranking, rankingEncoder }) => ({
+    name,
+    encoder: address(encoder),
+    ranking: address(ranking),
+    ...(rankingEncoder !== undefined && { rankingEncoder: address(rankingEncoder) }),
+    state: 'serving',
+  }));
+}
+
 /** The processes, in the order in which they are started; they stop in reverse. */
 export function planMesh(options: MeshPlanOptions): ServicePlan[] {
   const { dataDir } = options;
   const { plan, address } = planner(options);
   const cells = cellNames(options);
-  const cellAddresses = cells.map(({ encoder, ranking, rankingEncoder }) => {
-    const both = `encoder=${address(encoder)},ranking=${address(ranking)}`;
-    return rankingEncoder === undefined ? both : `${both},ranking-encoder=${address(rankingEncoder)}`;
-  });
   return [
     ...cells.flatMap((names, cell) => {
       const cellDir = cell === 0 ? options.cellDir : `${options.cellDir}/${cell + 1}`;
@@ -87,7 +102,7 @@ export function planMesh(options: MeshPlanOptions): ServicePlan[] {
     plan('retrieval', 'retrieval', {}),
     plan('gateway', 'gateway', {
       ONEPASS_DATA_DIR: dataDir,
-      ONEPASS_CELLS: cellAddresses.join(';'),
+      ONEPASS_CELLS_FILE: options.cellsFile,
       ONEPASS_RETRIEVAL: address('retrieval'),
     }),
   ];

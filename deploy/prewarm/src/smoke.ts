@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { connect, user } from '@onepass/client';
 import { likedAction, Mesh, plainSurface } from '@onepass/local';
 import { loadRelease, openItems } from '@onepass/release';
-import { parseCells } from '@onepass/routing';
 import type { PrewarmOptions } from './options.js';
 
 const PEOPLE = 40;
@@ -20,11 +19,10 @@ export async function smoke(releaseDir: string, warm: (options: PrewarmOptions) 
     await mesh.start();
     try {
       await act(mesh, releaseDir);
-      const { ONEPASS_CELLS: cells = '' } = mesh.plans.find(({ role }) => role === 'gateway')?.env ?? {};
       const usual = { rate: 50, inFlight: 1, most: undefined, dryRun: false, activeWithinMs: DAY_MS };
       const options = {
         ...usual,
-        cells: parseCells(cells),
+        cells: mesh.cells,
         cell: undefined,
         releaseDir,
         place: 'lmdb',

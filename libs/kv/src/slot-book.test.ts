@@ -30,6 +30,7 @@ class Watched {
   readonly reserved = new Array<number>(SLOTS).fill(0);
   readonly book: SlotBook;
   readonly held = new Map<string, number>();
+  readonly #usedAt = new Map<string, number>();
   readonly #leases: { slot: number; person: string }[] = [];
   readonly #restUntil = new Map<number, number>();
   /** Whether the file system has any space left. */
@@ -48,9 +49,8 @@ class Watched {
         discard: (slot, from, to) => {
           expect(this.reserved[slot]).toBe(to);
           expect(this.isLeased(slot)).toBe(false);
-          // What rests is in peace; a person who gives way is not.
-          if (![...this.held.values()].includes(slot))
-            expect(this.#restUntil.get(slot) ?? -1).toBeLessThanOrEqual(this.now);
+          // Nobody may be reading it: it has rested, or its person who gives way was last asked for as long ago.
+          expect(this.#mayBeRead(slot)).toBe(false);
           this.reserved[slot] = from;
         },
       },
@@ -61,11 +61,21 @@ class Watched {
     return this.#leases.some((lease) => lease.slot === slot);
   }
 
+  #mayBeRead(slot: number): boolean {
+    for (const [person, own] of this.held) if (own === slot) return this.now - this.#usedAt.get(person)! < REST_MS;
+    return (this.#restUntil.get(slot) ?? -1) > this.now;
+  }
+
+  #lookup(person: string, visit: 'person' | 'scan'): void {
+    expect(this.book.lookup(person, visit)).toBe(this.held.get(person));
+    this.#usedAt.set(person, this.now);
+  }
+
   apply(op: Operation): void {
     const before = this.book.stats();
     if (op.kind === 'allocate') this.#allocate(op, before);
     else if (op.kind === 'grow') this.#grow(op.person, op.pages, before);
-    else if (op.kind === 'lookup') expect(this.book.lookup(op.person, op.visit)).toBe(this.held.get(op.person));
+    else if (op.kind === 'lookup') this.#lookup(op.person, op.visit);
     else if (op.kind === 'retire') this.#retire(op.person);
     else if (op.kind === 'release') this.#release();
     else this.now += op.ms;
@@ -77,18 +87,21 @@ class Watched {
     before: ReturnType<SlotBook['stats']>,
   ) {
     const possible = this.#possible();
+    const readBefore = Array.from(this.reserved, (_, slot) => this.#mayBeRead(slot));
     const found = this.book.allocate(person, pages, visit);
     if (typeof found === 'string') {
-      expect(found === 'no_slot' ? possible.slots : possible.pages).toBeLessThan(found === 'no_slot' ? 1 : pages);
+      const [had, wanted] = found === 'no_slot' ? [possible.slots, 1] : [possible.pages + possible.inPlace, pages];
+      expect(had).toBeLessThan(wanted);
       expect(this.book.stats()).toEqual({ ...before, refusals: before.refusals + 1 });
       return;
     }
     const { slot, oldPages } = found;
+    const wasRead = readBefore[slot] ?? false;
     expect(this.isLeased(slot)).toBe(false);
     expect(this.#restUntil.get(slot) ?? -1).toBeLessThanOrEqual(this.now);
-    expect(oldPages).toBeLessThanOrEqual(pages);
-    expect(this.reserved[slot]).toBe(pages);
+    expect(this.reserved[slot]).toBe(wasRead ? Math.max(oldPages, pages) : pages);
     this.#dropEvicted(person, slot);
+    this.#usedAt.set(person, this.now);
     const own = this.held.get(person);
     if (own !== undefined) this.#leave(own);
     this.#restUntil.delete(slot);
@@ -146,16 +159,18 @@ class Watched {
     }
   }
 
-  /** What could be had if everybody who may give way did. */
+  /** What could be had if everybody who may give way did; `inPlace`: in the place of one who may still be read, whose pages stay. */
   #possible() {
     let free = PAGES - this.reserved.reduce((sum, one) => sum + one, 0);
     let slots = 0;
+    let inPlace = 0;
     for (let slot = 0; slot < SLOTS; slot++) {
       if (this.isLeased(slot) || (this.#restUntil.get(slot) ?? -1) > this.now) continue;
       slots++;
-      free += this.reserved[slot]!;
+      if (this.#mayBeRead(slot)) inPlace = Math.max(inPlace, this.reserved[slot]!);
+      else free += this.reserved[slot]!;
     }
-    return { pages: free, slots };
+    return { pages: free, inPlace, slots };
   }
 
   #check(): void {

@@ -50,7 +50,7 @@ interface Slot {
   restedAt: number | undefined;
 }
 
-/** What an allocation found: the slot, and how many of its pages were there before it. */
+/** What an allocation found: the slot, and how many of its pages were there before it, perhaps more than were asked for. */
 export interface Allocation {
   readonly slot: number;
   readonly oldPages: number;
@@ -107,18 +107,18 @@ export class SlotBook {
     this.#retired.delete(slot);
     const state = this.#slots[slot]!;
     state.restedAt = undefined;
-    const oldPages = Math.min(state.pages, pages);
+    const oldPages = room.isRead ? state.pages : Math.min(state.pages, pages);
     this.#resize(slot, oldPages);
-    if (!this.#resize(slot, pages)) {
-      this.#retire(slot, Number.NEGATIVE_INFINITY);
+    if (!this.#resize(slot, Math.max(oldPages, pages))) {
+      this.#retire(slot, room.isRead ? undefined : Number.NEGATIVE_INFINITY);
       return this.#refuse('no_memory');
     }
     this.#counts.allocations++;
     const held = this.#holdings.get(person);
     if (held) {
       this.#leave(held.slot);
-      this.#order.weigh(person, pages);
-    } else this.#order.add(person, pages, visit);
+      this.#order.weigh(person, state.pages);
+    } else this.#order.add(person, state.pages, visit);
     this.#holdings.set(person, { slot, published: false, usedAt: this.#options.now() });
     this.lease(slot);
     return { slot, oldPages };
@@ -129,8 +129,8 @@ export class SlotBook {
     const { slot } = this.#holdings.get(person)!;
     const more = pages - this.#slots[slot]!.pages;
     if (more <= 0) return undefined;
-    const room = this.#findPages(more, new Set([slot]));
-    if (room === undefined) return this.#refuse('no_memory');
+    const room = this.#findPages(more, slot);
+    if (room.missing > 0) return this.#refuse('no_memory');
     for (const victim of room.victims) this.#evict(victim);
     for (const one of room.reclaimed) this.#reclaim(one);
     if (!this.#resize(slot, pages)) return this.#refuse('no_memory');
@@ -206,55 +206,70 @@ export class SlotBook {
     return refusal;
   }
 
-  /** Where so many pages can be had: a slot, and who has to give theirs up for it. */
-  #findRoom(pages: number): { slot: number; victims: string[]; reclaimed: number[] } | KvRefusal {
+  /**
+   * Where so many pages can be had: a slot, and who has to give theirs up for it. `isRead`: somebody may still be reading it, so its pages must stay
+   * pages: a touch of one that is gone takes memory that nobody counts, and where there is none left ends the reader.
+   */
+  #findRoom(pages: number): { slot: number; isRead: boolean; victims: string[]; reclaimed: number[] } | KvRefusal {
     const slot = this.#rested() ?? this.#empty.at(-1);
-    if (slot !== undefined) {
-      const found = this.#findPages(pages - this.#slots[slot]!.pages, new Set([slot]));
-      if (found === undefined) return 'no_memory';
+    const found = this.#findPages(pages - (slot === undefined ? 0 : this.#slots[slot]!.pages), slot);
+    if (slot !== undefined && found.missing <= 0) {
       if (this.#slots[slot]!.pages === 0) this.#empty.pop();
-      return { slot, ...found };
+      return { slot, isRead: false, ...found };
     }
+    let refusal: KvRefusal = slot === undefined ? 'no_slot' : 'no_memory';
     for (const person of this.#order.victims()) {
       const own = this.#holdings.get(person)!.slot;
-      if (this.#slots[own]!.leases > 0) continue;
-      const found = this.#findPages(pages - this.#slots[own]!.pages, new Set([own]));
-      return found === undefined ? 'no_memory' : { slot: own, ...found, victims: [person, ...found.victims] };
+      const { leases, pages: ownPages } = this.#slots[own]!;
+      if (leases > 0) continue;
+      refusal = 'no_memory';
+      const isRead = this.#isEarly(person);
+      if (found.missing > (isRead ? ownPages : 0)) continue;
+      const others = this.#findPages(pages - ownPages, own);
+      return { slot: own, isRead, ...others, victims: [person, ...others.victims] };
     }
-    return 'no_slot';
+    return refusal;
   }
 
-  /** Of whom so many more pages can be had, beside what is not reserved: of rested slots first. Undefined when they cannot. */
-  #findPages(more: number, except: ReadonlySet<number>): { victims: string[]; reclaimed: number[] } | undefined {
+  /**
+   * Of whom so many more pages can be had, beside what is not reserved: of rested slots first, and of nobody who may still be read. `missing`: how many
+   * cannot be had; none when it is not above 0.
+   */
+  #findPages(more: number, except?: number): { victims: string[]; reclaimed: number[]; missing: number } {
     let missing = more - (this.#options.pages - this.#pages);
     const reclaimed: number[] = [];
     const victims: string[] = [];
     const now = this.#options.now();
     for (const slot of this.#retired) {
       if (missing <= 0 || this.#slots[slot]!.restedAt! > now) break;
-      if (except.has(slot)) continue;
+      if (slot === except) continue;
       reclaimed.push(slot);
       missing -= this.#slots[slot]!.pages;
     }
-    if (missing <= 0) return { victims, reclaimed };
+    if (missing <= 0) return { victims, reclaimed, missing };
     for (const person of this.#order.victims()) {
       const { slot } = this.#holdings.get(person)!;
-      if (except.has(slot) || this.#slots[slot]!.leases > 0) continue;
+      if (slot === except || this.#slots[slot]!.leases > 0 || this.#isEarly(person)) continue;
       victims.push(person);
       missing -= this.#slots[slot]!.pages;
-      if (missing <= 0) return { victims, reclaimed };
+      if (missing <= 0) break;
     }
-    return undefined;
+    return { victims, reclaimed, missing };
   }
 
   /** @param keep a slot whose pages are wanted as they are */
   #evict(person: string, keep?: number): void {
-    const { slot, usedAt } = this.#holdings.get(person)!;
+    const { slot } = this.#holdings.get(person)!;
+    if (this.#isEarly(person)) this.#counts.earlyEvictions++;
     this.#holdings.delete(person);
     this.#order.giveWay(person);
     this.#counts.evictions++;
-    if (this.#options.now() - usedAt < this.#options.restMs) this.#counts.earlyEvictions++;
     if (slot !== keep) this.#reclaim(slot);
+  }
+
+  /** Whether a reader may still be at work on what was looked up for them last. */
+  #isEarly(person: string): boolean {
+    return this.#options.now() - this.#holdings.get(person)!.usedAt < this.#options.restMs;
   }
 
   /** Its pages are memory again, and the slot is empty. */

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,9 +16,9 @@ export interface TestRedis {
   remove(): Promise<void>;
 }
 
-/** For `describe.skipIf`: there is no redis-server here. */
+/** For `describe.skipIf`: redis-server or redis-cli is not here. */
 export function hasNoRedis(): boolean {
-  return spawnSync('redis-server', ['--version']).status !== 0;
+  return ['redis-server', 'redis-cli'].some((program) => spawnSync(program, ['--version']).status !== 0);
 }
 
 /** @param config lines of its configuration; it keeps nothing unless told otherwise */
@@ -46,6 +46,22 @@ export async function startTestRedis(config: Readonly<Record<string, string>> = 
     remove: async () => {
       await ended(server);
       rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Three masters. */
+export async function startTestCluster(): Promise<{ readonly ports: readonly number[]; remove(): Promise<void> }> {
+  const servers = await Promise.all(
+    [1, 2, 3].map(async () => startTestRedis({ 'cluster-enabled': 'yes', 'cluster-port': String(await freePort()) })),
+  );
+  const ports = servers.map(({ port }) => port);
+  const addresses = ports.map((port) => `127.0.0.1:${port}`);
+  execFileSync('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes'], { stdio: 'pipe' });
+  return {
+    ports,
+    remove: async () => {
+      await Promise.all(servers.map((server) => server.remove()));
     },
   };
 }

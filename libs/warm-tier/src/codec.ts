@@ -1,5 +1,5 @@
+import { createRequire } from 'node:module';
 import { setImmediate } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { AnyTensors, Graph, InferenceEngine, RunTerms, Tensor } from '@onepass/inference';
 import type { KvShape, KvTensors } from '@onepass/kv';
 import type { WarmCodec } from './entry.js';
@@ -25,7 +25,9 @@ export interface Codec {
 
 /** @throws OnepassError `startup` naming a graph that cannot be loaded */
 export async function openCodec(name: WarmCodec, engine: InferenceEngine, shape: KvShape): Promise<Codec> {
-  const load = (graph: string) => engine.load(fileURLToPath(new URL(`../graphs/${graph}.onnx`, import.meta.url)));
+  // By the package's name: a program that is one file lies elsewhere.
+  const { resolve } = createRequire(import.meta.url);
+  const load = (graph: string) => engine.load(resolve(`@onepass/warm-tier/graphs/${graph}.onnx`));
   const encode = await load(`${name}-encode`);
   if (name === 'f32') return new ExactCodec(encode, shape);
   return new LossyCodec(name, { encode, decode: await load(`${name}-decode`) }, shape);

@@ -1,11 +1,17 @@
+import { setImmediate } from 'node:timers/promises';
+import { hasNoRedis, startTestRedis } from '@onepass/testing';
 import fc from 'fast-check';
+import { Redis } from 'ioredis';
 import { afterAll, expect, test, vi } from 'vitest';
 import { MadeUpCell } from './cell.suite.js';
 import { openDiskStore } from './disk-store.js';
 import { newPerson } from './made-up.suite.js';
+import { openRedisStore } from './redis-store.js';
+import type { WarmStore } from './store.js';
 
 const cell = new MadeUpCell();
 afterAll(() => cell.close());
+const limits = { maxBytes: 1e6, maxAgeMs: 1e6, maxEntryBytes: 1e5, releaseId: 'r-1' };
 
 type Step =
   | { readonly kind: 'offer' | 'forget' | 'find'; readonly who: number }
@@ -21,50 +27,83 @@ const steps = fc.array(
   { minLength: 5, maxLength: 40 },
 );
 
-test('whatever was offered, is being written or was found: nothing of a person is there once they are forgotten, and all of the others', async () => {
-  await fc.assert(
-    fc.asyncProperty(steps, async (todo: Step[]) => {
-      const directory = cell.newDirectory();
-      const tier = await cell.openTier({ directory });
-      const persons = Array.from({ length: 3 }, newPerson);
-      for (const person of persons) cell.fill(person);
-      const forgetting = new Map<string, number>();
-      const offered = new Set<string>();
-      const under: Promise<unknown>[] = [];
-      for (const step of todo) {
-        if (step.kind === 'wait') {
-          for (let turn = 0; turn < step.turns; turn++) await new Promise((resolve) => setImmediate(resolve));
-          continue;
-        }
-        const person = persons[step.who]!;
-        if (step.kind === 'find') under.push(tier.find(person));
-        if (step.kind === 'offer') {
-          tier.offer(person);
-          if (!forgetting.get(person)) offered.add(person);
-        }
-        if (step.kind === 'forget') {
-          forgetting.set(person, (forgetting.get(person) ?? 0) + 1);
-          offered.delete(person);
-          const forgotten = tier.forget(person).then(() => {
-            forgetting.set(person, forgetting.get(person)! - 1);
-            expect(cell.filesIn(directory).filter((name) => name.includes(person))).toEqual([]);
-          });
-          under.push(forgotten);
-        }
+/** Where a tier keeps its entries, and what of a person lies there. */
+interface Place {
+  store(): Promise<WarmStore>;
+  holds(person: string): Promise<boolean>;
+}
+
+function directoryPlace(): Place {
+  const directory = cell.newDirectory();
+  return {
+    store: () => openDiskStore({ ...limits, directory }),
+    holds: async (person) => cell.filesIn(directory).some((name) => name.includes(person)),
+  };
+}
+
+/** Does what is told, then checks that all who were offered, and not forgotten since, are there, and nobody else. */
+async function play(todo: readonly Step[], { store, holds }: Place): Promise<void> {
+  const tier = await cell.openTier({ store: await store() });
+  const persons = Array.from({ length: 3 }, newPerson);
+  for (const person of persons) cell.fill(person);
+  const forgetting = new Map<string, number>();
+  const offered = new Set<string>();
+  const underWay: Promise<unknown>[] = [];
+  const forget = async (person: string) => {
+    forgetting.set(person, (forgetting.get(person) ?? 0) + 1);
+    offered.delete(person);
+    await tier.forget(person);
+    forgetting.set(person, forgetting.get(person)! - 1);
+    // Unless they were offered again by now.
+    if (await holds(person)) expect(offered).toContain(person);
+  };
+  for (const step of todo) {
+    if (step.kind === 'wait') for (let turn = 0; turn < step.turns; turn++) await setImmediate();
+    else {
+      const person = persons[step.who]!;
+      if (step.kind === 'find') underWay.push(tier.find(person));
+      if (step.kind === 'forget') underWay.push(forget(person));
+      if (step.kind === 'offer') {
+        tier.offer(person);
+        if (!forgetting.get(person)) offered.add(person);
       }
-      await Promise.all(under);
-      await tier.close({ flushMs: 10_000 });
-      const left = persons.filter((person) => cell.filesIn(directory).some((name) => name.includes(person)));
-      expect(left).toEqual(persons.filter((person) => offered.has(person)));
-      expect(cell.leased).toBe(0);
-    }),
-    { seed: 11, numRuns: 60 },
-  );
+    }
+  }
+  await Promise.all(underWay);
+  await tier.close({ flushMs: 10_000 });
+  for (const person of persons) expect(await holds(person)).toBe(offered.has(person));
+  expect(cell.leased).toBe(0);
+}
+
+const LAW =
+  'whatever waits, is being written or was found: nothing of a person is left once they are forgotten, and all of the others';
+
+test(`on disk: ${LAW}`, async () => {
+  const once = fc.asyncProperty(steps, (todo: Step[]) => play(todo, directoryPlace()));
+  await fc.assert(once, { seed: 11, numRuns: 60 });
 });
+
+test.skipIf(hasNoRedis())(
+  `in Redis: ${LAW}`,
+  async () => {
+    const server = await startTestRedis();
+    const client = new Redis(server.port, '127.0.0.1');
+    const nodes = [{ host: '127.0.0.1', port: server.port }];
+    const place = { nodes, tls: false, username: undefined, password: undefined, database: 0 };
+    const inRedis: Place = {
+      store: () => openRedisStore({ ...limits, place, timeoutMs: 5_000 }),
+      holds: async (person) => (await client.keys(`*${person}*`)).length > 0,
+    };
+    const once = fc.asyncProperty(steps, (todo: Step[]) => play(todo, inRedis));
+    await fc.assert(once, { seed: 12, numRuns: 30 });
+    client.disconnect();
+    await server.remove();
+  },
+  120_000,
+);
 
 test('a write that is under way is waited for, and does not come back', async () => {
   const directory = cell.newDirectory();
-  const limits = { maxBytes: 1e6, maxAgeMs: 1e6, maxEntryBytes: 1e5, releaseId: 'r-1' };
   let go = () => {};
   const blocked = new Promise<void>((resolve) => {
     go = resolve;
@@ -92,7 +131,7 @@ test('a write that is under way is waited for, and does not come back', async ()
     forgotten = true;
   });
   tier.offer(person);
-  await new Promise((resolve) => setImmediate(resolve));
+  await setImmediate();
   expect(forgotten).toBe(false);
   go();
   await forgetting;

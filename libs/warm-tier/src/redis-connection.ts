@@ -29,6 +29,8 @@ export class RedisConnection {
     this.#client = newClient(place, timeoutMs);
     // Keeps ioredis from printing what goes wrong; who asks is told.
     for (const event of ['error', 'node error']) this.#client.on(event, () => {});
+    // Left to itself a node connects with its first command, and refuses those that come until it has.
+    this.#client.on('+node', (node: Redis) => void node.connect().catch(() => {}));
     this.#client.connect().catch(() => {});
   }
 
@@ -39,8 +41,12 @@ export class RedisConnection {
 
   /** Resolves when it is connected, or when that took too long: it goes on trying. */
   async connected(ms: number): Promise<void> {
-    if (this.#client.status === 'ready') return;
-    await once(this.#client, 'ready', { signal: AbortSignal.timeout(ms) }).catch(() => {});
+    const client = this.#client;
+    const signal = AbortSignal.timeout(ms);
+    if (client.status !== 'ready') await once(client, 'ready', { signal }).catch(() => {});
+    if (client instanceof Redis) return;
+    const nodes = client.nodes('master').filter(({ status }) => status !== 'ready');
+    await Promise.allSettled(nodes.map((node) => once(node, 'ready', { signal })));
   }
 
   /** @throws OnepassError `unavailable`, at once while it rests */

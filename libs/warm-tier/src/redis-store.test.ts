@@ -1,18 +1,33 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import type { RedisPlace } from '@onepass/history';
-import { hasNoRedis, startTestRedis, type TestRedis } from '@onepass/testing';
+import { hasNoRedis, startTestCluster, startTestRedis, type TestRedis } from '@onepass/testing';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { newPerson } from './made-up.suite.js';
+import { MadeUpCell } from './cell.suite.js';
+import { openCodec } from './codec.js';
+import { emptyTensors, newPerson, someTensors } from './made-up.suite.js';
 import { openRedisStore, type RedisStoreOptions } from './redis-store.js';
 import { warmStoreConformance } from './store-conformance.suite.js';
 
 const HOUR = 3_600_000;
 
-function placeOf(port: number): RedisPlace {
-  const nodes = [{ host: '127.0.0.1', port }];
+function placeOf(...ports: number[]): RedisPlace {
+  const nodes = ports.map((port) => ({ host: '127.0.0.1', port }));
   return { nodes, tls: false, username: undefined, password: undefined, database: 0 };
+}
+
+/** Whether any key or value has the person's name in it. */
+async function holdsAny(client: Redis, person: string): Promise<boolean> {
+  for (const key of await client.keys('*')) {
+    const values = {
+      zset: () => client.zrange(key, '0', '-1'),
+      hash: async () => Object.keys(await client.hgetall(key)),
+      set: () => client.smembers(key),
+    }[(await client.type(key)) as string];
+    if ([key, ...((await values?.()) ?? [])].some((text) => text.includes(person))) return true;
+  }
+  return false;
 }
 
 /** Between a client and a server: it keeps the bytes it is told to, cuts the client off, and delivers them when asked to. */
@@ -73,22 +88,9 @@ describe.skipIf(hasNoRedis())('Redis', () => {
       ...more,
     });
 
-  /** Whether any key or value has the person's name in it. */
-  async function holds(person: string): Promise<boolean> {
-    for (const key of await client.keys('*')) {
-      const values = {
-        zset: () => client.zrange(key, '0', '-1'),
-        hash: async () => Object.keys(await client.hgetall(key)),
-        set: () => client.smembers(key),
-      }[(await client.type(key)) as string];
-      if ([key, ...((await values?.()) ?? [])].some((text) => text.includes(person))) return true;
-    }
-    return false;
-  }
-
   warmStoreConformance('Redis', async () => {
     await client.flushall();
-    return { open, holds, remove: async () => {} };
+    return { open, holds: (person) => holdsAny(client, person), remove: async () => {} };
   });
 
   test('entries age, with everything that is known of them but their place in the order', async () => {
@@ -141,7 +143,7 @@ describe.skipIf(hasNoRedis())('Redis', () => {
     server.kill('SIGCONT');
     await vi.waitFor(() => store.forget(person), { timeout: 10_000 });
     await client.ping();
-    expect(await holds(person)).toBe(false);
+    expect(await holdsAny(client, person)).toBe(false);
     await store.close();
   }, 30_000);
 
@@ -153,11 +155,11 @@ describe.skipIf(hasNoRedis())('Redis', () => {
     const write = expect(store.write(person, Buffer.alloc(1_000, 9))).rejects.toMatchObject({ kind: 'unavailable' });
     const deliver = await held;
     await write;
-    expect(await holds(person)).toBe(true);
+    expect(await holdsAny(client, person)).toBe(true);
     await vi.waitFor(() => store.forget(person), { timeout: 10_000 });
-    expect(await holds(person)).toBe(false);
+    expect(await holdsAny(client, person)).toBe(false);
     await deliver();
-    expect(await holds(person)).toBe(false);
+    expect(await holdsAny(client, person)).toBe(false);
     await store.close();
     network.close();
   }, 30_000);
@@ -178,9 +180,58 @@ describe.skipIf(hasNoRedis())('Redis', () => {
     await store.close();
   }, 30_000);
 
+  test('a tier finds and restores from it what arrives in many pieces', async () => {
+    const cell = new MadeUpCell();
+    const shape = { layers: 2, width: 65, capacity: 700 };
+    const codec = await openCodec('f16', cell.engine, shape);
+    const tier = await cell.openTier({ codec, shape, store: await open({ timeoutMs: 5_000, maxBytes: 1e7 }) });
+    const persons = Array.from({ length: 4 }, newPerson);
+    for (const [index, person] of persons.entries()) {
+      const content = { length: 697 + index, sequence: 9, hash: 9n };
+      cell.slots.set(person, { content, lastMs: 1, tensors: someTensors(shape, index) });
+      tier.offer(person);
+    }
+    await vi.waitFor(() => expect(tier.stats().writes).toBe(4), 20_000);
+    const entries = await Promise.all(persons.map((person) => tier.find(person)));
+    for (const [index, entry] of entries.entries()) {
+      const into = emptyTensors(shape);
+      await entry!.restore(into, {});
+      const was = someTensors(shape, index).values[1]!;
+      expect(into.values[1]!.subarray(0, 697 * 65).every((value, i) => Math.abs(value - was[i]!) < 2 ** -11)).toBe(
+        true,
+      );
+    }
+    await tier.close({ flushMs: 0 });
+    await cell.close();
+  }, 60_000);
+
   test('a server that is not there does not keep it from opening', async () => {
     const store = await open({ place: placeOf(1) });
     await expect(store.read(newPerson())).rejects.toMatchObject({ kind: 'unavailable' });
     await store.close();
+  });
+});
+
+describe.skipIf(hasNoRedis())('a Redis Cluster', () => {
+  let cluster: Awaited<ReturnType<typeof startTestCluster>>;
+  let clients: Redis[];
+  beforeAll(async () => {
+    cluster = await startTestCluster();
+    clients = cluster.ports.map((port) => new Redis(port, '127.0.0.1'));
+  });
+  afterAll(async () => {
+    for (const client of clients) client.disconnect();
+    await cluster.remove();
+  });
+  warmStoreConformance('a Redis Cluster', async () => {
+    await Promise.all(clients.map((client) => client.flushall()));
+    const holds = async (person: string) =>
+      (await Promise.all(clients.map((client) => holdsAny(client, person)))).includes(true);
+    const limits = { maxAgeMs: HOUR, maxEntryBytes: 1e5, timeoutMs: 2_000 };
+    return {
+      open: (terms) => openRedisStore({ ...limits, ...terms, place: placeOf(...cluster.ports) }),
+      holds,
+      remove: async () => {},
+    };
   });
 });

@@ -238,6 +238,12 @@ test('a store that does not answer is a miss, and an aborted question its reason
   expect(tier.stats().finds.unavailable).toBe(1);
   await expect(tier.find(newPerson(), AbortSignal.abort())).rejects.toThrow('aborted');
   await closed(tier);
+  const hangs = await cell.openTier({ store: { ...store, read: () => new Promise(() => {}) } });
+  const asked = new AbortController();
+  const answer = hangs.find(newPerson(), asked.signal);
+  asked.abort();
+  await expect(answer).rejects.toThrow('aborted');
+  await closed(hangs);
 });
 
 test('closing writes what waits as far as its time reaches, and counts the rest', async () => {

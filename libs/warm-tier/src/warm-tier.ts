@@ -96,8 +96,9 @@ export class WarmTier {
    * @throws the signal's reason
    */
   async find(person: string, signal?: AbortSignal): Promise<WarmEntry | undefined> {
-    const found = this.#usedFrom === undefined ? 'unused' : await this.#read(person, this.#usedFrom);
     signal?.throwIfAborted();
+    const found =
+      this.#usedFrom === undefined ? 'unused' : await unlessAborted(this.#read(person, this.#usedFrom), signal);
     this.#finds[typeof found === 'string' ? found : 'hit']++;
     return typeof found === 'string' ? undefined : found;
   }
@@ -183,6 +184,16 @@ export class WarmTier {
     const { codec, releaseId, shape } = this.#parts;
     return { codec: codec.name, releaseId, shape, person };
   }
+}
+
+/** A store that hangs is left to itself. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
 }
 
 /** Graphs want numbers where their type may lie; what comes from a socket lies anywhere. */

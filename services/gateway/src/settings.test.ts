@@ -9,6 +9,10 @@ test('the defaults contradict nothing', () => {
   expect(() => check({})).not.toThrow();
 });
 
+test('with a file of cells, ONEPASS_CELLS says nothing', () => {
+  expect(() => check({ ONEPASS_CELLS_FILE: 'cells', ONEPASS_PORT: '50051' })).not.toThrow();
+});
+
 test.each([
   [
     { ONEPASS_RETRIEVAL: '127.0.0.1:50050' },

@@ -52,7 +52,9 @@ export type GatewaySettings = SettingValues<typeof gatewaySettings>;
 /** @throws OnepassError `startup` naming two settings that contradict each other */
 export function checkGatewaySettings({ host, port, retrieval, cells, ...settings }: GatewaySettings): void {
   const own = `${host}:${port}`;
-  const called = { ONEPASS_RETRIEVAL: [retrieval], ONEPASS_CELLS: cells.flatMap(addressesOf) };
+  // Of a file, what is wrong is found where it is read.
+  const lines = settings.cellsFile === '' ? cells : [];
+  const called = { ONEPASS_RETRIEVAL: [retrieval], ONEPASS_CELLS: lines.flatMap(addressesOf) };
   for (const [setting, addresses] of Object.entries(called)) {
     if (!addresses.includes(own)) continue;
     throw startupError(`${setting} names ${own}, where this gateway itself listens by ONEPASS_HOST and ONEPASS_PORT`);

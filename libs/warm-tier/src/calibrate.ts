@@ -73,11 +73,14 @@ async function measureLength(
   let written = await put(parts, person, into, tokens);
   const restores: number[] = [];
   const recomputes: number[] = [];
-  for (let turn = 0; turn < turns; turn++) {
-    recomputes.push(await recompute(tokens));
-    const took = written ? await timeRestore(parts, person, into) : undefined;
-    if (took === undefined) written = false;
-    else restores.push(took);
+  for (let turn = -1; turn < turns; turn++) {
+    const recomputed = await recompute(tokens);
+    const restored = written ? await timeRestore(parts, person, into) : undefined;
+    written = restored !== undefined;
+    // The first turn of a length allocates what the others use again.
+    if (turn < 0) continue;
+    recomputes.push(recomputed);
+    restores.push(restored ?? 0);
   }
   return { tokens, restoreMs: written ? median(restores) : undefined, recomputeMs: median(recomputes) };
 }

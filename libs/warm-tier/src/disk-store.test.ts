@@ -118,11 +118,27 @@ test('files that are nobody’s here are left alone', async () => {
   await store.close();
 });
 
+function mountSmall(directory: string): void {
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', directory], { stdio: 'pipe' });
+}
+
+function mayMount(): boolean {
+  const directory = newDirectory();
+  mkdirSync(directory);
+  try {
+    mountSmall(directory);
+    execFileSync('umount', [directory]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 describe('a disk that is full', () => {
-  test.skipIf(process.getuid?.() !== 0)('loses the entry that has no room, whole, and keeps the others', async () => {
+  test.skipIf(!mayMount())('loses the entry that has no room, whole, and keeps the others', async () => {
     const directory = newDirectory();
     mkdirSync(directory);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', directory]);
+    mountSmall(directory);
     try {
       const store = await open(directory);
       const [small, large] = [newPerson(), newPerson()];

@@ -19,7 +19,14 @@ test('readers of a pool whose writer is killed and stopped miss, and score nothi
   const programs = { writer: writer.path, reader: reader.path };
   const seen = await runChaos({ seconds: 4, readers: 2, programs, progress: () => {} });
   expect(seen).toMatchObject({ wrong: 0, deaths: 0 });
-  for (const [name, least] of Object.entries({ verified: 1_000, misses: 100, torn: 1, evictions: 100, kills: 1 })) {
+  for (const [name, least] of Object.entries({
+    verified: 1_000,
+    misses: 100,
+    torn: 1,
+    evictions: 100,
+    killsInAppend: 1,
+    stops: 1,
+  })) {
     expect(seen[name as keyof typeof seen], name).toBeGreaterThanOrEqual(least);
   }
 });

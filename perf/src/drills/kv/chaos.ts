@@ -31,12 +31,15 @@ export interface ChaosResult extends Tally {
 }
 
 const SHARED_MEMORY = '/dev/shm';
-const LINGER_EVERY = 200;
 /** Most ms between two strokes, and of a stop: longer than slots rest. */
 const MOST_PAUSE_MS = 150;
 const MOST_STOP_MS = 120;
+/** Of a draw in [0, 1), one for each kind of stroke. */
+const EACH = [0, 0.5, 0.65, 0.9];
+/** Of the time, at most, where nothing was proved in it. */
+const MOST_TIMES = 5;
 /** How long to look for the middle of an append, in ms. */
-const PATIENCE_MS = 1_000;
+const PATIENCE_MS = 3_000;
 
 /** Readers score what a writer publishes, while all of them are killed and stopped. */
 export async function runChaos(terms: ChaosTerms): Promise<ChaosResult> {
@@ -75,18 +78,28 @@ class Chaos {
     for (let i = 0; i < this.#terms.readers; i++) this.#readers.push(await this.#startReader());
   }
 
-  /** One stroke after the other, until the time is over. */
+  /** One stroke after the other until the time is over; longer where that is too short to prove anything. */
   async strike(): Promise<void> {
-    const end = Date.now() + 1_000 * this.#terms.seconds;
-    while (Date.now() < end) {
+    const began = Date.now();
+    const isOver = () => {
+      const seconds = (Date.now() - began) / 1_000;
+      return seconds > this.#terms.seconds * (this.#provesSomething() ? 1 : MOST_TIMES);
+    };
+    for (let stroke = 0; !isOver(); stroke++) {
       await delay(this.#random() * MOST_PAUSE_MS);
       await this.#replaceDead();
-      const drawn = this.#random();
+      // Each of them once, however short the time is.
+      const drawn = EACH[stroke] ?? this.#random();
       if (drawn < 0.3) await this.#killWriter(drawn < 0.25);
       else if (drawn < 0.6) await this.#stopWriter();
       else if (drawn < 0.7) await this.#killReader();
       else await this.#stopReader();
     }
+  }
+
+  #provesSomething(): boolean {
+    const torn = this.#readers.reduce((sum, { tally }) => sum + tally.torn, this.#seen.torn);
+    return torn > 0 && this.#done.killsInAppend > 0;
   }
 
   async end(): Promise<ChaosResult> {
@@ -153,15 +166,19 @@ class Chaos {
   }
 
   async #startWriter(): Promise<void> {
-    this.#writer = await WriterProcess.start(this.#folder, ++this.#runs, LINGER_EVERY, this.#terms.programs);
+    this.#writer = await WriterProcess.start(this.#folder, ++this.#runs, this.#terms.programs);
   }
 
   #startReader(): Promise<ReaderProcess> {
     return ReaderProcess.start(this.#folder, ++this.#readersStarted, this.#runs, this.#terms.programs);
   }
 
+  /** Waits until the writer is in the middle of an append. */
   async #untilAppending(): Promise<void> {
-    for (const until = Date.now() + PATIENCE_MS; !this.#writer!.isAppending && Date.now() < until; ) await nextTurn();
+    const writer = this.#writer!;
+    const until = Date.now() + PATIENCE_MS;
+    writer.linger();
+    while (!writer.isAppending && Date.now() < until) await nextTurn();
   }
 
   async #bury(writer: WriterProcess): Promise<void> {

@@ -1,4 +1,6 @@
 import { seededRandom } from '@onepass/contracts';
+import { usualTrace } from '../../kit/load/index.js';
+import { sampleVisits } from '../../plan/visits.js';
 
 /**
  * How many actions people have, as in the world that the default release is trained on (training/src/onepass_training/world): their activity is
@@ -22,6 +24,17 @@ export function historyLengths(count: number, seed: number): number[] {
     const share = Math.min(MOST_ACTIVITY, Math.max(LEAST_ACTIVITY, activity)) * there;
     return Math.max(1, Math.round((MEAN * share) / MEAN_THERE));
   });
+}
+
+/** The same of people who came in the bench kit's trace, at the end of two days: what they bring, and what they do from page to page. */
+export function traceLengths(count: number, seed: number): number[] {
+  const { historyLength, actionsPerPage } = usualTrace();
+  const pages = new Map<number, number>();
+  const visits = sampleVisits({ people: 10_000, qps: 0.25, seed });
+  for (const person of visits.persons) pages.set(person, (pages.get(person) ?? 0) + 1);
+  const lengths = [...pages.values()].map((visited) => historyLength + actionsPerPage * visited);
+  const random = seededRandom(seed);
+  return Array.from({ length: count }, () => lengths[Math.floor(random() * lengths.length)]!);
 }
 
 /** Of a person with so many actions, the tokens that a user-encoder holds: a window that is full is encoded anew at three quarters of it, and then appended to. */

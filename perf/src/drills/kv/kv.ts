@@ -7,7 +7,7 @@ import { sampleVisits } from '../../plan/visits.js';
 import type { Drill, DrillTerms } from '../drill.js';
 import { DEFAULT_RELEASE } from '../warm-mesh.js';
 import { runChaos } from './chaos.js';
-import { heldTokens, historyLengths } from './history-lengths.js';
+import { heldTokens, historyLengths, traceLengths } from './history-lengths.js';
 import { memoryGrowth } from './memory-growth.js';
 import { peopleHeldRatio } from './people-held.js';
 import { BUILT_PROGRAMS } from './processes.js';
@@ -58,12 +58,17 @@ async function memoryHeld({ smoke, progress }: DrillTerms): Promise<Record<strin
   const growth = await memoryGrowth({ ...size, progress });
   const release = await loadRelease(DEFAULT_RELEASE);
   const { window } = release.manifest.model;
-  const tokens = historyLengths(HELD_PEOPLE, 3).map((actions) => heldTokens(actions, window));
+  const held = (lengths: readonly number[]) =>
+    peopleHeldRatio(
+      release,
+      lengths.map((actions) => heldTokens(actions, window)),
+    );
   return {
     kv_memory_growth: growth.pool,
     kv_encoder_memory_growth: growth.resident,
     kv_memory_to_cap: growth.capShare,
-    kv_people_held_ratio: peopleHeldRatio(release, tokens),
+    kv_people_held_ratio: held(historyLengths(HELD_PEOPLE, 3)),
+    kv_people_held_ratio_trace: held(traceLengths(HELD_PEOPLE, 3)),
   };
 }
 

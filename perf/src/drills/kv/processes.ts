@@ -61,8 +61,8 @@ class Victim {
 export class WriterProcess extends Victim {
   readonly #bulletin: () => Bulletin;
 
-  private constructor(folder: string, run: number, args: readonly string[], program: string) {
-    super(program, args);
+  private constructor(folder: string, run: number, program: string) {
+    super(program, [folder, String(run)]);
     let open: Bulletin | undefined;
     this.#bulletin = () => {
       open ??= Bulletin.open(folder, run);
@@ -70,15 +70,20 @@ export class WriterProcess extends Victim {
     };
   }
 
-  /** @param lingerEvery one in so many appends takes a while, to be killed in */
-  static async start(folder: string, run: number, lingerEvery: number, { writer }: Programs): Promise<WriterProcess> {
-    const started = new WriterProcess(folder, run, [folder, String(run), String(lingerEvery)], writer);
+  static async start(folder: string, run: number, { writer }: Programs): Promise<WriterProcess> {
+    const started = new WriterProcess(folder, run, writer);
     await started.ready();
     return started;
   }
 
+  /** In the middle of an append: tokens are written, and not published. */
   get isAppending(): boolean {
     return this.#bulletin().isAppending;
+  }
+
+  /** The next append is to take some ms. */
+  linger(): void {
+    this.tell(0);
   }
 
   get told() {

@@ -7,15 +7,14 @@ import { Bulletin } from './boards.js';
 import { POOL, personKeyOf, poolIdOf, stampOf, writeTokens } from './scored-pool.js';
 
 // The writer of the drill's pool: it does what a user-encoder does, as fast as it can, until its parent goes or it is killed.
-// Its folder, the number of its run among the writers of this pool, and how often it lingers in an append.
-const [folder = '', runText = '', lingerText = ''] = process.argv.slice(2);
+// Its folder, and the number of its run among the writers of this pool. Whatever the parent says, it means: linger in the next append.
+const [folder = '', runText = ''] = process.argv.slice(2);
 const run = Number(runText);
 const { shape, slots, people, releaseId, restMs } = POOL;
 
 const BATCH = 200;
-/** Milliseconds in the middle of one append in `lingerEvery`, for whoever wants to kill it there. */
-const LINGER_MS = 2;
-const lingerEvery = Number(lingerText);
+/** In the middle of an append, for whoever wants to kill it there. */
+const LINGER_MS = 50;
 /** Encodes that are under way at one time, at most: their slots are leased. */
 const MOST_IN_WORK = 6;
 /** Visits by the same few people come often, so that some are protected from eviction. */
@@ -36,7 +35,7 @@ const bulletin = Bulletin.create(folder, run);
 /** Allocated and not yet published, and the tokens that each is for. */
 const inWork: { state: SlotState; tokens: number }[] = [];
 let operations = 0;
-let appends = 0;
+let shallLinger = false;
 
 /** Short ones mostly, as histories are; some full. */
 const drawLength = () => Math.min(shape.capacity, 1 + Math.floor(-60 * Math.log(1 - random())));
@@ -58,7 +57,8 @@ function append(state: SlotState): void {
     const half = (state.length + length) >> 1;
     const stamp = stampFor(state);
     writeTokens(writer.tensors(state), stamp, state.length, half);
-    if (++appends % lingerEvery === 0) {
+    if (shallLinger) {
+      shallLinger = false;
       bulletin.isAppending = true;
       Atomics.wait(wait, 0, 0, LINGER_MS);
       bulletin.isAppending = false;
@@ -111,6 +111,9 @@ function turn(): void {
   if (inWork.length > below(MOST_IN_WORK)) finish();
 }
 
+process.on('message', () => {
+  shallLinger = true;
+});
 process.on('disconnect', () => process.exit(0));
 process.send?.('ready');
 for (;;) {

@@ -90,18 +90,22 @@ function attempt<T>(read: () => T): T | undefined {
 // Below the pool's own limit.
 for (let person = 0; person < 4; person++) encode(person, tokens - 2);
 fill();
-seen.allocateBelow = encode(4, tokens);
+seen.allocateBelow = encode(4, 2 * tokens);
 seen.growBelow = append(0, 2 * tokens);
 seen.withinItsPages = append(1, tokens);
 seen.heldBelow = writer.stats().slots.held;
 seen.readBelow = readAll();
+now += restMs;
+seen.allocateRested = encode(4, 2 * tokens);
+seen.heldRested = writer.stats().slots.held;
 rmSync(filler);
-seen.allocateWithSpace = encode(4, tokens);
-seen.growWithSpace = append(0, 2 * tokens);
+seen.allocateWithSpace = encode(5, tokens);
+seen.growWithSpace = append(5, 2 * tokens);
 
 // All of the pool is in use, and all of it may be being read; not a page is left beside it.
-for (let person = 5; writer.stats().bytes < bytes; person++) encode(person, tokens);
+for (let person = 6; writer.stats().bytes < bytes; person++) encode(person, tokens);
 fill();
+for (let person = 0; person < slots; person++) writer.lookup(keyOf(person));
 seen.held = writer.stats().slots.held;
 seen.readInPlace = readAll(() => {
   seen.inPlace = encode(100, tokens);

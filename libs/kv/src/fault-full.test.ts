@@ -23,6 +23,7 @@ test('on a file system without a byte left it is refusals and misses: nobody die
     allocateBelow: 'no_memory',
     growBelow: 'no_memory',
     heldBelow: 4,
+    heldRested: 3,
     readBelow: { right: 5, missed: 0, wrong: 0 },
     tooLong: 'no_memory',
     growRead: 'no_memory',
@@ -30,7 +31,14 @@ test('on a file system without a byte left it is refusals and misses: nobody die
     readRested: { wrong: 0 },
     readAtLast: { wrong: 0 },
   });
-  for (const refused of ['allocateWithSpace', 'growWithSpace', 'withinItsPages', 'inPlace', 'tooLongRested']) {
+  for (const refused of [
+    'allocateRested',
+    'allocateWithSpace',
+    'growWithSpace',
+    'withinItsPages',
+    'inPlace',
+    'tooLongRested',
+  ]) {
     expect(seen, refused).not.toHaveProperty(refused);
   }
   for (const refused of ['growRested', 'afterRest', 'withSpace']) expect(seen, refused).not.toHaveProperty(refused);

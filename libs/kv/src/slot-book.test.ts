@@ -203,6 +203,33 @@ test('where the file system has no space, whatever the book believes, it is a re
   watched.apply({ kind: 'allocate', person: 'ann', pages: 2, visit: 'person', keep: false });
 });
 
+test('where there is less space than pages were promised, persons give way as where all of them are taken', () => {
+  const space = 4;
+  let now = 0;
+  let taken = 0;
+  const reserve = (_: number, from: number, to: number) => {
+    if (taken + to - from > space) return false;
+    taken += to - from;
+    return true;
+  };
+  const discard = (_: number, from: number, to: number) => {
+    taken -= to - from;
+  };
+  const book = new SlotBook({ slots: SLOTS, pages: PAGES, restMs: REST_MS, now: () => now }, { reserve, discard });
+  for (const name of ['ann', 'bea', 'cat', 'dan', 'eve', 'fay', 'ann']) {
+    const found = book.allocate(name, 1);
+    if (typeof found === 'string') expect.fail(`${name}: ${found}`);
+    now += REST_MS;
+    expect(book.grow(name, 2)).toBeUndefined();
+    book.publish(name);
+    book.release(found.slot, name);
+    expect(taken).toBeLessThanOrEqual(space);
+    now += REST_MS;
+  }
+  expect(book.stats()).toMatchObject({ slots: { held: 2 }, pages: space, refusals: 0 });
+  expect(book.allocate('gus', space + 1)).toBe('no_memory');
+});
+
 test('short histories leave room for more persons than full ones', () => {
   const held = (each: number) => {
     const { book } = new Watched();

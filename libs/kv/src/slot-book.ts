@@ -50,6 +50,10 @@ interface Slot {
   restedAt: number | undefined;
 }
 
+/** There was not as much space as the book believes. */
+const NO_SPACE = Symbol();
+type NoSpace = typeof NO_SPACE;
+
 /** What an allocation found: the slot, and how many of its pages were there before it, perhaps more than were asked for. */
 export interface Allocation {
   readonly slot: number;
@@ -99,43 +103,12 @@ export class SlotBook {
    * @returns a refusal when others' leases or rests are in the way; nothing has changed then
    */
   allocate(person: string, pages: number, visit: Visit = 'person'): Allocation | KvRefusal {
-    const room = this.#findRoom(pages);
-    if (typeof room === 'string') return this.#refuse(room);
-    for (const victim of room.victims) this.#evict(victim, room.slot);
-    for (const slot of room.reclaimed) this.#reclaim(slot);
-    const { slot } = room;
-    this.#retired.delete(slot);
-    const state = this.#slots[slot]!;
-    state.restedAt = undefined;
-    const oldPages = room.isRead ? state.pages : Math.min(state.pages, pages);
-    this.#resize(slot, oldPages);
-    if (!this.#resize(slot, Math.max(oldPages, pages))) {
-      this.#retire(slot, room.isRead ? undefined : Number.NEGATIVE_INFINITY);
-      return this.#refuse('no_memory');
-    }
-    this.#counts.allocations++;
-    const held = this.#holdings.get(person);
-    if (held) {
-      this.#leave(held.slot);
-      this.#order.weigh(person, state.pages);
-    } else this.#order.add(person, state.pages, visit);
-    this.#holdings.set(person, { slot, published: false, usedAt: this.#options.now() });
-    this.lease(slot);
-    return { slot, oldPages };
+    return this.#within((limit) => this.#allocate(person, { pages, visit, limit }));
   }
 
   /** So many pages for the person's slot, which must be leased. @returns a refusal when the memory cannot be had; nothing has changed then */
   grow(person: string, pages: number): KvRefusal | undefined {
-    const { slot } = this.#holdings.get(person)!;
-    const more = pages - this.#slots[slot]!.pages;
-    if (more <= 0) return undefined;
-    const room = this.#findPages(more, slot);
-    if (room.missing > 0) return this.#refuse('no_memory');
-    for (const victim of room.victims) this.#evict(victim);
-    for (const one of room.reclaimed) this.#reclaim(one);
-    if (!this.#resize(slot, pages)) return this.#refuse('no_memory');
-    this.#order.weigh(person, pages);
-    return undefined;
+    return this.#within((limit) => this.#grow(person, pages, limit));
   }
 
   /** Its KV may be looked up from now on. */
@@ -201,18 +174,67 @@ export class SlotBook {
     return { slots, leased: this.#leased, pages: this.#pages, ...this.#counts };
   }
 
-  #refuse(refusal: KvRefusal): KvRefusal {
-    this.#counts.refusals++;
-    return refusal;
+  /** Where there is less space than pages were promised, what is reserved has to do: somebody gives way, as where all of it is. */
+  #within<T>(attempt: (limit: number) => T | KvRefusal | NoSpace): T | KvRefusal {
+    let found = attempt(this.#options.pages);
+    if (found === NO_SPACE) found = attempt(this.#pages);
+    if (found === NO_SPACE) found = 'no_memory';
+    if (typeof found === 'string') this.#counts.refusals++;
+    return found;
+  }
+
+  #allocate(
+    person: string,
+    { pages, visit, limit }: { pages: number; visit: Visit; limit: number },
+  ): Allocation | KvRefusal | NoSpace {
+    const room = this.#findRoom(pages, limit);
+    if (typeof room === 'string') return room;
+    for (const victim of room.victims) this.#evict(victim, room.slot);
+    for (const slot of room.reclaimed) this.#reclaim(slot);
+    const { slot } = room;
+    this.#retired.delete(slot);
+    const state = this.#slots[slot]!;
+    state.restedAt = undefined;
+    const oldPages = room.isRead ? state.pages : Math.min(state.pages, pages);
+    this.#resize(slot, oldPages);
+    if (!this.#resize(slot, Math.max(oldPages, pages))) {
+      this.#retire(slot, room.isRead ? undefined : Number.NEGATIVE_INFINITY);
+      return NO_SPACE;
+    }
+    this.#counts.allocations++;
+    const held = this.#holdings.get(person);
+    if (held) {
+      this.#leave(held.slot);
+      this.#order.weigh(person, state.pages);
+    } else this.#order.add(person, state.pages, visit);
+    this.#holdings.set(person, { slot, published: false, usedAt: this.#options.now() });
+    this.lease(slot);
+    return { slot, oldPages };
+  }
+
+  #grow(person: string, pages: number, limit: number): KvRefusal | NoSpace | undefined {
+    const { slot } = this.#holdings.get(person)!;
+    const more = pages - this.#slots[slot]!.pages;
+    if (more <= 0) return undefined;
+    const room = this.#findPages(more, limit, slot);
+    if (room.missing > 0) return 'no_memory';
+    for (const victim of room.victims) this.#evict(victim);
+    for (const one of room.reclaimed) this.#reclaim(one);
+    if (!this.#resize(slot, pages)) return NO_SPACE;
+    this.#order.weigh(person, pages);
+    return undefined;
   }
 
   /**
    * Where so many pages can be had: a slot, and who has to give theirs up for it. `isRead`: somebody may still be reading it, so its pages must stay
    * pages: a touch of one that is gone takes memory that nobody counts, and where there is none left ends the reader.
    */
-  #findRoom(pages: number): { slot: number; isRead: boolean; victims: string[]; reclaimed: number[] } | KvRefusal {
+  #findRoom(
+    pages: number,
+    limit: number,
+  ): { slot: number; isRead: boolean; victims: string[]; reclaimed: number[] } | KvRefusal {
     const slot = this.#rested() ?? this.#empty.at(-1);
-    const found = this.#findPages(pages - (slot === undefined ? 0 : this.#slots[slot]!.pages), slot);
+    const found = this.#findPages(pages - (slot === undefined ? 0 : this.#slots[slot]!.pages), limit, slot);
     if (slot !== undefined && found.missing <= 0) {
       if (this.#slots[slot]!.pages === 0) this.#empty.pop();
       return { slot, isRead: false, ...found };
@@ -225,18 +247,22 @@ export class SlotBook {
       refusal = 'no_memory';
       const isRead = this.#isEarly(person);
       if (found.missing > (isRead ? ownPages : 0)) continue;
-      const others = this.#findPages(pages - ownPages, own);
+      const others = this.#findPages(pages - ownPages, limit, own);
       return { slot: own, isRead, ...others, victims: [person, ...others.victims] };
     }
     return refusal;
   }
 
   /**
-   * Of whom so many more pages can be had, beside what is not reserved: of rested slots first, and of nobody who may still be read. `missing`: how many
+   * Of whom so many more pages can be had, beside those of the limit that are not reserved: of rested slots first, and of nobody who may still be read. `missing`: how many
    * cannot be had; none when it is not above 0.
    */
-  #findPages(more: number, except?: number): { victims: string[]; reclaimed: number[]; missing: number } {
-    let missing = more - (this.#options.pages - this.#pages);
+  #findPages(
+    more: number,
+    limit: number,
+    except?: number,
+  ): { victims: string[]; reclaimed: number[]; missing: number } {
+    let missing = more - (limit - this.#pages);
     const reclaimed: number[] = [];
     const victims: string[] = [];
     const now = this.#options.now();

@@ -53,3 +53,13 @@ test('what a promotion costs: all held KV made anew, on the cores that the peak 
 test('no number of cells makes a page cheaper than nothing', () => {
   expect(planCells({ ...demand, qps: 1e12 })).toBeUndefined();
 });
+
+test('a cell has one event loop of each kind, however many cores it has', () => {
+  const wide = { ...demand, heldAt: () => 0.9, cell: { cores: 64, slots: 10_000 } };
+  expect(planCells(wide)!.binding).toBe('CPU');
+  const plan = planCells({ ...wide, costs: { ...demand.costs, loop: 2 } })!;
+  // 1,000 pages of 2 ms are 2 s a second, of which a cell's loop may run .8.
+  expect(plan.cells).toBe(4);
+  expect(plan.binding).toBe('one event loop');
+  expect(plan.loopBusyWithOneLost).toBeCloseTo(2 / 3, 9);
+});

@@ -17,7 +17,7 @@ import { FULL_EFFORT, SMOKE_EFFORT, validate } from './validate/run-validate.js'
 type Progress = (line: string) => void;
 
 const FULL_MEASURE = { people: 400, newcomers: 80, heatSeconds: 20, loadSeconds: 4 };
-const SMOKE_MEASURE = { people: 3, newcomers: 2, heatSeconds: 0.3, loadSeconds: 0.2 };
+const SMOKE_MEASURE = { people: 3, newcomers: 2, heatSeconds: 1, loadSeconds: 0.5 };
 const PLOT = 'plan-validation.svg';
 
 /** @returns what to tell */

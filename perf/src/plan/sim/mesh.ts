@@ -47,6 +47,8 @@ interface Gateway {
 
 /** The gateway works on a page four times: on the request, and on each stage's answer. */
 const GATEWAY_TURNS = 4;
+/** Share of its work until a page is admitted or refused: reading the request. */
+const BEFORE_ADMISSION = 0.1;
 /** Share of a page's time by which ranking must have answered, as the gateway has it. */
 const RANKED = 0.95;
 
@@ -62,7 +64,8 @@ export class SimMesh {
   #machines: readonly Machine[];
   #gateways: readonly Gateway[];
   #retrievals: readonly EventLoop[];
-  #turns = 0;
+  #pages = 0;
+  #searches = 0;
 
   constructor(clock: SimClock, terms: MeshTerms, draw: ServiceDraw) {
     this.#clock = clock;
@@ -121,14 +124,16 @@ export class SimMesh {
   async page(page: SimPage): Promise<PageSeen> {
     const sentMs = this.#clock.now();
     const front = this.#draw.any();
-    const gateway = this.#next(this.#gateways);
-    const work = front.gateway / GATEWAY_TURNS;
+    const gateway = nextOf(this.#gateways, this.#pages++);
+    const { gateway: all } = front;
+    const work = all / GATEWAY_TURNS;
     let encoded: CellEncoded | undefined;
     let outcome: PageSeen['outcome'] = 'whole';
     await this.#clientTurn(front.client / 2, gateway.loop.machine);
-    await turn(gateway.loop, work, this.#draw);
+    await turn(gateway.loop, BEFORE_ADMISSION * all, this.#draw);
     const deadlineMs = this.#clock.now() + this.#terms.budgetMs;
     const make = async (): Promise<[CellEncoded | undefined, Outcome]> => {
+      await turn(gateway.loop, work - BEFORE_ADMISSION * all, this.#draw);
       const made = await this.#make(page, gateway.loop, work, deadlineMs);
       void gateway.loop.machine.run(front.gatewayBeside);
       return [made, this.#clock.now() <= deadlineMs ? 'whole' : 'late'];
@@ -148,7 +153,7 @@ export class SimMesh {
   /** A LogActions of so many events, sent now. */
   async actions(history: PersonHistory, events: number): Promise<void> {
     const { client, gateway: work, gatewayBeside } = this.#draw.actions(events);
-    const { loop } = this.#next(this.#gateways);
+    const { loop } = nextOf(this.#gateways, this.#pages++);
     await this.#clientTurn(client / 2, loop.machine);
     await turn(loop, work, this.#draw);
     history.sequence += events;
@@ -169,7 +174,7 @@ export class SimMesh {
       const encoded = await this.#stage(gateway, cell.encoder.loop.machine, () => cell.encode(asked));
       await turn(gateway, work, this.#draw);
       const { retrieval, retrievalBeside } = encoded.times;
-      const index = this.#next(this.#retrievals);
+      const index = nextOf(this.#retrievals, this.#searches++);
       await this.#stage(gateway, index.machine, () => turn(index, retrieval, this.#draw));
       void index.machine.run(retrievalBeside);
       await turn(gateway, work, this.#draw);
@@ -195,12 +200,10 @@ export class SimMesh {
     if (this.#client) await turn(this.#client, workMs, this.#draw);
     await hop(this.#clock, to, this.#draw);
   }
-
-  /** In turn, as connections are. */
-  #next<T>(some: readonly T[]): T {
-    return some[this.#turns++ % some.length]!;
-  }
 }
+
+/** In turn, as connections are. */
+const nextOf = <T>(some: readonly T[], turn: number): T => some[turn % some.length]!;
 
 /** A stage that refuses for its load: the gateway goes around it, and counts the page as late. */
 class StageLate extends OnepassError {

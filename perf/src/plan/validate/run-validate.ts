@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { openItems, type Release } from '@onepass/release';
 import { gatewayTarget, type LoadOptions, type SentLoad, sendLoad, traceOf } from '../../kit/load/index.js';
 import { slotMiB } from '../../kit/shape/memory.js';
-import type { RunningSystem } from '../../kit/systems/running-system.js';
 import { commonSettings, kvSlotsOf, startSystem } from '../../kit/systems/systems.js';
 import { habitsOf, pageOf, servedShape } from '../../page.js';
 import { writeHistories } from '../../people.js';
@@ -102,7 +101,7 @@ async function validateCells(
     const predicted = await predict({
       ...{ release, times, length, seed: 1 },
       told: {
-        ...{ cells: encodersOf(system), slots },
+        ...{ cells: cellNames(cells), slots },
         inFlight: Number(settings.ONEPASS_INFERENCE_IN_FLIGHT),
         budgetMs: Number(settings.ONEPASS_BUDGET_MS),
         restMs: Number(settings.ONEPASS_KV_REST_MS),
@@ -124,9 +123,9 @@ async function validateCells(
   }
 }
 
-/** As the gateway names its cells: by their encoders. */
-function encodersOf({ addresses = {} }: RunningSystem): string[] {
-  return Object.entries(addresses).flatMap(([role, address]) => (role.startsWith('user-encoder') ? [address] : []));
+/** As `Mesh` names them, so that the same people belong to the same cells. */
+function cellNames(cells: number): string[] {
+  return Array.from({ length: cells }, (_, i) => `cell-${i + 1}`);
 }
 
 function measuredOf({ seen, kv }: SentLoad): Compared['measured'] {

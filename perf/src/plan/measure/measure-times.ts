@@ -15,6 +15,7 @@ import {
   type ActionTimes,
   ENCODE_KINDS,
   type EncodeKind,
+  PAGE_PARTS,
   type PageTimes,
   type ServiceTimes,
 } from '../sim/service-times.js';
@@ -71,7 +72,7 @@ export async function measureServiceTimes(terms: MeasureTerms): Promise<ServiceT
     const habits = habitsOf(release, page);
     progress(`writing histories of ${WARM + terms.people} people`);
     await writeHistories(system.address, ids, habits, { count: WARM + terms.people, length, nowMs: Date.now() });
-    const busySpeed = await measureBusySpeed(system, page, terms);
+    const busyMs = await measureBusy(system, page, terms);
     progress(`taking pages of ${terms.people} people and ${terms.newcomers} newcomers apart`);
     const dissect = new Dissection(system, { page, habits, itemIds: ids, length });
     for (let person = 0; person < terms.people; person += 1) await dissect.person(personId(WARM + person));
@@ -82,7 +83,7 @@ export async function measureServiceTimes(terms: MeasureTerms): Promise<ServiceT
       machine: describeMachine(),
       date: new Date().toISOString(),
       ...{ release: release.id, shape, historyLength: length },
-      ...{ hopMs: await wakingMs(), busySpeed },
+      ...{ hopMs: await wakingMs(), busySpeed: dissect.keptMs() / busyMs },
       pages: dissect.pages,
       actions: dissect.actions,
     };
@@ -91,25 +92,24 @@ export async function measureServiceTimes(terms: MeasureTerms): Promise<ServiceT
   }
 }
 
-/** CPU of warm pages one at a time to that of the same pages when all cores are busy, the caller's included. */
-async function measureBusySpeed(
+/** CPU of a warm page when all cores are busy, the caller's included, in ms. */
+async function measureBusy(
   system: RunningSystem,
   page: MeasuredPage,
   { heatSeconds, loadSeconds, progress }: MeasureTerms,
 ): Promise<number> {
   const caller = new PageCaller(system.address, page, WARM);
-  const cpuOf = async (atATime: number) => {
-    const before = allCpu(system);
-    const pages = await caller.many(atATime, loadSeconds);
-    return (allCpu(system) - before) / pages;
-  };
   try {
     progress(`heating for ${heatSeconds} s`);
     await caller.many(AT_A_TIME, heatSeconds);
-    progress('timing pages one at a time, and with all cores busy');
-    const ratios: number[] = [];
-    for (let round = 0; round < LOAD_ROUNDS; round += 1) ratios.push((await cpuOf(1)) / (await cpuOf(AT_A_TIME)));
-    return median(ratios);
+    progress('timing pages with all cores busy');
+    const found: number[] = [];
+    for (let round = 0; round < LOAD_ROUNDS; round += 1) {
+      const before = allCpu(system);
+      const pages = await caller.many(AT_A_TIME, loadSeconds);
+      found.push((allCpu(system) - before) / pages);
+    }
+    return median(found);
   } finally {
     caller.close();
   }
@@ -173,6 +173,12 @@ class Dissection {
   requireAll(): void {
     const missing = ENCODE_KINDS.find((kind) => !this.pages.some((page) => page.kind === kind));
     if (missing !== undefined) throw startupError(`no page of kind ${missing} was whole: the machine is too busy`);
+  }
+
+  /** CPU of a page whose KV is held, of all threads, in ms. */
+  keptMs(): number {
+    const kept = this.pages.filter(({ kind }) => kind === 'keep');
+    return kept.reduce((sum, page) => sum + PAGE_PARTS.reduce((all, part) => all + page[part], 0), 0) / kept.length;
   }
 
   close(): void {

@@ -3,7 +3,7 @@ import type { SimClock } from './clock.js';
 
 export interface MachineTerms {
   readonly cores: number;
-  /** How fast a core is while all others are busy too, to one that is alone: they share caches, memory and power. */
+  /** How fast a core is while all others are busy too, to one that is alone: they share memory and power, but find their caches warm. */
   readonly busySpeed: number;
 }
 

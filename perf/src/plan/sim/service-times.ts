@@ -51,7 +51,7 @@ export interface ServiceTimes {
   readonly historyLength: number;
   /** From one thread to another that sleeps on an idle core, in ms. */
   readonly hopMs: number;
-  /** CPU of the same pages one at a time, to that when every core is busy. */
+  /** CPU of pages on held KV one at a time, to that of the same pages when every core is busy. */
   readonly busySpeed: number;
   readonly pages: readonly PageTimes[];
   readonly actions: readonly ActionTimes[];

@@ -1,4 +1,5 @@
 import { cancellation } from './cancellation.js';
+import { cells } from './cells.js';
 import { certificates } from './certificates.js';
 import type { Drill } from './drill.js';
 import { durability } from './durability.js';
@@ -20,6 +21,7 @@ export const DRILLS: readonly Drill[] = [
   trace,
   tracingCost,
   recovery,
+  cells,
   wrongScores,
   warmTier,
   kv,

@@ -96,7 +96,8 @@ async function tryVariant(cell: Cell, encoder: Record<string, string>, { tier, c
   await cell.kill();
   const back = await cell.encodeAll();
   const restored = back.filter(({ kvSource }) => kvSource === KvSource.TIER);
-  if (restored.length === 0) throw startupError(`nobody's KV came back from the warm tier (${tier}, ${codec})`);
+  if (restored.length === 0)
+    throw startupError(`nobody's KV came back from the warm tier (${tier}, ${codec}): the user-encoder's log says why`);
   const recomputeMs = stageMs(anew, 'encode') - stageMs(held, 'encode');
   const restoreMs = stageMs(restored, 'restore');
   return {
@@ -138,11 +139,12 @@ class Cell {
     return answers;
   }
 
-  /** Resolves when so many entries were written. */
+  /** Resolves when so many entries were written, or were not because the tier found it not worth it or had no room. */
   written(entries: number): Promise<void> {
     return patiently(async () => {
       const { measurements } = await this.#client.describe({});
-      return (measurements['onepass.warm.writes'] ?? 0) >= entries;
+      const counts = Object.entries(measurements).filter(([name]) => /^onepass\.warm\.(writes|drops)/.test(name));
+      return counts.reduce((sum, [, count]) => sum + count, 0) >= entries;
     }, 'the warm tier was not written');
   }
 

@@ -106,10 +106,14 @@ export class UserEncoder {
    */
   forget(person: PersonKey, { signal }: Pick<EncodeCall, 'signal'>): Promise<void> {
     const forgotten = this.#queue.run(person, signal, async () => {
-      this.#parts.pool.forget(person);
-      this.#states.delete(person);
-      this.#renewals.delete(person);
-      await this.#parts.warmTier?.forget(person);
+      // The tier first: it may be reading the slot.
+      try {
+        await this.#parts.warmTier?.forget(person);
+      } finally {
+        this.#parts.pool.forget(person);
+        this.#states.delete(person);
+        this.#renewals.delete(person);
+      }
     });
     return this.#track(forgotten);
   }

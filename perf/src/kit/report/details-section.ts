@@ -17,7 +17,7 @@ import { type StackedBar, stackedBars, threeDigits } from './plot/bars.js';
 import { flameGraph, flameKey, flameMost, flameMs } from './plot/flame-graph.js';
 import { element, escapeText } from './plot/svg.js';
 import { timeline } from './plot/timeline.js';
-import { grouped, hitRate, saturated } from './rounds.js';
+import { cpuOfPage, grouped, hitRate, saturated } from './rounds.js';
 import { describeLoad } from './store.js';
 import { NAMES, PART_COLOURS, SHORT, SPANS } from './words.js';
 
@@ -63,7 +63,8 @@ export function cpuParts(findings: ReportFindings): Part[] {
     const here = findings.measurements.filter((m) => m.sweep === undefined && sameShape(m.shape, shape));
     const loads = SYSTEMS.map((system) => ({ system, rounds: [...saturated(here, system).values()] }));
     const processes = [...new Set(loads.flatMap(({ rounds }) => rounds.flatMap((m) => Object.keys(m.cpuMs))))].sort();
-    const cost = (rounds: readonly Measurement[], process: string) => middle(rounds.map((m) => m.cpuMs[process])) ?? 0;
+    const cost = (rounds: readonly Measurement[], process: string) =>
+      middle(rounds.map((m) => cpuOfPage(m, process))) ?? 0;
     const bars = loads.flatMap(({ system, rounds }) => {
       const parts = processes.map((name, i) => ({ key: partKey(i), name, value: cost(rounds, name) }));
       return rounds.length === 0 || parts.every(({ value }) => value <= 0) ? [] : [{ label: SHORT[system], parts }];
@@ -246,7 +247,7 @@ export function allPart(findings: ReportFindings): Part {
       told || undefined,
       over((m) => 100 * hitRate(m)),
       over((m) => m.kvMiB),
-      over((m) => Object.values(m.cpuMs).reduce((sum, ms) => sum + ms, 0)),
+      over((m) => cpuOfPage(m)),
       over((m) => 100 * m.seen.senderCpu),
       first.date.slice(0, 10),
     ];

@@ -5,7 +5,7 @@ import { ceilingOf, flopRatio, pureMsOf, reuseEfficiency } from './compute.js';
 import { madeUpFindings, measurement } from './fixture.suite.js';
 import { DEFAULT_SHAPE, FIGURES, figureKind, figureName, goalOf, MAIN_SHAPE, REUSE_SHAPE } from './goals.js';
 import { figuresOf, numbersOf } from './numbers.js';
-import { banded } from './rounds.js';
+import { banded, cpuOfPage } from './rounds.js';
 
 /** Close to what was measured once at the main shape. */
 const PURE: PureCompute = {
@@ -77,6 +77,13 @@ test('latency one at a time is judged by its floor, overhead by the CPU beyond p
   expect(numbers.median_latency_ratio_d_over_b_of_floor).toBeCloseTo(112 / 99);
   expect(numbers.overhead_cpu_ms).toBeCloseTo(37 - 33 - 2);
   expect(numbers.gateway_overhead_p50_ms).toBe(2);
+});
+
+test('calls that were refused make no page, and what they cost is paid by the pages', () => {
+  const page = measurement('A', 10, 1, { cpuMs: { gateway: 8, ranking: 12 }, kv: { slot: 1 } });
+  const some = { ...page, seen: { ...page.seen, good: page.seen.calls / 2, errors: { RESOURCE_EXHAUSTED: 1 } } };
+  expect(cpuOfPage(some)).toBe(40);
+  expect(cpuOfPage(some, 'ranking')).toBe(24);
 });
 
 test('A over B-prime is taken where A hits half and the rival is at its best', () => {

@@ -9,6 +9,7 @@ import {
   type ByRound,
   banded,
   byRound,
+  cpuOfPage,
   grouped,
   hitRate,
   medianOf,
@@ -179,7 +180,7 @@ function overhead({ shape, measurements, pure }: AtShape, chain: readonly BareCh
       const alone = (sameRound.length > 0 ? sameRound : pure).map(
         (p) => pureMsOf('A', p, Number.isFinite(hit) ? hit : 1) + fixed(p),
       );
-      return [round, Object.values(m.cpuMs).reduce((sum, ms) => sum + ms, 0) - median(alone)];
+      return [round, cpuOfPage(m) - median(alone)];
     }),
   );
   const toChain = chain.map(({ round, cpuMs }) => (overheads.get(round) ?? Number.NaN) / cpuMs);

@@ -89,6 +89,12 @@ export function alone(measurements: readonly Measurement[], system: SystemName):
 
 /** Share of pages that held KV served, of those by people who have a past. NaN where no page says where its KV came from. */
 export function hitRate({ kv }: Pick<Measurement, 'kv'>): number {
-  const { slot = 0, append = 0, recompute = 0 } = kv;
-  return (slot + append) / (slot + append + recompute);
+  const { slot = 0, append = 0, tier = 0, recompute = 0 } = kv;
+  return (slot + append) / (slot + append + tier + recompute);
+}
+
+/** CPU in ms a whole page, of one process or of all. What calls cost that were refused or degraded is in it: they made no page. */
+export function cpuOfPage({ cpuMs, seen }: Measurement, process?: string): number {
+  const ofCall = process === undefined ? Object.values(cpuMs).reduce((sum, ms) => sum + ms, 0) : (cpuMs[process] ?? 0);
+  return (ofCall * seen.calls) / seen.good;
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { KvSource, type OnepassClient, OnepassError, user } from '@onepass/client';
 import type { MeasuredPage } from '../page.js';
 import { personId } from '../people.js';
@@ -14,6 +15,7 @@ export interface Asked {
 export class SteadyLoad {
   readonly #ask: (person: number) => Promise<void>;
   readonly #timer: NodeJS.Timeout;
+  readonly #people: number;
   readonly #underWay = new Set<Promise<void>>();
   #asked: Asked[] = [];
   #next = 0;
@@ -22,6 +24,7 @@ export class SteadyLoad {
     this.#ask = async (person) => {
       this.#asked.push(await askFor(onepass, page, person));
     };
+    this.#people = people;
     this.#timer = setInterval(() => {
       const asked = this.#ask(this.#next++ % people);
       this.#underWay.add(asked);
@@ -34,6 +37,13 @@ export class SteadyLoad {
     const taken = this.#asked;
     this.#asked = [];
     return taken;
+  }
+
+  /** Answers when everybody was asked for once more, and answered. */
+  async round(): Promise<void> {
+    const end = this.#next + this.#people;
+    while (this.#next < end) await delay(20);
+    await Promise.all(this.#underWay);
   }
 
   /** Answers when the last page was. */

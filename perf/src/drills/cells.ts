@@ -47,7 +47,7 @@ const SMOKE: Size = {
   hotConcurrency: 8,
 };
 
-/** Every person is asked for once in so long, and a little more. */
+/** Every person is asked for once in so long, and a little more, where the machine keeps up. */
 const roundMs = ({ people, rate }: Size) => (1_000 * people) / rate + 1_000;
 
 export const cells: Drill = {
@@ -107,7 +107,7 @@ async function live({ mesh, onepass, size, page }: Stage, { progress }: DrillTer
     const since = Date.now();
     await work();
     // Once more everybody, in the state that it has come to.
-    await delay(roundMs(size));
+    await load.round();
     const asked = load.take();
     unmoved += asked.filter(({ person, source }) => source === KvSource.RECOMPUTE && !mayMove(person)).length;
     const moved = recomputedPeople(asked).size;

@@ -29,7 +29,7 @@ export const MESH_SYSTEMS: Readonly<Record<MeshSystemName, MeshSystem>> = {
     keepsKv: true,
     description:
       'One model: ranking reads the KV that retrieval was encoded with, and it is kept from request to request. Four processes. ' +
-      'There is no warm tier yet, so that A is the same as D.',
+      'Its warm tier is off, so that A is the same as D.',
   },
   B: {
     encoders: 2,

@@ -1,3 +1,4 @@
+import { median } from '../../statistics.js';
 import { type ActionTimes, ENCODE_KINDS, type EncodeKind, type PageTimes, type ServiceTimes } from './service-times.js';
 
 /** Ways from thread to thread of a page: client, gateway, encoder, its graph and back, gateway, retrieval, and so on to the client. */
@@ -16,9 +17,9 @@ export interface Pace {
  * ways take longer.
  */
 export function paceOf({ hopMs, pages }: Pick<ServiceTimes, 'hopMs' | 'pages'>): Pace {
-  const mean = (of: (page: PageTimes) => number) => pages.reduce((sum, page) => sum + of(page), 0) / pages.length;
-  const loops = mean(loopsMs);
-  const beyond = loops + mean(graphsMs) + HOPS * hopMs - mean(({ wallMs }) => wallMs);
+  const loops = median(pages.map(loopsMs));
+  // Of the page in the middle: a few that something else held up say nothing of ways.
+  const beyond = median(pages.map((page) => loopsMs(page) + graphsMs(page) - page.wallMs)) + HOPS * hopMs;
   return beyond >= 0 ? { hopMs, behind: Math.min(0.9, beyond / loops) } : { hopMs: hopMs - beyond / HOPS, behind: 0 };
 }
 

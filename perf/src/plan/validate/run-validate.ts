@@ -38,8 +38,8 @@ export interface ValidateEffort {
 }
 
 export const FULL_EFFORT: ValidateEffort = {
-  ...{ cells: [1, 2], rates: [16, 32, 48], slots: 160, people: 1_500 },
-  ...{ warmUpSeconds: 8, pages: 1_200, heatSeconds: 20 },
+  ...{ cells: [1, 2], rates: [24, 44], slots: 160, people: 1_500 },
+  ...{ warmUpSeconds: 8, pages: 1_150, heatSeconds: 30 },
 };
 export const SMOKE_EFFORT: ValidateEffort = {
   ...{ cells: [1], rates: [10], slots: 16, people: 120 },

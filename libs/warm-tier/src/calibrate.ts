@@ -4,7 +4,7 @@ import type { KvShape, KvTensors } from '@onepass/kv';
 import type { Codec } from './codec.js';
 import { type EntryIdentity, HEADER_BYTES, newEntry, sealEntry } from './entry.js';
 import type { WarmStore } from './store.js';
-import type { WarmEntry } from './warm-tier.js';
+import type { WarmEntry } from './warm-entry.js';
 
 export interface CalibrationAsk {
   /** Encodes a history of so many tokens from nothing and answers how long that took, in ms. */

@@ -6,5 +6,6 @@ export * from './open-warm-tier.js';
 export { openRedisStore, type RedisStoreOptions } from './redis-store.js';
 export { type WarmTierSettings, warmTierSettings } from './settings.js';
 export type { StoreLimits, WarmStore } from './store.js';
+export type { WarmEntry } from './warm-entry.js';
 export * from './warm-tier.js';
 export { DROPS, type Drop, type Lease, type WriteBehindTerms } from './write-behind.js';

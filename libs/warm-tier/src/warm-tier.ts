@@ -1,11 +1,12 @@
 import { OnepassError } from '@onepass/errors';
 import type { RunTerms } from '@onepass/inference';
-import type { KvShape, KvTensors, SlotContent } from '@onepass/kv';
+import type { KvShape, KvTensors } from '@onepass/kv';
 import type { Logger } from '@onepass/telemetry';
 import { type Calibration, type CalibrationAsk, measureTier } from './calibrate.js';
 import type { Codec } from './codec.js';
 import { type EntryIdentity, HEADER_BYTES, openEntry, REFUSALS, type Refusal } from './entry.js';
 import type { WarmStore } from './store.js';
+import type { WarmEntry } from './warm-entry.js';
 import { type Drop, type Lease, WriteBehind, type WriteBehindTerms } from './write-behind.js';
 
 export interface WarmTierParts {
@@ -20,21 +21,6 @@ export interface WarmTierParts {
   readonly writing: WriteBehindTerms;
   /** Epoch ms. */
   readonly now?: () => number;
-}
-
-/** A person's KV as it was written, whole, checked, and of this release, shape and person. Whether the history still is that of `content` is the caller's to ask. */
-export interface WarmEntry {
-  readonly content: SlotContent;
-  /** Effective time of the last token, epoch ms. */
-  readonly lastMs: number;
-  /** Whether the numbers are those that were written, to the bit. */
-  readonly exact: boolean;
-  /**
-   * Fills the first `content.length` tokens of a slot's tensors, and touches nothing behind them. Once it has answered or thrown, nothing
-   * writes to them any more.
-   * @throws OnepassError whatever a graph run throws
-   */
-  restore(into: KvTensors, terms: RunTerms): Promise<void>;
 }
 
 /** What became of a question for a person's entry. */

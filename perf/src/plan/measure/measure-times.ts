@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, KvSource, type OnepassClient, user } from '@onepass/client';
+import { seededRandom } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
 import { openItems, type Release } from '@onepass/release';
 import { slotMiB } from '../../kit/shape/memory.js';
@@ -15,7 +16,6 @@ import {
   type ActionTimes,
   ENCODE_KINDS,
   type EncodeKind,
-  PAGE_PARTS,
   type PageTimes,
   type ServiceTimes,
 } from '../sim/service-times.js';
@@ -47,6 +47,8 @@ const AT_A_TIME = 4;
 const LOAD_ROUNDS = 3;
 /** Share of the people that only heat what the load does not: history that is read, actions that are logged. */
 const TRIALS = 0.25;
+/** Before each page the machine is idle for a while, as it is between the pages of people: cores that slept and caches that others filled make a page cost more. */
+const IDLE_MS = 40;
 /** Actions that a newcomer brings: as many as in `usualTrace`. */
 const NEWCOMER_ACTIONS = 64;
 /** Actions before the first page: nearly the window, but so that some more fit. */
@@ -74,7 +76,7 @@ export async function measureServiceTimes(terms: MeasureTerms): Promise<ServiceT
     const habits = habitsOf(release, page);
     progress(`writing histories of ${WARM + terms.people} people`);
     await writeHistories(system.address, ids, habits, { count: WARM + terms.people, length, nowMs: Date.now() });
-    const busyMs = await measureBusy(system, page, terms);
+    const busySpeed = await measureBusySpeed(system, page, terms);
     progress(`taking pages of ${terms.people} people and ${terms.newcomers} newcomers apart`);
     const dissect = new Dissection(system, { page, habits, itemIds: ids, length });
     const trials = Math.floor(terms.people * TRIALS);
@@ -90,7 +92,7 @@ export async function measureServiceTimes(terms: MeasureTerms): Promise<ServiceT
       machine: describeMachine(),
       date: new Date().toISOString(),
       ...{ release: release.id, shape, historyLength: length },
-      ...{ hopMs: await wakingMs(), busySpeed: dissect.keptMs() / busyMs },
+      ...{ hopMs: await wakingMs(), busySpeed },
       pages: dissect.pages,
       actions: dissect.actions,
     };
@@ -99,8 +101,11 @@ export async function measureServiceTimes(terms: MeasureTerms): Promise<ServiceT
   }
 }
 
-/** CPU of a warm page when all cores are busy, the caller's included, in ms. */
-async function measureBusy(
+/**
+ * How much less CPU a warm page takes, the caller's included, when all cores are busy than when pages come one right after the other: in both nobody
+ * sleeps in between, so that this is of sharing alone.
+ */
+async function measureBusySpeed(
   system: RunningSystem,
   page: MeasuredPage,
   { heatSeconds, loadSeconds, progress }: MeasureTerms,
@@ -109,13 +114,15 @@ async function measureBusy(
   try {
     progress(`heating for ${heatSeconds} s`);
     await caller.many(AT_A_TIME, heatSeconds);
-    progress('timing pages with all cores busy');
-    const found: number[] = [];
-    for (let round = 0; round < LOAD_ROUNDS; round += 1) {
+    progress('timing pages one after the other, and with all cores busy');
+    const cpuOfPage = async (atATime: number) => {
       const before = allCpu(system);
-      const pages = await caller.many(AT_A_TIME, loadSeconds);
-      found.push((allCpu(system) - before) / pages);
-    }
+      const pages = await caller.many(atATime, loadSeconds);
+      return (allCpu(system) - before) / pages;
+    };
+    const found: number[] = [];
+    for (let round = 0; round < LOAD_ROUNDS; round += 1)
+      found.push((await cpuOfPage(1)) / (await cpuOfPage(AT_A_TIME)));
     return median(found);
   } finally {
     caller.close();
@@ -154,6 +161,7 @@ class Dissection {
   readonly #system: RunningSystem;
   readonly #content: Content;
   readonly #onepass: OnepassClient;
+  readonly #random = seededRandom(1);
   #events = 0;
 
   constructor(system: RunningSystem, content: Content) {
@@ -188,18 +196,14 @@ class Dissection {
     this.actions.length = 0;
   }
 
-  /** CPU of a page whose KV is held, of all threads, in ms. */
-  keptMs(): number {
-    const kept = this.pages.filter(({ kind }) => kind === 'keep');
-    return kept.reduce((sum, page) => sum + PAGE_PARTS.reduce((all, part) => all + page[part], 0), 0) / kept.length;
-  }
-
   close(): void {
     this.#onepass.close();
   }
 
   /** @param encoded tokens that are encoded, by what kind of page it turns out to be */
   async #page(id: string, encoded: Readonly<Record<EncodeKind, number>>): Promise<void> {
+    // As long as pages that come by chance leave it.
+    await delay(-IDLE_MS * Math.log(1 - this.#random()));
     const { answer, spent } = await this.#spent(() =>
       this.#onepass.recommend({ person: user(id), ...this.#content.page }),
     );

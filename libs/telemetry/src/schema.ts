@@ -391,6 +391,7 @@ export const METRICS = {
     says: 'Entries of the warm tier that this process knows of.',
     roles: ['user-encoder'],
     attributes: {},
+    when: 'it has a warm tier',
   },
   'onepass.warm.usage': {
     kind: 'gauge',
@@ -398,6 +399,7 @@ export const METRICS = {
     says: 'What they take.',
     roles: ['user-encoder'],
     attributes: {},
+    when: 'it has a warm tier',
   },
   'onepass.warm.waiting': {
     kind: 'gauge',
@@ -405,6 +407,7 @@ export const METRICS = {
     says: 'Persons whose KV waits to be written to the warm tier.',
     roles: ['user-encoder'],
     attributes: {},
+    when: 'it has a warm tier',
   },
   'onepass.warm.writes': {
     kind: 'counter',
@@ -412,6 +415,7 @@ export const METRICS = {
     says: 'Entries written to the warm tier.',
     roles: ['user-encoder'],
     attributes: {},
+    when: 'it has a warm tier',
   },
   'onepass.warm.finds': {
     kind: 'counter',
@@ -424,6 +428,7 @@ export const METRICS = {
         ...['damaged', 'other_version', 'other_codec', 'other_release', 'other_shape', 'other_person'],
       ],
     },
+    when: 'it has a warm tier',
   },
   'onepass.warm.drops': {
     kind: 'counter',
@@ -436,6 +441,7 @@ export const METRICS = {
         ...['store_full', 'store_failed', 'forgotten', 'closed'],
       ],
     },
+    when: 'it has a warm tier',
   },
   'onepass.kv.slot.wait.duration': {
     kind: 'histogram',

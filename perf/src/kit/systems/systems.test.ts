@@ -13,8 +13,10 @@ import type { RunningSystem } from './running-system.js';
 import { budgetMsOf, commonSettings, type MeshSystemName, type SystemOptions, startSystem } from './systems.js';
 
 const NOW = Date.now();
-/** 25 slots of 20 KiB, of which a multiple of 4 is taken. */
-const KV_MIB = 0.5;
+/** Four tensors of 40 tokens, each on pages of its own. */
+const SLOT_MIB = 32 / 1024;
+/** Of 25 slots a multiple of 4 is taken. */
+const KV_MIB = 25 * SLOT_MIB;
 const SLOTS = 24;
 /** Of every encoder that keeps nothing. */
 const SCRATCH_SLOTS = 128;
@@ -108,7 +110,7 @@ test('A: one encoder, and KV kept from request to request', { timeout: 90_000 },
     expect(await kvSources(system)).toEqual({ recompute: 1, slot: 1, append: 1 });
     pagesOfA = await Promise.all([0, 1, 2].map((person) => pageFor(onepass, person)));
     const { 'user-encoder': encoder = {} } = await system.measurements();
-    expect([system.kvMiB, encoder['onepass.kv.slots.limit']]).toEqual([(SLOTS * 20) / 1024, SLOTS]);
+    expect([system.kvMiB, encoder['onepass.kv.slots.limit']]).toEqual([SLOTS * SLOT_MIB, SLOTS]);
   });
 });
 
@@ -136,7 +138,7 @@ test("B': two encoders that keep their own KV, in A's memory together, and the p
       expect(encoder).toMatchObject({ [kvRequests('slot')]: 1, [kvRequests('append')]: 1 });
       expect(encoder['onepass.kv.slots.limit']).toBe(SLOTS / 2);
     }
-    expect(system.kvMiB).toBe((SLOTS * 20) / 1024);
+    expect(system.kvMiB).toBe(SLOTS * SLOT_MIB);
   });
 });
 
@@ -160,7 +162,7 @@ test("two cells, started where B' was: four pools in the same memory, and the hi
     await expectPagesOfA(onepass);
     const said = Object.entries(await system.measurements()).filter(([role]) => role.includes('encoder'));
     expect(said.map(([, encoder]) => encoder['onepass.kv.slots.limit'])).toEqual(Array(4).fill(SLOTS / 4));
-    expect([system.kvMiB, Object.keys(system.pids()).length]).toEqual([(SLOTS * 20) / 1024, 8]);
+    expect([system.kvMiB, Object.keys(system.pids()).length]).toEqual([SLOTS * SLOT_MIB, 8]);
     // What person 0 did before the restart.
     expect((await pageFor(onepass, 0)).historySequence).toBe(21n);
   };

@@ -1,5 +1,5 @@
 import { startupError } from '@onepass/errors';
-import { kvShape, poolBytes } from '@onepass/kv';
+import { kvBytes, kvShape } from '@onepass/kv';
 
 const MIB = 2 ** 20;
 /** For KV that is not kept: far more than pages are in flight, so that no page loses its slot before it is ranked, and no more than this. */
@@ -23,8 +23,7 @@ const MOST_POOLS = 4;
  */
 export function kvSlots(model: Parameters<typeof kvShape>[0], { kvMiB, keepsKv, pools, inFlight }: KvTerms): KvSlots {
   const shape = kvShape(model);
-  // Slots begin on pages, so that one more slot takes what a slot takes.
-  const slotMiB = (poolBytes(shape, 2) - poolBytes(shape, 1)) / MIB;
+  const slotMiB = kvBytes(shape, shape.capacity) / MIB;
   if (!keepsKv) {
     const fitting = Math.floor(SCRATCH.mib / slotMiB);
     const slots = Math.max(SCRATCH.leastSlots, inFlight, Math.min(SCRATCH.slots, fitting));

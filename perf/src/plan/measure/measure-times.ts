@@ -16,6 +16,7 @@ import {
   type ActionTimes,
   ENCODE_KINDS,
   type EncodeKind,
+  PAGE_PARTS,
   type PageTimes,
   type ServiceTimes,
 } from '../sim/service-times.js';
@@ -76,7 +77,7 @@ export async function measureServiceTimes(terms: MeasureTerms): Promise<ServiceT
     const habits = habitsOf(release, page);
     progress(`writing histories of ${WARM + terms.people} people`);
     await writeHistories(system.address, ids, habits, { count: WARM + terms.people, length, nowMs: Date.now() });
-    const busySpeed = await measureBusySpeed(system, page, terms);
+    const busyMs = await measureBusy(system, page, terms);
     progress(`taking pages of ${terms.people} people and ${terms.newcomers} newcomers apart`);
     const dissect = new Dissection(system, { page, habits, itemIds: ids, length });
     const trials = Math.floor(terms.people * TRIALS);
@@ -92,7 +93,7 @@ export async function measureServiceTimes(terms: MeasureTerms): Promise<ServiceT
       machine: describeMachine(),
       date: new Date().toISOString(),
       ...{ release: release.id, shape, historyLength: length },
-      ...{ hopMs: await wakingMs(), busySpeed },
+      ...{ hopMs: await wakingMs(), busySpeed: dissect.keptMs() / busyMs },
       pages: dissect.pages,
       actions: dissect.actions,
     };
@@ -101,11 +102,8 @@ export async function measureServiceTimes(terms: MeasureTerms): Promise<ServiceT
   }
 }
 
-/**
- * How much less CPU a warm page takes, the caller's included, when all cores are busy than when pages come one right after the other: in both nobody
- * sleeps in between, so that this is of sharing alone.
- */
-async function measureBusySpeed(
+/** CPU of a warm page when all cores are busy, the caller's included, in ms. */
+async function measureBusy(
   system: RunningSystem,
   page: MeasuredPage,
   { heatSeconds, loadSeconds, progress }: MeasureTerms,
@@ -114,15 +112,13 @@ async function measureBusySpeed(
   try {
     progress(`heating for ${heatSeconds} s`);
     await caller.many(AT_A_TIME, heatSeconds);
-    progress('timing pages one after the other, and with all cores busy');
-    const cpuOfPage = async (atATime: number) => {
-      const before = allCpu(system);
-      const pages = await caller.many(atATime, loadSeconds);
-      return (allCpu(system) - before) / pages;
-    };
+    progress('timing pages with all cores busy');
     const found: number[] = [];
-    for (let round = 0; round < LOAD_ROUNDS; round += 1)
-      found.push((await cpuOfPage(1)) / (await cpuOfPage(AT_A_TIME)));
+    for (let round = 0; round < LOAD_ROUNDS; round += 1) {
+      const before = allCpu(system);
+      const pages = await caller.many(AT_A_TIME, loadSeconds);
+      found.push((allCpu(system) - before) / pages);
+    }
     return median(found);
   } finally {
     caller.close();
@@ -194,6 +190,12 @@ class Dissection {
   drop(): void {
     this.pages.length = 0;
     this.actions.length = 0;
+  }
+
+  /** CPU of a page whose KV is held, of all threads, in ms. */
+  keptMs(): number {
+    const kept = this.pages.filter(({ kind }) => kind === 'keep');
+    return kept.reduce((sum, page) => sum + PAGE_PARTS.reduce((all, part) => all + page[part], 0), 0) / kept.length;
   }
 
   close(): void {

@@ -1,24 +1,27 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 /** A redis-server of a test's own, on a free port of the loopback, in a directory of its own. */
 export interface TestRedis {
   readonly port: number;
+  /** Where its files lie. */
+  readonly directory: string;
+  readonly process: ChildProcess;
   kill(signal: NodeJS.Signals): void;
   /** Starts it again on the same port and files, after it was killed. */
   restart(): Promise<void>;
   remove(): Promise<void>;
 }
 
-/** For `describe.skipIf`: redis-server or redis-cli is not here. */
+/** For `describe.skipIf`: redis-server or redis-cli is not here. What is skipped is told by name by `npm test`, and is a failure in CI. */
 export function hasNoRedis(): boolean {
-  return ['redis-server', 'redis-cli'].some((program) => spawnSync(program, ['--version']).status !== 0);
+  return !['redis-server', 'redis-cli'].every(isOnPath);
 }
 
 /** @param config lines of its configuration; it keeps nothing unless told otherwise */
@@ -36,37 +39,45 @@ export async function startTestRedis(config: Readonly<Record<string, string>> = 
   let server = await spawnReady(file);
   return {
     port,
+    directory,
+    get process() {
+      return server;
+    },
     kill: (signal) => {
       server.kill(signal);
     },
     restart: async () => {
-      await ended(server);
+      await end(server);
       server = await spawnReady(file);
     },
     remove: async () => {
-      await ended(server);
+      await end(server);
       rmSync(directory, { recursive: true, force: true });
     },
   };
 }
 
 /** Three masters. */
-export async function startTestCluster(): Promise<{ readonly ports: readonly number[]; remove(): Promise<void> }> {
+export async function startTestCluster(
+  config: Readonly<Record<string, string>> = {},
+): Promise<{ readonly servers: readonly TestRedis[]; remove(): Promise<void> }> {
   const servers = await Promise.all(
-    [1, 2, 3].map(async () => startTestRedis({ 'cluster-enabled': 'yes', 'cluster-port': String(await freePort()) })),
+    [1, 2, 3].map(async () =>
+      startTestRedis({ ...config, 'cluster-enabled': 'yes', 'cluster-port': String(await freePort()) }),
+    ),
   );
-  const ports = servers.map(({ port }) => port);
-  const addresses = ports.map((port) => `127.0.0.1:${port}`);
+  const addresses = servers.map(({ port }) => `127.0.0.1:${port}`);
   execFileSync('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes'], { stdio: 'pipe' });
   return {
-    ports,
+    servers,
     remove: async () => {
       await Promise.all(servers.map((server) => server.remove()));
     },
   };
 }
 
-async function ended(server: ChildProcess): Promise<void> {
+/** Resolves when the process has ended. */
+export async function end(server: ChildProcess): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return;
   const exited = once(server, 'exit');
   server.kill('SIGKILL');
@@ -87,7 +98,7 @@ async function spawnReady(file: string): Promise<ChildProcess> {
 }
 
 /** Below the ports that the kernel gives to connections: a client that tries a dead port of those again and again may connect to itself. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const server = createServer().listen(randomInt(10_000, 32_768), '127.0.0.1');
     const [taken] = await Promise.race([once(server, 'listening'), once(server, 'error')]).catch((error) => [error]);
@@ -97,4 +108,15 @@ async function freePort(): Promise<number> {
     await once(server, 'close');
     return port;
   }
+}
+
+function isOnPath(program: string): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
 }

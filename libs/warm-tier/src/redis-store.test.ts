@@ -217,7 +217,7 @@ describe.skipIf(hasNoRedis())('a Redis Cluster', () => {
   let clients: Redis[];
   beforeAll(async () => {
     cluster = await startTestCluster();
-    clients = cluster.ports.map((port) => new Redis(port, '127.0.0.1'));
+    clients = cluster.servers.map(({ port }) => new Redis(port, '127.0.0.1'));
   });
   afterAll(async () => {
     for (const client of clients) client.disconnect();
@@ -229,7 +229,8 @@ describe.skipIf(hasNoRedis())('a Redis Cluster', () => {
       (await Promise.all(clients.map((client) => holdsAny(client, person)))).includes(true);
     const limits = { maxAgeMs: HOUR, maxEntryBytes: 1e5, timeoutMs: 2_000 };
     return {
-      open: (terms) => openRedisStore({ ...limits, ...terms, place: placeOf(...cluster.ports) }),
+      open: (terms) =>
+        openRedisStore({ ...limits, ...terms, place: placeOf(...cluster.servers.map(({ port }) => port)) }),
       holds,
       remove: async () => {},
     };

@@ -68,12 +68,20 @@ export async function startTestCluster(
   );
   const addresses = servers.map(({ port }) => `127.0.0.1:${port}`);
   execFileSync('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes'], { stdio: 'pipe' });
+  // Each of them learns a moment later that the cluster is whole, and turns clients away until then.
+  for (const { port } of servers) while (!isWhole(port));
   return {
     servers,
     remove: async () => {
       await Promise.all(servers.map((server) => server.remove()));
     },
   };
+}
+
+function isWhole(port: number): boolean {
+  return execFileSync('redis-cli', ['-p', String(port), 'cluster', 'info'], { encoding: 'utf8' }).includes(
+    'cluster_state:ok',
+  );
 }
 
 /** Resolves when the process has ended. */

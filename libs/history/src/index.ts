@@ -3,6 +3,7 @@ export * from './event.js';
 export * from './lmdb-slates.js';
 export * from './lmdb-store.js';
 export { openHistory, openStores, requireHistory, type StoreSettings } from './open-stores.js';
+export { CONNECT_MS, newRedisClient, type RedisClientTerms } from './redis-client.js';
 export { openRedisSlates } from './redis-slates.js';
 export { openRedisHistory } from './redis-store.js';
 export * from './settings.js';

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { OnepassError, startupError, unavailable } from '@onepass/errors';
-import { Cluster, Redis, ReplyError } from 'ioredis';
+import { type Cluster, Redis, ReplyError } from 'ioredis';
 import { storeFailure } from './failure.js';
+import { newRedisClient } from './redis-client.js';
 import type { RedisPlace } from './settings.js';
 
 export interface RedisTerms {
@@ -34,7 +35,6 @@ const REQUIRED = {
 } as const;
 
 const START_MS = 5_000;
-const CONNECT_MS = 1_000;
 const SCAN_PAGE = 512;
 const REWRITE_POLL_MS = 50;
 
@@ -44,7 +44,8 @@ const REWRITE_POLL_MS = 50;
  * @throws OnepassError `startup`, one sentence that names the server and the setting
  */
 export async function openRedis(what: string, place: RedisPlace, terms: RedisTerms): Promise<RedisRecords> {
-  const client = place.nodes.length > 1 ? newCluster(place, terms) : newSingle(place, terms);
+  const { timeoutMs } = terms;
+  const client = newRedisClient(place, { commandMs: timeoutMs, socketMs: 4 * timeoutMs, slotsRefreshMs: 1_000 });
   let reason: string | undefined;
   // Also keeps ioredis from printing what goes wrong.
   for (const event of ['error', 'node error']) {
@@ -71,50 +72,6 @@ function plainly(message: string): string {
   if (/wrong version number|packet length too long/.test(message)) return 'it does not speak TLS';
   if (/RESP type/.test(message)) return 'what answers there is not a Redis';
   return message;
-}
-
-function commonOptions({ tls, username, password }: RedisPlace, { timeoutMs }: RedisTerms) {
-  return {
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(tls ? { tls: {} } : {}),
-    protocol: 2 as const,
-    disableClientInfo: true,
-    connectTimeout: CONNECT_MS,
-    commandTimeout: timeoutMs,
-    // Commands for a server that has stopped would else pile up on their way to it.
-    socketTimeout: 4 * timeoutMs,
-    // A command may have been carried out though its answer was lost.
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
-  };
-}
-
-const retryDelay = (times: number) => Math.min(50 * times, 500);
-
-function newSingle(place: RedisPlace, terms: RedisTerms): Redis {
-  return new Redis({
-    ...commonOptions(place, terms),
-    ...place.nodes[0],
-    db: place.database,
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    retryStrategy: retryDelay,
-  });
-}
-
-function newCluster(place: RedisPlace, terms: RedisTerms): Cluster {
-  return new Cluster([...place.nodes], {
-    redisOptions: commonOptions(place, terms),
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    scaleReads: 'master',
-    // As above: not sent again by itself. A slot that has moved is another matter.
-    retryDelayOnFailover: 0,
-    slotsRefreshInterval: 1_000,
-    clusterRetryStrategy: retryDelay,
-  });
 }
 
 /** All masters: what they hold together is everything. */

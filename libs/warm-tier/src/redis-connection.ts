@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { unavailable } from '@onepass/errors';
-import type { RedisPlace } from '@onepass/history';
-import { Cluster, Redis } from 'ioredis';
+import { CONNECT_MS, newRedisClient, type RedisPlace } from '@onepass/history';
+import { type Cluster, Redis } from 'ioredis';
 
 /** Lua that one call runs as a whole. All its keys share one hash tag. */
 export interface Script {
@@ -16,7 +16,6 @@ export function script(lua: string): Script {
 
 type Value = string | number | Buffer;
 
-const CONNECT_MS = 1_000;
 /** A Redis that did not answer in time is left alone for so long: who has to wait for it waits once, not with every request. */
 const REST_MS = 1_000;
 
@@ -26,7 +25,10 @@ export class RedisConnection {
   #restUntil = Number.NEGATIVE_INFINITY;
 
   constructor(place: RedisPlace, timeoutMs: number) {
-    this.#client = newClient(place, timeoutMs);
+    this.#client = newRedisClient(place, {
+      commandMs: timeoutMs,
+      socketMs: 4 * Math.max(timeoutMs, CONNECT_MS),
+    });
     // Keeps ioredis from printing what goes wrong; who asks is told.
     for (const event of ['error', 'node error']) this.#client.on(event, () => {});
     // Left to itself a node connects with its first command, and refuses those that come until it has.
@@ -93,40 +95,4 @@ export class RedisConnection {
       );
     }
   }
-}
-
-function newClient(place: RedisPlace, timeoutMs: number): Redis | Cluster {
-  const { nodes, tls, username, password, database } = place;
-  const common = {
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(tls ? { tls: {} } : {}),
-    protocol: 2 as const,
-    disableClientInfo: true,
-    connectTimeout: CONNECT_MS,
-    commandTimeout: timeoutMs,
-    // Commands for a server that has stopped would else pile up on their way to it.
-    socketTimeout: 4 * Math.max(timeoutMs, CONNECT_MS),
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
-  };
-  const retryStrategy = (times: number) => Math.min(50 * times, 500);
-  if (nodes.length === 1)
-    return new Redis({
-      ...common,
-      ...nodes[0],
-      db: database,
-      lazyConnect: true,
-      enableOfflineQueue: false,
-      retryStrategy,
-    });
-  return new Cluster([...nodes], {
-    redisOptions: common,
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    scaleReads: 'master',
-    retryDelayOnFailover: 0,
-    clusterRetryStrategy: retryStrategy,
-  });
 }

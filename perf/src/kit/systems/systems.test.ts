@@ -21,6 +21,7 @@ const SLOTS = 24;
 /** Of every encoder that keeps nothing. */
 const SCRATCH_SLOTS = 128;
 const PEOPLE = 3;
+const BUDGET_MS = '30000';
 
 const folder = mkdtempSync(join(tmpdir(), 'onepass-systems-'));
 let release: Release;
@@ -43,7 +44,7 @@ async function withSystem(
   const { model } = release.manifest;
   const shape = { n: model.window, k: page.candidates, layers: model.layers, width: model.width };
   // Other tests take the processor: what is tested is what pages hold, not how soon they come.
-  const settings = commonSettings(shape, { ONEPASS_BUDGET_MS: '30000' });
+  const settings = commonSettings(shape, { ONEPASS_BUDGET_MS: BUDGET_MS, ONEPASS_KV_REST_MS: BUDGET_MS });
   const system = await startSystem(name, { releaseDir: SMOKE_RELEASE, kvMiB: KV_MIB, folder, settings, ...more });
   const onepass = connect(system.address);
   const pids = Object.values(system.pids());

@@ -3,7 +3,8 @@ import type { SharedMemory } from '@onepass/shared-memory';
 import { type KvShape, type KvTensors, PAGE_BYTES, type PoolLayout, slotTensors } from './layout.js';
 import { poolEpoch, readPoolHeader } from './pool-header.js';
 import type { KvReference } from './reference.js';
-import { keyWordsOfBytes, SlotHeaders } from './slot-header.js';
+import { type CheckedPool, checkGeneration, checkReference } from './reference-check.js';
+import { SlotHeaders } from './slot-header.js';
 
 /** What a reader expects of a pool. */
 export interface ReaderExpectation {
@@ -19,10 +20,9 @@ export class KvPoolReader {
   readonly poolId: string;
   readonly #memory: SharedMemory;
   readonly #layout: PoolLayout;
-  readonly #releaseId: string;
   readonly #epoch: bigint;
   readonly #poolHeader: ArrayBuffer;
-  readonly #headers: SlotHeaders;
+  readonly #checked: CheckedPool;
   readonly #tensors: (KvTensors | undefined)[] = [];
   readonly #fence = new Int32Array(1);
 
@@ -34,10 +34,10 @@ export class KvPoolReader {
   ) {
     this.#memory = memory;
     this.#layout = layout;
-    this.#releaseId = identity.releaseId;
     this.#epoch = epoch;
     this.#poolHeader = memory.view(0, layout.headerBytes);
-    this.#headers = new SlotHeaders(this.#poolHeader, layout);
+    const headers = new SlotHeaders(this.#poolHeader, layout);
+    this.#checked = { ...identity, slots: layout.slots, capacity: layout.shape.capacity, headers };
     this.poolId = identity.poolId;
   }
 
@@ -67,28 +67,15 @@ export class KvPoolReader {
    * @throws OnepassError `kv_miss` saying why it is not there; `release_mismatch` when the reference is of another release.
    */
   read(reference: KvReference): KvTensors {
-    const { slot, generation, length, personKey } = reference;
-    if (reference.releaseId !== this.#releaseId) throw releaseMismatch(this.#releaseId, reference.releaseId, 'the KV');
-    if (reference.poolId !== this.poolId) throw kvMiss('it is of another pool');
-    if (!(slot >= 0 && slot < this.#layout.slots) || !(length >= 0 && length <= this.#layout.shape.capacity)) {
-      throw kvMiss('the pool has no such slot');
-    }
-    if (personKey.length !== 16) throw kvMiss('a person key has 16 bytes');
-    this.verify(reference);
-    const headers = this.#headers;
-    if (!headers.isOf(slot, generation, keyWordsOfBytes(personKey))) throw kvMiss('the slot is of another person');
-    if (headers.length(slot) < length || headers.sequence(slot) < reference.historySequence) {
-      throw kvMiss('the slot holds less than was meant');
-    }
-    return this.#prefix(slot, length);
+    checkReference(reference, this.#checked, () => this.verify(reference));
+    return this.#prefix(reference.slot, reference.length);
   }
 
   /** After the use. @throws OnepassError `kv_miss` when what `read` gave may have changed meanwhile. */
-  verify({ slot, generation }: KvReference): void {
+  verify(reference: KvReference): void {
     // Keeps reads of the slot's data from moving behind the look at its generation; memory is read-only here, so on a word of our own.
     Atomics.exchange(this.#fence, 0, 0);
-    if (generation % 2n !== 0n || this.#headers.generation(slot) !== generation)
-      throw kvMiss('the slot was used again');
+    checkGeneration(this.#checked.headers, reference);
     if (poolEpoch(this.#poolHeader) !== this.#epoch) throw kvMiss('the pool was made anew');
   }
 

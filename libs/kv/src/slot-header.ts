@@ -31,8 +31,13 @@ export class SlotHeaders {
   readonly #words: BigUint64Array;
 
   /** @param buffer the first `layout.headerBytes` of the pool */
-  constructor(buffer: ArrayBuffer, layout: PoolLayout) {
-    this.#words = new BigUint64Array(buffer, PAGE_BYTES, layout.slots * WORDS);
+  constructor(buffer: ArrayBuffer, { slots }: Pick<PoolLayout, 'slots'>) {
+    this.#words = new BigUint64Array(buffer, PAGE_BYTES, slots * WORDS);
+  }
+
+  /** For a pool that one process alone reads and writes. */
+  static inProcess(slots: number): SlotHeaders {
+    return new SlotHeaders(new ArrayBuffer(PAGE_BYTES + slots * SLOT_HEADER_BYTES), { slots });
   }
 
   generation(slot: number): bigint {

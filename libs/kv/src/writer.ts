@@ -1,4 +1,4 @@
-import { kvMiss, OnepassError, startupError } from '@onepass/errors';
+import { startupError } from '@onepass/errors';
 import type { SparseMemory } from '@onepass/shared-memory';
 import type { Visit } from './eviction-order.js';
 import {
@@ -14,8 +14,9 @@ import {
 } from './layout.js';
 import { unmakePool, writePoolHeader } from './pool-header.js';
 import type { KvReference } from './reference.js';
-import { type KvRefusal, SlotBook, type SlotBookStats } from './slot-book.js';
-import { keyWordsOfHex, type SlotContent, SlotHeaders } from './slot-header.js';
+import type { KvRefusal, SlotBookStats } from './slot-book.js';
+import { type SlotContent, SlotHeaders } from './slot-header.js';
+import { type SlotState, SlotTenancies } from './slot-tenancies.js';
 
 export interface KvPoolOptions {
   readonly shape: KvShape;
@@ -32,52 +33,38 @@ export interface KvPoolOptions {
   readonly now: () => number;
 }
 
-/** One person's tenancy of a slot, from allocation to the end. The writer keeps its fields up to date. */
-export interface SlotState extends SlotContent {
-  readonly slot: number;
-  /** 32 hex digits. */
-  readonly personKey: string;
-  /** What references to this content carry; the same over appends. */
-  readonly generation: bigint;
-}
-
 export interface KvPoolStats extends Omit<SlotBookStats, 'pages'> {
   /** Memory that is reserved for KV, and the most that may be. */
   readonly bytes: number;
   readonly bytesLimit: number;
 }
 
-type Tenancy = { -readonly [K in keyof SlotState]: SlotState[K] } & { published: boolean };
-
 /**
  * The one writer of a pool. A slot is allocated for a person, filled, published, appended to and published again, and at last retired or evicted.
  * Allocating and leasing keep a slot from eviction until as many `release`s. The work of one person must not overlap.
  */
 export class KvPoolWriter {
-  readonly #options: KvPoolOptions;
   readonly #memory: SparseMemory;
   readonly #layout: PoolLayout;
   readonly #headers: SlotHeaders;
-  readonly #book: SlotBook;
+  readonly #tenancies: SlotTenancies;
   readonly #pageBytes: number;
   readonly #bytesLimit: number;
   readonly #tensors: (KvTensors | undefined)[] = [];
-  readonly #tenancies: (Tenancy | undefined)[] = [];
   /** By slot, the person whose KV its bytes are; undefined = nobody's. */
   readonly #owners: (string | undefined)[] = [];
 
   private constructor(memory: SparseMemory, layout: PoolLayout, options: KvPoolOptions) {
-    const { shape, slots } = options;
-    this.#options = options;
+    const { shape } = options;
     this.#memory = memory;
     this.#layout = layout;
     this.#headers = new SlotHeaders(memory.view(0, layout.headerBytes), layout);
-    for (let slot = 0; slot < slots; slot++) this.#headers.reset(slot);
     this.#pageBytes = 2 * shape.layers * PAGE_BYTES;
     this.#bytesLimit = poolMemory(options);
     const pages = Math.floor(this.#bytesLimit / this.#pageBytes);
-    this.#book = new SlotBook(
-      { slots, pages, restMs: options.restMs, now: options.now },
+    this.#tenancies = new SlotTenancies(
+      { ...options, pages, capacity: shape.capacity, pagesOf: (tokens) => pagesOf(shape, tokens) },
+      this.#headers,
       {
         reserve: (slot, from, to) => this.#reserve(slot, from, to),
         discard: (slot, from, to) => this.#discard(slot, from, to),
@@ -112,8 +99,7 @@ export class KvPoolWriter {
 
   /** The person's published KV. A person's visit counts as a use of it. */
   lookup(personKey: string, visit: Visit = 'person'): SlotState | undefined {
-    const slot = this.#book.lookup(personKey, visit);
-    return slot === undefined ? undefined : this.#tenancies[slot];
+    return this.#tenancies.lookup(personKey, visit);
   }
 
   /**
@@ -122,17 +108,14 @@ export class KvPoolWriter {
    * @returns a refusal when leases and rests of others are in the way: nothing has changed then
    */
   allocate(personKey: string, tokens: number, visit: Visit = 'person'): SlotState | KvRefusal {
-    const found = this.#book.allocate(personKey, pagesOf(this.#layout.shape, tokens), visit);
+    const found = this.#tenancies.allocate(personKey, tokens, visit);
     if (typeof found === 'string') return found;
-    const { slot, oldPages } = found;
-    const generation = this.#headers.close(slot);
+    const { slot } = found.state;
     // What another person left behind the new tokens would outlast them: nobody could find it any more to forget it.
     const owner = this.#owners[slot];
-    if (owner !== undefined && owner !== personKey) this.#wipe(slot, oldPages);
+    if (owner !== undefined && owner !== personKey) this.#wipe(slot, found.oldPages);
     this.#owners[slot] = personKey;
-    const tenancy: Tenancy = { slot, personKey, generation, length: 0, sequence: 0, hash: 0n, published: false };
-    this.#tenancies[slot] = tenancy;
-    return tenancy;
+    return found.state;
   }
 
   /**
@@ -141,19 +124,17 @@ export class KvPoolWriter {
    * @throws OnepassError `kv_miss` when the slot was retired meanwhile
    */
   grow(state: SlotState, tokens: number): KvRefusal | undefined {
-    this.#requireTenancy(state);
-    return this.#book.grow(state.personKey, pagesOf(this.#layout.shape, tokens));
+    return this.#tenancies.grow(state, tokens);
   }
 
   /** Not evicted until as many `release`s: for the time of an append. */
-  lease({ slot }: SlotState): void {
-    this.#book.lease(slot);
+  lease(state: SlotState): void {
+    this.#tenancies.lease(state);
   }
 
   /** What was allocated and never published ends with its last lease. */
-  release({ slot, personKey }: SlotState): void {
-    if (!this.#book.release(slot, personKey))
-      throw new OnepassError({ kind: 'internal' }, 'a KV slot was released once too often');
+  release(state: SlotState): void {
+    this.#tenancies.release(state);
   }
 
   /**
@@ -170,26 +151,12 @@ export class KvPoolWriter {
    * was published before (allocate anew to re-encode).
    */
   publish(state: SlotState, content: SlotContent): void {
-    const tenancy = this.#requireTenancy(state);
-    const { shape } = this.#layout;
-    const fits = content.length <= shape.capacity && pagesOf(shape, content.length) <= this.#book.pagesOf(state.slot);
-    if (!fits || content.length < tenancy.length) {
-      const problem = `${content.length} tokens published, ${tenancy.length} were, ${this.#book.pagesOf(state.slot)} pages of each tensor are there`;
-      throw new OnepassError({ kind: 'internal' }, 'KV cannot be published', { cause: new Error(problem) });
-    }
-    this.#headers.setContent(tenancy.slot, content);
-    if (!tenancy.published) this.#headers.open(tenancy.slot, tenancy.generation, keyWordsOfHex(tenancy.personKey));
-    tenancy.length = content.length;
-    tenancy.sequence = content.sequence;
-    tenancy.hash = content.hash;
-    tenancy.isLossy = content.isLossy;
-    tenancy.published = true;
-    this.#book.publish(tenancy.personKey);
+    this.#tenancies.publish(state, content);
   }
 
   /** Ends the person's KV: readers miss from now on, the one under way too. */
   retire(personKey: string): void {
-    this.#close(this.#book.retire(personKey));
+    this.#tenancies.retire(personKey);
   }
 
   /**
@@ -199,47 +166,27 @@ export class KvPoolWriter {
    * Resting only spares such readers the miss.
    */
   forget(personKey: string): void {
-    this.#close(this.#book.forget(personKey));
+    this.#tenancies.forget(personKey);
     for (const [slot, owner] of this.#owners.entries()) {
       if (owner !== personKey) continue;
       this.#headers.close(slot);
-      this.#wipe(slot, this.#book.pagesOf(slot));
+      this.#wipe(slot, this.#tenancies.pagesOf(slot));
     }
   }
 
   /** A reference to everything published of this slot. */
   reference(state: SlotState): KvReference {
-    return {
-      releaseId: this.#options.releaseId,
-      poolId: this.#options.poolId,
-      slot: state.slot,
-      generation: state.generation,
-      length: state.length,
-      personKey: Buffer.from(state.personKey, 'hex'),
-      historySequence: BigInt(state.sequence),
-      historyHash: state.hash,
-    };
+    return this.#tenancies.reference(state);
   }
 
   stats(): KvPoolStats {
-    const { pages, ...stats } = this.#book.stats();
+    const { pages, ...stats } = this.#tenancies.stats();
     return { ...stats, bytes: pages * this.#pageBytes, bytesLimit: this.#bytesLimit };
-  }
-
-  #close(slot: number | undefined): void {
-    if (slot !== undefined) this.#headers.close(slot);
   }
 
   #tensorsOf(slot: number): KvTensors {
     this.#tensors[slot] ??= slotTensors(this.#memory, this.#layout, slot);
     return this.#tensors[slot];
-  }
-
-  #requireTenancy(state: SlotState): Tenancy {
-    const tenancy = this.#tenancies[state.slot];
-    if (tenancy !== state || !this.#book.has(state.personKey, state.slot))
-      throw kvMiss('the slot was retired while it was written');
-    return tenancy;
   }
 
   #reserve(slot: number, from: number, to: number): boolean {
@@ -254,9 +201,7 @@ export class KvPoolWriter {
     return true;
   }
 
-  /** Only of slots that nobody is to read any more. Whoever still does finds another generation when it is done. */
   #discard(slot: number, from: number, to: number): void {
-    this.#headers.close(slot);
     for (const at of tensorsAt(this.#layout, slot)) {
       this.#memory.discard(at + from * PAGE_BYTES, (to - from) * PAGE_BYTES);
     }

@@ -34,7 +34,7 @@ test('every kill switch is explained', async () => {
 });
 
 test('every metric it names exists', async () => {
-  const { METRICS } = await import('../../libs/telemetry/dist/schema.js');
+  const { METRICS } = await import('../../libs/telemetry/dist/schema/index.js');
   const named = [...operations.matchAll(/`(onepass\.[a-z_.]+?)(\.\*)?[`{]/g)];
   expect(named.length).toBeGreaterThan(5);
   const exists = (/** @type {string} */ name) =>

@@ -1,6 +1,6 @@
 import type { Family, Histogram } from './measurements.js';
 import type { Resource } from './resource.js';
-import type { MetricSpec } from './schema.js';
+import type { MetricSpec } from './schema/index.js';
 
 /** Of the text that `exposition` answers. */
 export const EXPOSITION_TYPE = 'text/plain; version=0.0.4; charset=utf-8';

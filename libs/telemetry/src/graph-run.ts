@@ -1,5 +1,5 @@
 import type { Measurements } from './measurements.js';
-import type { AttributesOf } from './schema.js';
+import type { AttributesOf } from './schema/index.js';
 import { epochMs, type Span } from './tracing.js';
 
 /** Tells of a graph run that has just returned: how long it waited and ran is known only now. */

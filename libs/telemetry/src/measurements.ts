@@ -7,7 +7,7 @@ import {
   type MetricName,
   type MetricSpec,
   type Role,
-} from './schema.js';
+} from './schema/index.js';
 
 type Attributes = Readonly<Record<string, string>>;
 type HasNone<N extends MetricName> = keyof AttributesOf<N> extends never ? true : false;

@@ -19,7 +19,7 @@ import type { Logger } from './logger.js';
 import type { Measurements } from './measurements.js';
 import { rarely } from './rarely.js';
 import type { Resource } from './resource.js';
-import type { RpcMethod, SpanName } from './schema.js';
+import type { RpcMethod, SpanName } from './schema/index.js';
 import {
   epochMs,
   NO_SPAN,

@@ -3,7 +3,7 @@ import { Measurements } from './measurements.js';
 import { serveMetrics } from './metrics-server.js';
 import { measureProcess } from './process-measurements.js';
 import { resourceOf } from './resource.js';
-import type { Role } from './schema.js';
+import type { Role } from './schema/index.js';
 import { NO_TRACER, type Tracer } from './tracing.js';
 
 export interface TelemetryOptions {

@@ -1,4 +1,4 @@
-import type { RpcMethod, SpanName } from './schema.js';
+import type { RpcMethod, SpanName } from './schema/index.js';
 
 /**
  * What core code may know of tracing. Spans are handed on as values, never through a hidden context: that costs nothing where nothing is

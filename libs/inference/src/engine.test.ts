@@ -196,7 +196,7 @@ test('a graph that is missing, damaged, without its weights or of another type i
     });
   }
   await expect(engine.load(fixture('integers.onnx'))).rejects.toThrow(
-    'input "ids" is not a float32, float16 or int8 tensor',
+    'input "ids" is not a float32, float16, int8 or int64 tensor',
   );
   rmSync(dir, { recursive: true });
 });

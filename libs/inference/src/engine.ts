@@ -1,8 +1,8 @@
 import type { Priority } from '@onepass/admission';
 import type { BufferPool } from './buffers.js';
 
-/** How a graph's numbers lie in memory: float32 as they are, float16 as its bits in 16-bit words, int8 as they are. */
-export type TensorData = Float32Array | Uint16Array | Int8Array;
+/** How a graph's numbers lie in memory: float16 as its bits in 16-bit words, float32, int8 and int64 as they are. */
+export type TensorData = Float32Array | Uint16Array | Int8Array | BigInt64Array;
 
 /**
  * Numbers for or from a graph, of the element type that the graph declares, row-major. `data` must have exactly the product of `shape`

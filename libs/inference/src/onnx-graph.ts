@@ -18,7 +18,9 @@ export interface Lane {
 
 export const MAX_TENSORS = 512;
 /** ONNXTensorElementDataType of the C API. */
-const ELEMENT_CODES = { float32: 1, int8: 3, float16: 10 } as const satisfies Readonly<Record<ElementType, number>>;
+export const ELEMENT_CODES = { float32: 1, int8: 3, int64: 7, float16: 10 } as const satisfies Readonly<
+  Record<ElementType, number>
+>;
 const USUAL_WEIGHT = 0.1;
 
 /** Everything that graphs of one engine share. */
@@ -155,7 +157,7 @@ export class OnnxGraph implements Graph {
 }
 
 /** Names as the native side wants them: an array of addresses of C strings. Lives as long as this object. */
-class NativeNames {
+export class NativeNames {
   readonly address: Address;
   readonly #strings: Buffer;
   readonly #pointers: BigUint64Array;
@@ -173,7 +175,7 @@ class NativeNames {
   }
 }
 
-function readSpecs(runtime: OnnxRuntime, session: Address, side: 'input' | 'output'): TensorSpec[] {
+export function readSpecs(runtime: OnnxRuntime, session: Address, side: 'input' | 'output'): TensorSpec[] {
   const [countOf, nameOf, typeOf] =
     side === 'input'
       ? ([runtime.inputCount, runtime.inputName, runtime.inputTypeInfo] as const)
@@ -206,7 +208,7 @@ function readType(runtime: OnnxRuntime, typeInfo: Address, what: string): Omit<T
   const code = info === 0n ? 0n : read((o) => runtime.elementType(info, o));
   const elements = Object.entries(ELEMENT_CODES) as [ElementType, number][];
   const element = elements.find(([, known]) => BigInt(known) === code)?.[0];
-  if (element === undefined) throw new Error(`${what} is not a float32, float16 or int8 tensor`);
+  if (element === undefined) throw new Error(`${what} is not a float32, float16, int8 or int64 tensor`);
   const rank = Number(read((o) => runtime.dimensionCount(info, o)));
   const fixed = new BigInt64Array(Math.max(rank, 1));
   const named = new BigUint64Array(Math.max(rank, 1));
@@ -230,14 +232,14 @@ function settle(runtime: OnnxRuntime, resolve: () => void, reject: (reason: unkn
   };
 }
 
-function cannotLoad(path: string, error: unknown): OnepassError {
+export function cannotLoad(path: string, error: unknown): OnepassError {
   return startupError(`graph "${path}" cannot be loaded: ${messageOf(error)}`, error);
 }
 
-function messageOf(error: unknown): string {
+export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function micros(milliseconds: number): number {
+export function micros(milliseconds: number): number {
   return Math.round(milliseconds * 1000);
 }

@@ -2,7 +2,7 @@ import { OnepassError } from '@onepass/errors';
 import type { AnyTensors } from './engine.js';
 
 /** By element type, the array that holds such numbers. */
-const ARRAYS = { float32: Float32Array, float16: Uint16Array, int8: Int8Array } as const;
+export const ARRAYS = { float32: Float32Array, float16: Uint16Array, int8: Int8Array, int64: BigInt64Array } as const;
 export type ElementType = keyof typeof ARRAYS;
 
 /** What a graph says of one input or output. A dimension that is not fixed is a name. */

@@ -1,14 +1,4 @@
 // `npm run bench`: installs, builds, then measures.
-import { ensureBuilt } from './lib/build.mjs';
-import { ensureInstalled } from './lib/install.mjs';
-import { requirePlatform } from './lib/platform.mjs';
-import { main } from './lib/steps.mjs';
+import { runBuilt } from './lib/command.mjs';
 
-requirePlatform();
-
-await main(async () => {
-  await ensureInstalled();
-  await ensureBuilt();
-  const { runBench } = await import('../perf/dist/index.js');
-  process.exit(await runBench(process.argv.slice(2)));
-});
+await runBuilt(async () => (await import('../perf/dist/index.js')).runBench);

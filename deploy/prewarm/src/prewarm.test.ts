@@ -1,17 +1,15 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { connect, type Degraded_Reason, KvSource, type OnepassClient, user } from '@onepass/client';
 import { createClient, type Transport, UserEncoderService } from '@onepass/contracts';
 import { type OpenHistoryStore, openLmdbHistory } from '@onepass/history';
-import { Mesh, repositoryRoot } from '@onepass/local';
+import { Mesh } from '@onepass/local';
 import { loadRelease, openItems, type Release } from '@onepass/release';
 import { cellOrder, personKey } from '@onepass/routing';
 import { DEFAULT_RELEASE, SMOKE_RELEASE } from '@onepass/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { prewarmCommand } from './command.suite.js';
 import type { Calibration, Cost } from './cost.js';
 import { type PrewarmAsk, type PrewarmTelling, prewarm } from './prewarm.js';
 
@@ -232,25 +230,12 @@ describe('a mesh of two cells', () => {
     expect(wrong).toMatchObject({ code: 1, output: `--data ${join(root, 'no-such-data')} holds no history\n` });
   });
 
-  /** @param isOver tells by the output so far whether to press Ctrl-C */
-  async function command(args: readonly string[], isOver: (text: string) => boolean = () => false) {
-    const program = pathToFileURL(join(repositoryRoot, 'deploy/prewarm/dist/index.js')).href;
-    const start = `import(${JSON.stringify(program)}).then(async (p) => process.exit(await p.runPrewarm(process.argv.slice(1))))`;
-    const given = ['--release', SMOKE_RELEASE, ...(args.includes('--data') ? [] : ['--data', mesh.dataDir]), ...args];
-    const env = { ...process.env, ONEPASS_CELLS_FILE: mesh.mesh.cellsFile };
-    const child = spawn(process.execPath, ['-e', start, '--', ...given], { env });
-    let output = '';
-    let interrupted = false;
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (chunk: Buffer) => {
-        output += chunk.toString();
-        // The second one ends a process at once.
-        if (!interrupted && isOver(output)) interrupted = child.kill('SIGINT');
-      });
-    }
-    const [code] = (await once(child, 'close')) as [number];
-    return { code, output };
-  }
+  const command = (args: readonly string[], isOver?: (text: string) => boolean) =>
+    prewarmCommand(
+      ['--release', SMOKE_RELEASE, ...(args.includes('--data') ? [] : ['--data', mesh.dataDir]), ...args],
+      { ONEPASS_CELLS_FILE: mesh.mesh.cellsFile },
+      isOver,
+    );
 });
 
 describe('a cell of few slots that often refuses', () => {

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from onepass_training.__main__ import main
+from onepass_training.config import usual_heads
 from onepass_training.release.laws import EQUAL, positions
 from onepass_training.release.opened import OpenedRelease
 from onepass_training.release.reference import empty_cache
-from onepass_training.release.shape import Shape, usual_heads, write_shape
+from onepass_training.release.shape import Shape, write_shape
 
 SHAPE = Shape(n=24, k=30, layers=3, width=32, heads=2, items=400)
 

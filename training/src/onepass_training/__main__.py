@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 from errno import ENOSPC
 
-from .commands import compare, convert, leave_one_out, prepare, report, shape, throughput, train
+from .commands import compare, convert, device_graphs, leave_one_out, prepare, report, shape, throughput, train
 
-COMMANDS = (train, prepare, convert, compare, report, leave_one_out, throughput, shape)
+COMMANDS = (train, prepare, convert, compare, report, leave_one_out, throughput, shape, device_graphs)
 INTERRUPTED = {
     "train": "; the same command with --resume goes on from the last checkpoint, if there is one",
     "report": "; the same command goes on with what is not done",

@@ -66,6 +66,11 @@ class ModelConfig:
         return self.width // self.heads
 
 
+def usual_heads(width: int) -> int:
+    """As many as the trained configurations have: of 64 columns from width 512 on, of 32 below."""
+    return max(1, width // (64 if width >= 512 else 32))
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """One training run."""

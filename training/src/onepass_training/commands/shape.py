@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 
 from ..arguments import natural, positive
+from ..config import usual_heads
 from ..learn.device import device_named, prepare
-from ..release.shape import Shape, usual_heads, write_shape
+from ..release.shape import Shape, write_shape
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:

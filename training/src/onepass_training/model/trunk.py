@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..config import ModelConfig
+from .rope import ROPE_BASE
 
-ROPE_BASE = 10_000.0
 LayerCache = tuple[Tensor, Tensor]
 """Keys (after rotation) and values of one layer, each [p, W], token-major, heads side by side."""
 

@@ -4,9 +4,7 @@ import gzip
 import io
 import json
 import math
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +22,7 @@ from .card import Data, describe, model_card
 from .export import export_graphs
 from .trial import FP32, Graphs, Outcome, Trial
 from .vectors import VectorWriter
+from .whole import whole
 
 FORMAT = 1
 POPULAR = 500
@@ -52,7 +51,9 @@ def write_draft(
         raise ValueError(f"a model without {parts} is for comparison only: serving cannot do without, so it gets no release")
     model.eval()
     metrics = plain(metrics)
-    with _whole(directory) as draft:
+    with whole(directory, (DRAFT, FINISHED), "a release draft") as draft:
+        for part in ("graphs", "items", "vectors"):
+            (draft / part).mkdir()
         graphs = _write_graphs(model, dataset, draft)
         table = item_table(model, dataset.items.upstream)
         _write_items(dataset, table, draft)
@@ -63,23 +64,6 @@ def write_draft(
         (draft / "model-card.md").write_text(model_card(model, dataset, data, config, metrics, outcome, notes))
         _write_json(draft / DRAFT, manifest(model, dataset, data, config, metrics, outcome), indent=2)
     return outcome
-
-
-@contextmanager
-def _whole(directory: Path) -> Iterator[Path]:
-    """A new directory beside `directory` that takes its place if nothing goes wrong, and is removed if something does."""
-    if directory.exists() and any(directory.iterdir()) and not any((directory / name).exists() for name in (DRAFT, FINISHED)):
-        raise FileExistsError(f"{directory} holds something that is not a release draft; name another directory")
-    writing = directory.with_name(f".{directory.name}.writing")
-    shutil.rmtree(writing, ignore_errors=True)
-    try:
-        for part in ("graphs", "items", "vectors"):
-            (writing / part).mkdir(parents=True)
-        yield writing
-        shutil.rmtree(directory, ignore_errors=True)
-        writing.rename(directory)
-    finally:
-        shutil.rmtree(writing, ignore_errors=True)
 
 
 def _write_graphs(model: OnepassModel, dataset: Dataset, directory: Path) -> Graphs:

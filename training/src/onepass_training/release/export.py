@@ -12,6 +12,7 @@ from onnx import TensorProto
 from ..model.onepass_model import OnepassModel
 from ..model.trunk import rope_frequencies
 from .graph import GraphBuilder, SharedWeights
+from .model_graph import ModelGraph
 
 WEIGHTS = "weights.bin"
 GRAPHS = {
@@ -20,33 +21,15 @@ GRAPHS = {
 }  # fmt: skip
 NEGATIVE = np.float32(-1e9)
 """Added to a score that is not allowed; finite, so that no row can become NaN."""
-LAYER_NORM_EPSILON = 1e-5
 
 
-class _ModelGraph:
-    """Parts that several graphs have in common."""
+class _ModelGraph(ModelGraph):
+    """A graph of a model."""
 
     def __init__(self, model: OnepassModel, name: str, weights: SharedWeights) -> None:
-        self.model, self.config, self.layout = model, model.config, model.layout
-        self.state = model.serving_state()
-        self.g = GraphBuilder(name, weights, WEIGHTS)
-
-    def weight(self, name: str) -> str:
-        """A linear layer's matrix as [in, out]."""
-        return self.g.constant(self.state[f"{name}.weight"].T)
-
-    def linear(self, x: str, name: str) -> str:
-        """x [n, in] to [n, out] with bias."""
-        return self.g("Gemm", x, self.weight(name), self.g.constant(self.state[f"{name}.bias"]))
-
-    def mlp(self, x: str, name: str) -> str:
-        """Linear, ReLU, Linear."""
-        return self.linear(self.g("Relu", self.linear(x, f"{name}.0")), f"{name}.2")
-
-    def norm(self, x: str, name: str) -> str:
-        """Layer norm over the last axis."""
-        scale, bias = (self.g.constant(self.state[f"{name}.{part}"]) for part in ("weight", "bias"))
-        return self.g("LayerNormalization", x, scale, bias, axis=-1, epsilon=LAYER_NORM_EPSILON)
+        frequencies = rope_frequencies(model.config.head_size).numpy()
+        super().__init__(GraphBuilder(name, weights, WEIGHTS), model.serving_state(), model.config, frequencies)
+        self.model, self.layout = model, model.layout
 
     def unit(self, x: str) -> str:
         """Rows scaled to unit length."""
@@ -60,55 +43,6 @@ class _ModelGraph:
             (self.g.input(f"past_key_{layer}", ["p", width]), self.g.input(f"past_value_{layer}", ["p", width]))
             for layer in range(self.config.layers)
         ]
-
-    def rotation(self, positions: str) -> tuple[str, str]:
-        """positions [n] to the factors [n, 1, 2, D / 2] of both halves: (cos, cos) and (-sin, sin)."""
-        g = self.g
-        angle = g(
-            "Mul", g("Reshape", positions, g.integers(-1, 1, 1, 1)), g.constant(rope_frequencies(self.config.head_size).numpy())
-        )
-        cos, sin = g("Cos", angle), g("Sin", angle)
-        return g("Concat", cos, cos, axis=2), g("Concat", g("Neg", sin), sin, axis=2)
-
-    def project(self, x: str, layer: int, rotation: tuple[str, str]) -> tuple[str, str, str]:
-        """x [n, W] to q (rotated, scaled), k (rotated), v, each [n, H, D]. Queries and keys are rotated as one tensor."""
-        g, heads, size = self.g, self.config.heads, self.config.head_size
-        block = f"trunk.blocks.{layer}"
-        matrix = self.state[f"{block}.qkv.weight"].T.copy()
-        matrix[:, : self.config.width] *= np.float32(size**-0.5)
-        joined = g("MatMul", self.norm(x, f"{block}.attention_norm"), g.constant(matrix))
-        split = g.integers(2 * self.config.width, self.config.width)
-        turning, v = g.several("Split", joined, split, outputs=2, axis=1)
-        turning = g("Reshape", turning, g.integers(-1, 2 * heads, 2, size // 2))
-        swapped = g("Gather", turning, g.integers(1, 0), axis=2)
-        turned = g("Add", g("Mul", turning, rotation[0]), g("Mul", swapped, rotation[1]))
-        q, k = g.several("Split", g("Reshape", turned, g.integers(-1, 2 * heads, size)), outputs=2, axis=1)
-        return q, k, g("Reshape", v, g.integers(-1, heads, size))
-
-    def finish(self, x: str, mixed: str, layer: int) -> str:
-        """Adds attention's result (`mixed` [n, W]) and the feed-forward part to x [n, W]."""
-        g, block = self.g, f"trunk.blocks.{layer}"
-        x = g("Add", x, g("MatMul", mixed, self.weight(f"{block}.out")))
-        inner = g("Relu", self.linear(self.norm(x, f"{block}.feed_norm"), f"{block}.up"))
-        return g("Add", x, self.linear(inner, f"{block}.down"))
-
-    def heads(self, tokens: str) -> str:
-        """[m, W] to [m, H, D]."""
-        return self.g("Reshape", tokens, self.g.integers(-1, self.config.heads, self.config.head_size))
-
-    def tokens(self, heads: str) -> str:
-        """[m, H, D] to [m, W]."""
-        return self.g("Reshape", heads, self.g.integers(-1, self.config.width))
-
-    def length(self, x: str) -> str:
-        """Rows of x as a scalar int64."""
-        g = self.g
-        return g("Gather", g("Shape", x), g.constant(np.array(0, np.int64)))
-
-    def up_to(self, end: str) -> str:
-        """0, 1, ..., end - 1."""
-        g = self.g
-        return g("Range", g.constant(np.array(0, np.int64)), end, g.constant(np.array(1, np.int64)))
 
     def penalty(self, forbidden: str) -> str:
         """Booleans to what is added to scores."""

@@ -11,10 +11,17 @@ from onnx import TensorProto, helper
 
 OPSET = 17
 IR_VERSION = 8
+SPLIT_INTO = 18
+"""From this opset on a Split into equal parts says how many."""
+MICROSOFT = "com.microsoft"
+"""Domain of ONNX Runtime's own operators."""
 INLINE_BYTES = 256
 """Constants up to this size stay in the graph: shapes and scalars, which the runtime folds."""
 ALIGNMENT = 64
-NUMPY_TO_ONNX = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64}
+NUMPY_TO_ONNX = {
+    np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.float16): TensorProto.FLOAT16, np.dtype(np.int64): TensorProto.INT64,
+    np.dtype(np.int32): TensorProto.INT32,
+}  # fmt: skip
 
 
 class SharedWeights:
@@ -51,8 +58,11 @@ class SharedWeights:
 class GraphBuilder:
     """Collects nodes and constants; values are named by counter."""
 
-    def __init__(self, name: str, weights: SharedWeights, weights_name: str) -> None:
+    def __init__(
+        self, name: str, weights: SharedWeights, weights_name: str, opset: int = OPSET, ir_version: int = IR_VERSION
+    ) -> None:
         self.name, self._weights, self._weights_name = name, weights, weights_name
+        self._opset, self._ir_version = opset, ir_version
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[bytes, onnx.TensorProto] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
@@ -68,6 +78,12 @@ class GraphBuilder:
         self._nodes.append(helper.make_node("Identity", [value], [name]))
         self._outputs.append(helper.make_tensor_value_info(name, element, list(shape)))
 
+    def output_in_place(self, name: str, shape: Sequence[str | int], element: int, operator: str, *inputs: str) -> str:
+        """A node whose result is the output `name` itself, so that it can write into memory that the output is bound to."""
+        self._nodes.append(helper.make_node(operator, list(inputs), [name]))
+        self._outputs.append(helper.make_tensor_value_info(name, element, list(shape)))
+        return name
+
     def constant(self, array: NDArray) -> str:
         """An initializer; equal ones are one."""
         array = np.ascontiguousarray(array)
@@ -80,6 +96,11 @@ class GraphBuilder:
             self._constants[key] = tensor
         return self._constants[key].name
 
+    def initializer(self, tensor: onnx.TensorProto) -> str:
+        """An initializer that has a name already, and perhaps its data in the weights file."""
+        self._constants.setdefault(tensor.name.encode(), tensor)
+        return tensor.name
+
     def integers(self, *values: int) -> str:
         """A constant int64 vector, for shapes, axes and sizes."""
         return self.constant(np.array(values, np.int64))
@@ -91,12 +112,17 @@ class GraphBuilder:
     def several(self, operator: str, *inputs: str, outputs: int, **attributes: object) -> list[str]:
         """Adds a node and names its outputs."""
         names = [f"v{len(self._nodes)}_{index}" for index in range(outputs)]
+        if operator == "Split" and len(inputs) == 1 and self._opset >= SPLIT_INTO:
+            attributes["num_outputs"] = outputs
         self._nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
         return names
 
     def write(self, path: Path) -> None:
         """Writes the graph beside its weights file."""
         graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, list(self._constants.values()))
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="onepass-training")
-        model.ir_version = IR_VERSION
+        domains = [helper.make_opsetid("", self._opset)]
+        if any(node.domain == MICROSOFT for node in self._nodes):
+            domains.append(helper.make_opsetid(MICROSOFT, 1))
+        model = helper.make_model(graph, opset_imports=domains, producer_name="onepass-training")
+        model.ir_version = self._ir_version
         path.write_bytes(model.SerializeToString(deterministic=True))

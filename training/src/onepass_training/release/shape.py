@@ -60,11 +60,6 @@ class Shape:
         return f"{PREFIX}-n{self.n}-k{self.k}-L{self.layers}-d{self.width}"
 
 
-def usual_heads(width: int) -> int:
-    """As many as the trained configurations have: of 64 columns from width 512 on, of 32 below."""
-    return max(1, width // (64 if width >= 512 else 32))
-
-
 def write_shape(shape: Shape, directory: Path, seed: int = 1) -> Outcome:
     """Writes the draft as `write_draft` does, laws included. There are no int8 graphs: without logged slates, and without sense
     in the weights, nothing could say what they cost."""

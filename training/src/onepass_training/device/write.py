@@ -1,0 +1,69 @@
+"""A directory of device graphs: the graphs, their weights, and device.json, which says what they are."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..release.whole import whole
+from .attention import Variant
+from .build import build_encode, build_gather, build_rank, build_recompute
+from .plain import PLAIN
+from .sizes import Sizes, State
+from .weights import WEIGHTS, DeviceWeights
+
+DESCRIPTION = "device.json"
+FORMAT = 1
+PAGE_TOKENS, MOST_PAGE_TOKENS = 16, 1024
+VARIANTS: dict[str, Variant] = {variant.name: variant for variant in (PLAIN,)}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What of the graphs is chosen. ValueError in a sentence where it cannot be."""
+
+    dtype: str = "float32"
+    """Of weights, KV and the stream: float32 or float16."""
+    attention: tuple[str, ...] = tuple(VARIANTS)
+    page_tokens: int = PAGE_TOKENS
+    """T, tokens of a page."""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.attention if name not in VARIANTS]
+        if unknown or not self.attention:
+            raise ValueError(f"--attention takes {', '.join(VARIANTS)}, not {', '.join(unknown) or 'nothing'}")
+        if not 1 <= self.page_tokens <= MOST_PAGE_TOKENS:
+            raise ValueError(f"--page-tokens must be from 1 to {MOST_PAGE_TOKENS}, not {self.page_tokens}")
+
+
+def write_device_graphs(state: State, sizes: Sizes, directory: Path, options: Options = Options()) -> dict:
+    """Writes all graphs into `directory`, in place of device graphs that are there, and gives what device.json says.
+
+    All is written under another name and put in place at the end. FileExistsError if something else is in `directory`.
+    """
+    weights = DeviceWeights(state, sizes, options.dtype)
+    variants = [VARIANTS[name] for name in dict.fromkeys(options.attention)]
+    with whole(directory, (DESCRIPTION,), "device graphs") as out:
+        graphs: dict = {"encode": {}, "rank": {}, "recompute": {}, "gather": "gather.onnx"}
+        for variant in variants:
+            built = (
+                ("encode", build_encode(weights, variant, options.page_tokens)),
+                ("rank", build_rank(weights, variant, options.page_tokens)),
+                ("recompute", build_recompute(weights, variant)),
+            )
+            for name, graph in built:
+                graphs[name][variant.name] = file = f"{name}.{variant.name}.onnx"
+                graph.write(out / file)
+        build_gather(weights, options.page_tokens).write(out / graphs["gather"])
+        weights.write(out)
+        described = _description(sizes, options, graphs)
+        (out / DESCRIPTION).write_text(json.dumps(described, indent=2) + "\n")
+    return described
+
+
+def _description(sizes: Sizes, options: Options, graphs: dict) -> dict:
+    return {
+        "formatVersion": FORMAT, "dtype": options.dtype, "pageTokens": options.page_tokens, "layers": sizes.layers,
+        "width": sizes.width, "heads": sizes.heads, "columns": sizes.columns, "embedding": sizes.embedding,
+        "actions": sizes.actions, "window": sizes.window, "contextRows": sizes.context_rows,
+        "graphs": graphs, "weights": WEIGHTS,
+    }  # fmt: skip

@@ -54,7 +54,7 @@ async function neverWrong({ smoke, progress }: DrillTerms): Promise<Record<strin
 async function memoryHeld({ smoke, progress }: DrillTerms): Promise<Record<string, number>> {
   const size = smoke
     ? { releaseDir: SMOKE_RELEASE, mib: 1, passes: 2 }
-    : { releaseDir: DEFAULT_RELEASE, mib: 16, passes: 10 };
+    : { releaseDir: DEFAULT_RELEASE, mib: 16, passes: 40 };
   const growth = await memoryGrowth({ ...size, progress });
   const release = await loadRelease(DEFAULT_RELEASE);
   const { window } = release.manifest.model;

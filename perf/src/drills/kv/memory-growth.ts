@@ -14,7 +14,7 @@ export interface GrowthTerms {
   readonly releaseDir: string;
   /** Memory for KV. */
   readonly mib: number;
-  /** Times that all people come, one after the other in another order each time; the first is what the last is compared with. */
+  /** Times that all people come, one after the other in another order each time. */
   readonly passes: number;
   progress(line: string): void;
 }
@@ -22,7 +22,10 @@ export interface GrowthTerms {
 export interface Growth {
   /** Of the pool file's memory from the first pass to the last, to what it was. */
   readonly pool: number;
-  /** The same of what the user-encoder has in RAM. */
+  /**
+   * Of the most that the user-encoder has in RAM: in the last half of the passes to the first half. A heap that is collected from time to time goes up and
+   * down by a tenth, and a young one grows to its size in the first passes.
+   */
   readonly resident: number;
   /** Most memory that the file took beside its headers, to `mib`. */
   readonly capShare: number;
@@ -68,13 +71,15 @@ export async function memoryGrowth({ releaseDir, mib, passes, progress }: Growth
     );
     return {
       pool: last.pool / first.pool - 1,
-      resident: last.resident / first.resident - 1,
+      resident: peak(seen.slice(passes / 2)) / peak(seen.slice(0, passes / 2)) - 1,
       capShare: watch.most() / (mib * MIB),
     };
   } finally {
     await mesh.stop();
   }
 }
+
+const peak = (seen: readonly { readonly resident: number }[]) => Math.max(...seen.map(({ resident }) => resident));
 
 function cellDirOf(mesh: Mesh): string {
   const folder = mesh.plans.find(({ service }) => service === 'user-encoder')?.env.ONEPASS_CELL_DIR;

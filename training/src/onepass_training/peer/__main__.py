@@ -1,0 +1,5 @@
+"""python -m onepass_training.peer."""
+
+from .serve import main
+
+main()

@@ -1,5 +1,6 @@
 export { BufferPool, type RunBuffer } from './buffers.js';
 export * from './device/device.js';
+export { createDeviceEngine, type DeviceEngineOptions } from './device/device-engine.js';
 export * from './device/fake-device-engine.js';
 export * from './engine.js';
 export * from './fake-engine.js';

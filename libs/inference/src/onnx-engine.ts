@@ -5,8 +5,9 @@ import { allocateMapped, koffi } from '@onepass/shared-memory';
 import { BufferPool } from './buffers.js';
 import type { ExecutionProvider, Graph, InferenceEngine } from './engine.js';
 import { type GraphHost, type Lane, MAX_TENSORS, OnnxGraph } from './onnx-graph.js';
-import { type Address, LOG_FATAL, loadOnnxRuntime, type OnnxRuntime } from './onnxruntime.js';
+import { loadOnnxRuntime, type OnnxRuntime } from './onnxruntime.js';
 import { RunQueue } from './run-queue.js';
+import { makeSessionOptions } from './session-options.js';
 
 export interface EngineOptions {
   /** `auto` is cuda where the library has it, else cpu. */
@@ -45,7 +46,7 @@ class OnnxEngine implements InferenceEngine {
     this.providerReason = reason;
     this.#host = {
       runtime,
-      sessionOptions: makeSessionOptions(runtime, options.threads, provider),
+      sessionOptions: makeSessionOptions(runtime, options.threads, provider === 'cuda' ? {} : undefined),
       queue: new RunQueue({ lanes: options.inFlight, maxQueued: MAX_QUEUED }),
       lanes: makeLanes(runtime, options.inFlight),
     };
@@ -104,35 +105,6 @@ function chooseProvider(wanted: EngineOptions['provider'], runtime: OnnxRuntime)
   if (missing === undefined) return { provider: 'cuda', reason: `cuda by "${library}"` };
   if (wanted === 'cuda') throw startupError(`execution provider cuda is not to be had: ${missing}`);
   return { provider: 'cpu', reason: `cpu, as cuda is not to be had: ${missing}` };
-}
-
-function makeSessionOptions(runtime: OnnxRuntime, threads: number, provider: ExecutionProvider): Address {
-  const out = new BigUint64Array(1);
-  runtime.check(runtime.createSessionOptions(out));
-  const options = out[0]!;
-  runtime.check(runtime.setIntraOpThreads(options, threads));
-  runtime.check(runtime.setInterOpThreads(options, 1));
-  runtime.check(runtime.setLogSeverity(options, LOG_FATAL));
-  // Waiting threads that spin take the cores of the services beside them.
-  runtime.check(runtime.addSessionConfig(options, 'session.intra_op.allow_spinning', '0'));
-  runtime.check(runtime.addSessionConfig(options, 'session.inter_op.allow_spinning', '0'));
-  if (provider === 'cuda') appendCuda(runtime, options);
-  return options;
-}
-
-function appendCuda(runtime: OnnxRuntime, options: Address): void {
-  const out = new BigUint64Array(1);
-  try {
-    runtime.check(runtime.createCudaOptions(out));
-    runtime.check(runtime.appendCuda(options, out[0]!));
-  } catch (error) {
-    throw startupError(
-      `execution provider cuda cannot be used: ${error instanceof Error ? error.message : error}`,
-      error,
-    );
-  } finally {
-    if (out[0] !== 0n) runtime.releaseCudaOptions(out[0]!);
-  }
 }
 
 /** Lanes live as long as the process: a handful of pages. */

@@ -158,6 +158,7 @@ export class OnnxGraph implements Graph {
 
 /** Names as the native side wants them: an array of addresses of C strings. Lives as long as this object. */
 export class NativeNames {
+  /** Of the array. */
   readonly address: Address;
   readonly #strings: Buffer;
   readonly #pointers: BigUint64Array;
@@ -172,6 +173,11 @@ export class NativeNames {
       at += BigInt(Buffer.byteLength(name) + 1);
     }
     this.address = koffi.address(this.#pointers);
+  }
+
+  /** Address of one name. */
+  at(index: number): Address {
+    return this.#pointers[index]!;
   }
 }
 

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { startupError } from '@onepass/errors';
 import { koffi } from '@onepass/shared-memory';
+import type { Step } from './device/step.js';
 
 /** An address on the native side; 0 is null. */
 export type Address = bigint;
@@ -75,7 +76,18 @@ export interface OnnxRuntime {
     elementType: number,
     out: Address,
   ) => Status;
+  readonly createMemoryInfo: (
+    name: string,
+    allocator: number,
+    device: number,
+    kind: number,
+    out: BigUint64Array,
+  ) => Status;
+  readonly createBinding: (session: Address, out: BigUint64Array) => Status;
+  readonly addRunConfig: (runOptions: Address, key: string, value: string) => Status;
   readonly createCudaOptions: (out: BigUint64Array) => Status;
+  /** Keys and values are arrays of addresses of C strings. */
+  readonly updateCudaOptions: (cudaOptions: Address, keys: Address, values: Address, count: number) => Status;
   readonly appendCuda: (options: Address, cudaOptions: Address) => Status;
   readonly releaseCudaOptions: (cudaOptions: Address) => void;
   readonly releaseSession: (session: Address) => void;
@@ -83,6 +95,16 @@ export interface OnnxRuntime {
   readonly releaseRunOptions: (runOptions: Address) => void;
   readonly releaseTypeInfo: (typeInfo: Address) => void;
   readonly releaseSessionOptions: (options: Address) => void;
+  readonly releaseMemoryInfo: (memoryInfo: Address) => void;
+  readonly releaseBinding: (binding: Address) => void;
+  /** Calls for a lane's thread. Strings are addresses of C strings, values that are made come back at the address `out`. */
+  readonly steps: {
+    createSession(path: Address, options: Address, out: Address): Step;
+    releaseSession(session: Address): Step;
+    bindInput(binding: Address, name: Address, value: Address): Step;
+    bindOutput(binding: Address, name: Address, value: Address): Step;
+    runBound(session: Address, runOptions: Address, binding: Address): Step;
+  };
 }
 
 let loaded: OnnxRuntime | undefined;
@@ -126,11 +148,17 @@ function bindLibrary(libraryPath: string): OnnxRuntime {
   const createCpuMemory = status<(kind: number, type: number, out: BigUint64Array) => Status>(69, ['int', 'int', P]);
   const defaultAllocator = status<(out: BigUint64Array) => Status>(78, [P]);
 
+  const step =
+    (index: number, signature: string) =>
+    (...args: Address[]): Step => ({ call: table[index]!, signature, args });
+  const createSessionOf = step(7, 'spppp');
+  const env = make((out) => createEnv(LOG_FATAL, 'onepass', out));
+
   return {
     libraryPath,
     library,
     check,
-    env: make((out) => createEnv(LOG_FATAL, 'onepass', out)),
+    env,
     cpuMemory: make((out) => createCpuMemory(ARENA_ALLOCATOR, DEFAULT_MEMORY, out)),
     allocator: make(defaultAllocator),
     availableProviders: listProviders(status(125, [P, P]), status(126, [P, 'int']), check),
@@ -165,13 +193,27 @@ function bindLibrary(libraryPath: string): OnnxRuntime {
     appendCuda: status(204, [P, P]),
     createCudaOptions: status(205, [P]),
     releaseCudaOptions: release(208),
+    createMemoryInfo: status(68, ['const char*', 'int', 'int', 'int', P]),
+    releaseMemoryInfo: release(94),
+    createBinding: status(134, [P, P]),
+    releaseBinding: release(135),
+    addRunConfig: status(165, [P, 'const char*', 'const char*']),
+    updateCudaOptions: status(206, [P, P, P, 'size_t']),
+    steps: {
+      createSession: (path, options, out) => createSessionOf(env, path, options, out),
+      releaseSession: step(95, 'vp'),
+      runBound: step(133, 'sppp'),
+      bindInput: step(136, 'sppp'),
+      bindOutput: step(137, 'sppp'),
+    },
   };
 }
 
 // Errors come back as status and are told once; the native side would print them to standard error as well.
 export const LOG_FATAL = 4;
+export const DEVICE_ALLOCATOR = 0;
 const ARENA_ALLOCATOR = 1;
-const DEFAULT_MEMORY = 0;
+export const DEFAULT_MEMORY = 0;
 const LAST_FUNCTION = 208;
 
 function loadLibrary(libraryPath: string): LibraryHandle {

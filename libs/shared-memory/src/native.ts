@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import koffi from 'koffi';
 
 // koffi's settings are per process and closed by the first library load, so the lowest lib that loads one makes them for all:
@@ -6,6 +7,9 @@ koffi.config({ async_stack_size: 4 << 20 });
 
 /** The one door to native libraries. Import koffi from here, never directly, or its settings come too late. */
 export { koffi };
+
+/** Its file, for threads that call functions by their addresses. */
+export const koffiPath = createRequire(import.meta.url).resolve('koffi');
 
 /** Symbols the process itself has loaded: libc, whatever it is called here. */
 const loaded = koffi.load(null);
@@ -19,6 +23,9 @@ export const libc = {
     offset: number,
   ) => bigint,
   munmap: loaded.func('int munmap(void* addr, size_t length)') as (address: bigint, bytes: number) => number,
+  /** Addresses, for threads that call them. */
+  memcpy: loaded.symbol('memcpy') as bigint,
+  memset: loaded.symbol('memset') as bigint,
   fallocate: loaded.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)') as (
     fd: number,
     mode: number,

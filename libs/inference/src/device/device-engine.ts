@@ -1,0 +1,178 @@
+import { type OnepassError, startupError } from '@onepass/errors';
+import { koffi } from '@onepass/shared-memory';
+import { loadOnnxRuntime } from '../onnxruntime.js';
+import { RunQueue } from '../run-queue.js';
+import { cpuDriver } from './cpu-driver.js';
+import type { DeviceBuffer, DeviceEngine, DeviceGraph, DeviceMemoryUse, DeviceName, HostArray } from './device.js';
+import { OnnxDeviceGraph } from './device-graph.js';
+import { DeviceHost, type Lane } from './device-host.js';
+import type { Driver, Pair } from './driver.js';
+import { LaneThread } from './lane-thread.js';
+import { WholeQueue } from './timed-queue.js';
+
+export interface DeviceEngineOptions {
+  /** `auto` is the first CUDA device where there is one, else the CPU. */
+  readonly device: DeviceName | 'auto';
+  /** Runs under way at one time, over all graphs. */
+  readonly lanes: number;
+  /** Threads inside one run, of what runs on the CPU. */
+  readonly threads: number;
+  /** Runs that may wait; absent = 256. */
+  readonly maxQueued?: number;
+  /** Memory that a session may work in on the device, beside what is bound to it; absent = no limit. */
+  readonly arenaBytes?: number;
+  /** Called once, when the device failed so that nothing runs in this process any more: it can only end. */
+  readonly onLost: (error: OnepassError) => void;
+}
+
+const MAX_QUEUED = 256;
+/** Of the memory through which `write` and `read` copy. */
+const STAGING_BYTES = 4 << 20;
+
+/**
+ * ONNX Runtime on one device, with IO bound to memory of the device.
+ * @throws OnepassError `startup`, one sentence.
+ */
+export async function createDeviceEngine(options: DeviceEngineOptions): Promise<DeviceEngine> {
+  const runtime = loadOnnxRuntime();
+  const driver = cpuDriver(runtime, options.threads);
+  const reason = 'cpu as set';
+  const lanes = Array.from({ length: options.lanes }, (_, index): Lane => {
+    return { thread: new LaneThread(`${driver.name} lane ${index}`), driver: driver.openLane() };
+  });
+  const queue = new RunQueue({ lanes: options.lanes, maxQueued: options.maxQueued ?? MAX_QUEUED });
+  const whole = new WholeQueue(queue, options.lanes);
+  const host = new DeviceHost({ runtime, driver, queue, whole, lanes }, options.onLost);
+  for (const lane of lanes) await host.play(lane, lane.driver.start);
+  return new OnnxDeviceEngine(host, reason);
+}
+
+class OnnxDeviceEngine implements DeviceEngine {
+  readonly device: DeviceName;
+  readonly reason: string;
+  readonly lanes: number;
+  readonly #host: DeviceHost;
+  readonly #driver: Driver;
+  readonly #graphs: OnnxDeviceGraph[] = [];
+  readonly #buffers = new Set<DeviceBuffer>();
+  /** By lane, made when first used. */
+  readonly #staging: (Pair | undefined)[] = [];
+
+  constructor(host: DeviceHost, reason: string) {
+    this.device = host.driver.name;
+    this.reason = reason;
+    this.lanes = host.lanes.length;
+    this.#host = host;
+    this.#driver = host.driver;
+  }
+
+  get queued(): number {
+    return this.#host.queue.queued;
+  }
+
+  get running(): number {
+    return this.#host.queue.running;
+  }
+
+  get started(): number {
+    return this.#host.queue.started;
+  }
+
+  memory(): DeviceMemoryUse {
+    return this.#driver.memory();
+  }
+
+  async allocate(bytes: number): Promise<DeviceBuffer> {
+    this.#host.requireDevice();
+    let address: bigint;
+    try {
+      address = this.#driver.allocate(bytes);
+    } catch (error) {
+      const fault = this.#host.noticed(error);
+      const why = fault.kind === 'memory' ? '' : `: ${fault.message}`;
+      throw startupError(`${this.device} has not the ${bytes} bytes that are to be resident${why}`, fault);
+    }
+    const buffer: DeviceBuffer = {
+      bytes,
+      address,
+      close: () => {
+        if (this.#buffers.delete(buffer)) this.#driver.free(address);
+      },
+    };
+    this.#buffers.add(buffer);
+    return buffer;
+  }
+
+  clear(buffer: DeviceBuffer, from: number, to: number): Promise<void> {
+    requireRange(buffer, from, to - from);
+    return this.#host.whole.alone(async () => {
+      const lane = this.#host.lanes[0]!;
+      const step = lane.driver.zero(buffer.address + BigInt(from), to - from);
+      await this.#native('clear', () => this.#host.play(lane, [step, ...lane.driver.finish]));
+    });
+  }
+
+  async write(buffer: DeviceBuffer, at: number, data: HostArray): Promise<void> {
+    await this.#copy('in', buffer, at, data);
+  }
+
+  async read(buffer: DeviceBuffer, at: number, data: HostArray): Promise<void> {
+    await this.#copy('out', buffer, at, data);
+  }
+
+  async load(path: string, options: { readonly capture?: boolean } = {}): Promise<DeviceGraph> {
+    this.#host.requireDevice();
+    const { capture = true } = options;
+    const graph = await this.#host.whole.alone(() => OnnxDeviceGraph.load(this.#host, path, capture));
+    this.#graphs.push(graph);
+    return graph;
+  }
+
+  async close(): Promise<void> {
+    const { queue, lanes } = this.#host;
+    await queue.idle();
+    for (const graph of this.#graphs.splice(0)) await graph.close();
+    for (const staging of this.#staging.splice(0)) staging?.close();
+    for (const buffer of [...this.#buffers]) buffer.close();
+    for (const { thread, driver } of lanes) {
+      await thread.close();
+      driver.close();
+    }
+    this.#driver.close();
+  }
+
+  /** Through memory of the lane: what JavaScript holds may move. */
+  #copy(direction: 'in' | 'out', buffer: DeviceBuffer, at: number, data: HostArray): Promise<void> {
+    requireRange(buffer, at, data.byteLength);
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    return this.#host.queue.schedule(async (index) => {
+      this.#host.requireDevice();
+      const lane = this.#host.lanes[index]!;
+      await this.#native(`copy ${direction}`, async () => {
+        this.#staging[index] ??= lane.driver.pair(STAGING_BYTES);
+        const host = new Uint8Array(this.#staging[index].host);
+        const hostAddress = koffi.address(host);
+        for (let done = 0; done < bytes.length; done += STAGING_BYTES) {
+          const part = bytes.subarray(done, done + STAGING_BYTES);
+          const device = buffer.address + BigInt(at + done);
+          if (direction === 'in') host.set(part);
+          const [to, from] = direction === 'in' ? [device, hostAddress] : [hostAddress, device];
+          await this.#host.play(lane, [lane.driver.copy(direction, to, from, part.length), ...lane.driver.finish]);
+          if (direction === 'out') part.set(host.subarray(0, part.length));
+        }
+      });
+    });
+  }
+
+  async #native<T>(what: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw this.#host.runError(what, error);
+    }
+  }
+}
+
+function requireRange({ bytes }: DeviceBuffer, at: number, count: number): void {
+  if (at < 0 || count < 0 || at + count > bytes) throw new RangeError(`bytes ${at} to ${at + count} of ${bytes}`);
+}

@@ -1,0 +1,150 @@
+import { basename } from 'node:path';
+import { OnepassError, startupError } from '@onepass/errors';
+import { cannotLoad, NativeNames, readSpecs } from '../onnx-graph.js';
+import type { Address } from '../onnxruntime.js';
+import type { TensorSpec } from '../tensors.js';
+import type { DeviceGraph, Dimensions, HostArrays, PreparedRun, Resident } from './device.js';
+import { type DeviceHost, type Lane, Out } from './device-host.js';
+import { type Binding, OnnxPreparedRun, PreparedLane } from './prepared-run.js';
+import { bindShapes, describeDimensions } from './shapes.js';
+
+/** The second run of a shape finds all memory taken; what is captured is captured in the first and replayed in the others. */
+const WARM_RUNS = 2;
+
+/** A session in every lane, or one for all. */
+export class OnnxDeviceGraph implements DeviceGraph {
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  readonly capture: DeviceGraph['capture'];
+  readonly #host: DeviceHost;
+  readonly #name: string;
+  /** By lane. */
+  readonly #sessions: readonly Address[];
+  readonly #inputNames: NativeNames;
+  readonly #outputNames: NativeNames;
+  readonly #prepared = new Set<OnnxPreparedRun>();
+
+  private constructor(host: DeviceHost, path: string, sessions: readonly Address[], capture: DeviceGraph['capture']) {
+    this.#host = host;
+    this.#name = basename(path);
+    this.#sessions = sessions;
+    this.capture = capture;
+    this.inputs = readSpecs(host.runtime, sessions[0]!, 'input');
+    this.outputs = readSpecs(host.runtime, sessions[0]!, 'output');
+    this.#inputNames = new NativeNames(this.inputs.map(({ name }) => name));
+    this.#outputNames = new NativeNames(this.outputs.map(({ name }) => name));
+  }
+
+  /** While the lanes are all held. @throws OnepassError `startup` naming the file */
+  static async load(host: DeviceHost, path: string, wanted: boolean): Promise<OnnxDeviceGraph> {
+    const sessions: Address[] = [];
+    try {
+      const capture = await openSessions(host, path, wanted, sessions);
+      return new OnnxDeviceGraph(host, path, sessions, capture);
+    } catch (error) {
+      await releaseSessions(host, sessions);
+      throw error instanceof OnepassError ? error : cannotLoad(path, host.noticed(error));
+    }
+  }
+
+  async prepare(
+    dimensions: Dimensions,
+    resident: Resident,
+    warm: (inputs: HostArrays) => void = zeros,
+  ): Promise<PreparedRun> {
+    const host = this.#host;
+    host.requireDevice();
+    const shapes = bindShapes(this.#name, this, dimensions, resident);
+    const names = { inputNames: this.#inputNames, outputNames: this.#outputNames };
+    const capture = this.capture.on ? { capture: ++host.captures } : {};
+    const binding: Binding = { graph: this.#name, ...shapes, ...names, resident, ...capture };
+    const lanes: PreparedLane[] = [];
+    return host.whole.alone(async () => {
+      try {
+        for (const [i, lane] of host.lanes.entries())
+          lanes.push(await PreparedLane.make(host, lane, this.#sessions[i]!, binding));
+        for (let run = 0; run < WARM_RUNS; run++) for (const lane of lanes) await warmUp(lane, warm);
+      } catch (error) {
+        for (const lane of lanes) lane.close();
+        throw this.#cannotPrepare(dimensions, error);
+      }
+      const prepared = new OnnxPreparedRun(host, binding, lanes, () => this.#prepared.delete(prepared));
+      this.#prepared.add(prepared);
+      return prepared;
+    });
+  }
+
+  /** While nothing runs any more. */
+  async close(): Promise<void> {
+    for (const prepared of [...this.#prepared]) prepared.close();
+    await releaseSessions(this.#host, this.#sessions);
+  }
+
+  #cannotPrepare(dimensions: Dimensions, error: unknown): OnepassError {
+    if (error instanceof OnepassError && error.kind !== 'startup') return error;
+    const fault = this.#host.noticed(error);
+    const what = `graph ${this.#name} cannot be prepared for ${describeDimensions(dimensions)} in ${this.#host.lanes.length} lanes`;
+    const device = this.#host.driver.name;
+    return startupError(
+      fault.kind === 'memory' ? `${what}: ${device} has too little memory` : `${what}: ${fault.message}`,
+      fault,
+    );
+  }
+}
+
+function zeros(inputs: HostArrays): void {
+  for (const array of Object.values(inputs)) new Uint8Array(array.buffer, array.byteOffset, array.byteLength).fill(0);
+}
+
+async function warmUp(lane: PreparedLane, fill: (inputs: HostArrays) => void): Promise<void> {
+  fill(lane.inputs);
+  await lane.play();
+}
+
+/** Fills `sessions`, which on a failure holds those that were made. */
+async function openSessions(
+  host: DeviceHost,
+  path: string,
+  wanted: boolean,
+  sessions: Address[],
+): Promise<DeviceGraph['capture']> {
+  const { captureKey, name, sharedSessions } = host.driver;
+  const open = async (capture: boolean) => {
+    for (const lane of host.lanes)
+      sessions.push(sharedSessions && sessions[0] ? sessions[0] : await openSession(host, lane, path, capture));
+  };
+  if (captureKey === undefined || !wanted) {
+    await open(false);
+    return { on: false, reason: captureKey === undefined ? `${name} captures no runs` : 'not captured, as asked' };
+  }
+  try {
+    await open(true);
+    return { on: true, reason: 'runs are captured' };
+  } catch (error) {
+    const { message } = host.noticed(error);
+    await releaseSessions(host, sessions.splice(0));
+    await open(false);
+    return { on: false, reason: `its runs cannot be captured: ${message}` };
+  }
+}
+
+/** In the lane's thread: a load takes seconds. The file is read by path, so external data beside it is found. */
+async function openSession(host: DeviceHost, lane: Lane, path: string, capture: boolean): Promise<Address> {
+  const out = new Out();
+  const names = [new NativeNames([path])];
+  const options = lane.driver.sessionOptions(capture);
+  try {
+    await host.play(lane, [host.runtime.steps.createSession(names[0]!.at(0), options, out.address)]);
+    return out.value;
+  } finally {
+    // Used down here, the name is not collected before.
+    names.length = 0;
+    host.runtime.releaseSessionOptions(options);
+  }
+}
+
+/** Each in the lane that ran it: the thread holds what belongs to its runs. */
+async function releaseSessions(host: DeviceHost, sessions: readonly Address[]): Promise<void> {
+  for (const [i, session] of sessions.entries())
+    if (sessions.indexOf(session) === i) await host.play(host.lanes[i]!, [host.runtime.steps.releaseSession(session)]);
+}

@@ -1,0 +1,29 @@
+/** What a failure of the device means for those who use it. */
+export type FaultKind = 'lost' | 'memory' | 'other';
+
+/**
+ * cudaError_t after which nothing runs in this process any more, whoever asks: devices gone or unavailable (46, 100, 101), ECC and NVLink errors (214, 220, 226),
+ * a destroyed context (709), illegal addresses, instructions, program counters and assertions in kernels (700, 710, 714..719), timeouts (702), broken hardware or driver (719, 721, 999).
+ */
+const LOST = new Set([46, 100, 101, 214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 999]);
+const OUT_OF_MEMORY = 2;
+
+/** ONNX Runtime's sentences name the code as `CUDA failure 700: ...`; cuBLAS and cuDNN have names for theirs. */
+const CUDA_FAILURE = /\bCUDA(?: failure| error)? (\d+)\b/i;
+const LOST_WORDS =
+  /illegal memory access|unspecified launch failure|device-side assert|uncorrectable ECC|hardware stack error|CUBLAS_STATUS_(?:MAPPING_ERROR|EXECUTION_FAILED)|CUDNN_STATUS_EXECUTION_FAILED/i;
+const MEMORY_WORDS =
+  /out of memory|Failed to allocate memory|smaller than requested bytes|std::bad_alloc|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|ENOMEM/i;
+
+export function faultOfCode(code: number): FaultKind {
+  if (LOST.has(code)) return 'lost';
+  return code === OUT_OF_MEMORY ? 'memory' : 'other';
+}
+
+/** @param message of ONNX Runtime or of the CUDA runtime */
+export function faultOfMessage(message: string): FaultKind {
+  const code = CUDA_FAILURE.exec(message)?.[1];
+  if (code !== undefined && faultOfCode(Number(code)) !== 'other') return faultOfCode(Number(code));
+  if (LOST_WORDS.test(message)) return 'lost';
+  return MEMORY_WORDS.test(message) ? 'memory' : 'other';
+}

@@ -109,9 +109,22 @@ export class SlotTenancies {
     this.#end(this.#book.retire(personKey));
   }
 
-  /** Retires, and remembers nothing of who gave way. */
+  /** Retires, and remembers nothing of who gave way. Readers of what the person held before, and nobody has used since, miss too. */
   forget(personKey: string): void {
     this.#end(this.#book.forget(personKey));
+    for (const [slot, tenancy] of this.#tenancies.entries()) {
+      if (tenancy?.personKey !== personKey) continue;
+      this.#headers.close(slot);
+      this.#headers.clear(slot);
+      this.#tenancies[slot] = undefined;
+    }
+  }
+
+  /** Ends this one tenancy, whatever its person holds by now. */
+  end({ slot, generation, personKey }: Pick<SlotState, 'slot' | 'generation' | 'personKey'>): void {
+    if (this.#tenancies[slot]?.generation !== generation) return;
+    if (this.#book.has(personKey, slot)) this.#book.retire(personKey);
+    this.#headers.close(slot);
   }
 
   /** A reference to everything published of this slot. */

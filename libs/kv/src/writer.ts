@@ -168,9 +168,7 @@ export class KvPoolWriter {
   forget(personKey: string): void {
     this.#tenancies.forget(personKey);
     for (const [slot, owner] of this.#owners.entries()) {
-      if (owner !== personKey) continue;
-      this.#headers.close(slot);
-      this.#wipe(slot, this.#tenancies.pagesOf(slot));
+      if (owner === personKey) this.#wipe(slot, this.#tenancies.pagesOf(slot));
     }
   }
 

@@ -1,0 +1,344 @@
+import type { DeviceEngine } from '@onepass/inference';
+import {
+  type CheckedPool,
+  checkGeneration,
+  checkReference,
+  type KvReference,
+  type KvRefusal,
+  type SlotBookStats,
+  type SlotContent,
+  SlotHeaders,
+  type SlotState,
+  SlotTenancies,
+  type Visit,
+} from '@onepass/kv';
+import { DevicePools, type PagedShape, pageBytes, pagesOf, rowBytes } from './device-pools.js';
+import { PageTable, RESERVED_PAGES } from './page-table.js';
+
+export interface DeviceKvOptions {
+  readonly shape: PagedShape;
+  /** Most persons held at one time. */
+  readonly slots: number;
+  /** Device memory for KV. */
+  readonly bytes: number;
+  readonly releaseId: string;
+  /** Never used before: references of an earlier process must miss. */
+  readonly poolId: string;
+  /** How long a retired slot rests before it is used again: the longest deadline that a reader can have. */
+  readonly restMs: number;
+  /** A clock that does not run backwards, in milliseconds. */
+  readonly now: () => number;
+}
+
+export interface DeviceKvStats extends Omit<SlotBookStats, 'pages'> {
+  /** Memory that slots have, and the most that they may have together. */
+  readonly bytes: number;
+  readonly bytesLimit: number;
+  /** Persons of whom bytes lie anywhere in the pools. */
+  readonly persons: number;
+}
+
+/** Keys and values of some tokens in host memory, [n x W] per layer, of the pools' element type. */
+export interface HostKv {
+  readonly keys: readonly (Float32Array | Uint16Array)[];
+  readonly values: readonly (Float32Array | Uint16Array)[];
+}
+
+/** New tokens on their way into a slot. */
+export interface PageWrite {
+  /** Pool row of a token, those of `behind` included. */
+  rowOf(token: number): number;
+  /** So many rows behind the new tokens hold what somebody else left: the same run must overwrite them too. */
+  readonly behind: number;
+  /** All rows were overwritten, those behind included. */
+  done(): void;
+  /** It is not known what was overwritten, or with what: everything from the first new token on is zeroed. */
+  failed(): Promise<void>;
+}
+
+/** What keeps a page from being touched: a write to it, or that it is zeroed. */
+interface Hold {
+  readonly person: string | undefined;
+  readonly settled: Promise<void>;
+}
+
+/**
+ * KV of many people on a device, in pages. The verbs, references and misses are those of `KvPoolWriter` and `KvPoolReader`; readers and the writer are in
+ * one process, and what they do on the device is in order of their runs. A page is given on as it is: whoever takes it first overwrites all of it, so
+ * that nothing behind their tokens is another person's, and no number is NaN.
+ */
+export class DeviceKv {
+  readonly pools: DevicePools;
+  readonly #options: DeviceKvOptions;
+  readonly #table: PageTable;
+  readonly #tenancies: SlotTenancies;
+  readonly #checked: CheckedPool;
+  /** By page, the tenancy that wrote it. */
+  readonly #tenants: (SlotState | undefined)[] = [];
+  readonly #holds = new Map<number, Hold>();
+
+  private constructor(pools: DevicePools, options: DeviceKvOptions) {
+    const { slots, shape } = options;
+    this.pools = pools;
+    this.#options = options;
+    this.#table = new PageTable(pools.pages, slots);
+    const headers = SlotHeaders.inProcess(slots);
+    const { capacity } = shape.kv;
+    this.#checked = { ...options, capacity, headers };
+    this.#tenancies = new SlotTenancies(
+      { ...options, pages: pools.pages - RESERVED_PAGES, capacity, pagesOf: (tokens) => pagesOf(shape, tokens) },
+      headers,
+      {
+        reserve: (slot, from, to) => this.#table.take(slot, to - from),
+        discard: (slot, from) => this.#table.giveBack(slot, from),
+      },
+    );
+  }
+
+  /** @throws OnepassError `startup` when the device has not so many bytes, or they have no room for one full history */
+  static async create(engine: DeviceEngine, options: DeviceKvOptions): Promise<DeviceKv> {
+    return new DeviceKv(await DevicePools.allocate(engine, options.shape, options.bytes), options);
+  }
+
+  /** The person's published KV. A person's visit counts as a use of it. */
+  lookup(personKey: string, visit: Visit = 'person'): SlotState | undefined {
+    return this.#tenancies.lookup(personKey, visit);
+  }
+
+  /** As `KvPoolWriter.allocate`. */
+  allocate(personKey: string, tokens: number, visit: Visit = 'person'): SlotState | KvRefusal {
+    const found = this.#tenancies.allocate(personKey, tokens, visit);
+    return typeof found === 'string' ? found : found.state;
+  }
+
+  /** As `KvPoolWriter.grow`. @throws OnepassError `kv_miss` when the slot was retired meanwhile */
+  grow(state: SlotState, tokens: number): KvRefusal | undefined {
+    return this.#tenancies.grow(state, tokens);
+  }
+
+  lease(state: SlotState): void {
+    this.#tenancies.lease(state);
+  }
+
+  release(state: SlotState): void {
+    this.#tenancies.release(state);
+  }
+
+  /** As `KvPoolWriter.publish`. @throws OnepassError `kv_miss`, `internal` */
+  publish(state: SlotState, content: SlotContent): void {
+    this.#tenancies.publish(state, content);
+  }
+
+  /** Ends the person's KV: readers miss from now on, the one under way too. */
+  retire(personKey: string): void {
+    this.#tenancies.retire(personKey);
+  }
+
+  /** Leaves no byte of a person on the device once it resolves; readers miss at once. The person's slot must not be leased. */
+  async forget(personKey: string): Promise<void> {
+    this.#tenancies.forget(personKey);
+    const written = [...this.#holds].flatMap(([page, { person }]) => (person === personKey ? [page] : []));
+    const pages = [...new Set([...written, ...this.#table.ownedBy(personKey)])];
+    await this.#clearWhere(pages, (page) => this.#table.ownerOf(page) === personKey);
+  }
+
+  /** Ends KV that gives no numbers, and zeroes what is left of it. */
+  async scrub(tenancy: Pick<SlotState, 'slot' | 'generation' | 'personKey'>): Promise<void> {
+    const { slot, generation } = tenancy;
+    this.#tenancies.end(tenancy);
+    const isOfIt = (page: number) =>
+      this.#tenants[page]?.slot === slot && this.#tenants[page].generation === generation;
+    await this.#clearWhere(this.#table.pagesOf(slot).filter(isOfIt), isOfIt);
+  }
+
+  reference(state: SlotState): KvReference {
+    return this.#tenancies.reference(state);
+  }
+
+  /**
+   * The pages that hold the first `reference.length` tokens, in order.
+   * @throws OnepassError `kv_miss` saying why it is not there; `release_mismatch` when the reference is of another release
+   */
+  read(reference: KvReference): readonly number[] {
+    checkReference(reference, this.#checked, () => this.verify(reference));
+    return this.#table.pagesOf(reference.slot).slice(0, pagesOf(this.#options.shape, reference.length));
+  }
+
+  /** Once the run over what `read` gave has returned. @throws OnepassError `kv_miss` when it may have changed meanwhile */
+  verify(reference: KvReference): void {
+    checkGeneration(this.#checked.headers, reference);
+  }
+
+  /** Tokens that the slot has room for. */
+  roomOf({ slot }: SlotState): number {
+    return Math.min(this.#table.pagesOf(slot).length * this.#options.shape.pageTokens, this.#options.shape.kv.capacity);
+  }
+
+  /** The first pages of a slot, so many as the tokens take. */
+  pagesFor({ slot }: SlotState, tokens: number): readonly number[] {
+    return this.#table.pagesOf(slot).slice(0, pagesOf(this.#options.shape, tokens));
+  }
+
+  /** Whether tokens `from` to `to` of the slot may be written at once. */
+  isWritable(state: SlotState, from: number, to: number): boolean {
+    return this.#pagesBetween(state, from, to).every((page) => !this.#holds.has(page));
+  }
+
+  /** When they are likely to be. @throws OnepassError `kv_miss` when the slot was retired meanwhile */
+  async writable(state: SlotState, from: number, to: number): Promise<void> {
+    await this.#settled(this.#pagesBetween(state, from, to));
+    this.#tenancies.require(state);
+  }
+
+  /** `PageWrite.behind` of a write up to token `to`. */
+  behind(state: SlotState, to: number): number {
+    const { pageTokens } = this.#options.shape;
+    const last = this.#table.pagesOf(state.slot)[Math.ceil(to / pageTokens) - 1]!;
+    const isClean = this.#table.ownerOf(last) === undefined || this.#tenants[last] === state;
+    return isClean ? 0 : (pageTokens - (to % pageTokens)) % pageTokens;
+  }
+
+  /**
+   * Tokens `from` to `to` of a slot that is leased, has room for them and is writable there. `from` is where the slot's tokens end, so that every page
+   * is overwritten from its beginning by whoever takes it.
+   */
+  beginWrite(state: SlotState, from: number, to: number): PageWrite {
+    this.#tenancies.require(state);
+    const { pageTokens } = this.#options.shape;
+    const behind = this.behind(state, to);
+    const pages = this.#table.pagesOf(state.slot).slice();
+    const written = this.#pagesBetween(state, from, to);
+    const end = this.#hold(written, state.personKey);
+    return {
+      rowOf: (token) => pages[Math.floor(token / pageTokens)]! * pageTokens + (token % pageTokens),
+      behind,
+      done: () => {
+        for (const page of written) {
+          this.#table.setOwner(page, state.personKey);
+          this.#tenants[page] = state;
+        }
+        end();
+      },
+      failed: async () => {
+        try {
+          const inFirst = from % pageTokens;
+          const rows = written.map((page, i) => [page * pageTokens + (i === 0 ? inFirst : 0), (page + 1) * pageTokens]);
+          await this.pools.clear(rows as [number, number][]);
+          for (const page of inFirst > 0 ? written.slice(1) : written) this.#table.setOwner(page, undefined);
+        } finally {
+          end();
+        }
+      },
+    };
+  }
+
+  /**
+   * Tokens behind those that the slot holds, from host memory: KV that comes back from a tier. It must be leased and have room for them.
+   * @throws OnepassError `kv_miss` when the slot was retired meanwhile
+   */
+  async write(state: SlotState, from: number, { keys, values }: HostKv): Promise<void> {
+    const { width } = this.#options.shape.kv;
+    const to = from + keys[0]!.length / width;
+    if (to === from) return;
+    while (!this.isWritable(state, from, to)) await this.writable(state, from, to);
+    const write = this.beginWrite(state, from, to);
+    try {
+      for (let token = from; token < to; ) {
+        const end = Math.min(to, this.#pageEnd(token));
+        const part = (tensor: Float32Array | Uint16Array) =>
+          tensor.subarray((token - from) * width, (end - from) * width);
+        await this.pools.write(write.rowOf(token), keys.map(part), values.map(part));
+        token = end;
+      }
+      if (write.behind > 0) {
+        const zeros = keys.map(() => new Uint16Array((write.behind * rowBytes(this.#options.shape)) / 2));
+        await this.pools.write(write.rowOf(to), zeros, zeros);
+      }
+      write.done();
+    } catch (error) {
+      await write.failed();
+      throw error;
+    }
+  }
+
+  /**
+   * The first `reference.length` tokens in host memory, for a tier to keep.
+   * @throws OnepassError as `read` and `verify`
+   */
+  async copy(reference: KvReference): Promise<HostKv> {
+    const { kv, element, pageTokens } = this.#options.shape;
+    const blank = () =>
+      Array.from({ length: kv.layers }, () =>
+        element === 'float32'
+          ? new Float32Array(reference.length * kv.width)
+          : new Uint16Array(reference.length * kv.width),
+      );
+    const pages = this.read(reference);
+    const copied = { keys: blank(), values: blank() };
+    for (const [index, page] of pages.entries()) {
+      const from = index * pageTokens * kv.width;
+      const to = Math.min(reference.length, (index + 1) * pageTokens) * kv.width;
+      const part = (tensor: Float32Array | Uint16Array) => tensor.subarray(from, to);
+      await this.pools.read(page * pageTokens, copied.keys.map(part), copied.values.map(part));
+    }
+    this.verify(reference);
+    return copied;
+  }
+
+  stats(): DeviceKvStats {
+    const { pages, ...stats } = this.#tenancies.stats();
+    const each = pageBytes(this.#options.shape);
+    const bytesLimit = (this.pools.pages - RESERVED_PAGES) * each;
+    return { ...stats, bytes: pages * each, bytesLimit, persons: this.#table.persons };
+  }
+
+  close(): void {
+    this.pools.close();
+  }
+
+  #pageEnd(token: number): number {
+    const { pageTokens } = this.#options.shape;
+    return (Math.floor(token / pageTokens) + 1) * pageTokens;
+  }
+
+  #pagesBetween({ slot }: SlotState, from: number, to: number): number[] {
+    const { pageTokens } = this.#options.shape;
+    return this.#table.pagesOf(slot).slice(Math.floor(from / pageTokens), Math.ceil(to / pageTokens));
+  }
+
+  async #settled(pages: readonly number[]): Promise<void> {
+    for (;;) {
+      const waiting = pages.flatMap((page) => this.#holds.get(page)?.settled ?? []);
+      if (waiting.length === 0) return;
+      await Promise.all(waiting);
+    }
+  }
+
+  /** @returns ends it */
+  #hold(pages: readonly number[], person: string | undefined): () => void {
+    let settle = () => {};
+    const settled = new Promise<void>((resolve) => {
+      settle = resolve;
+    });
+    for (const page of pages) this.#holds.set(page, { person, settled });
+    return () => {
+      for (const page of pages) this.#holds.delete(page);
+      settle();
+    };
+  }
+
+  /** Zeroes those of the pages for which it still holds once nobody is at work on them. */
+  async #clearWhere(pages: readonly number[], isWanted: (page: number) => boolean): Promise<void> {
+    await this.#settled(pages);
+    const wanted = pages.filter(isWanted);
+    if (wanted.length === 0) return;
+    const { pageTokens } = this.#options.shape;
+    const end = this.#hold(wanted, undefined);
+    try {
+      await this.pools.clear(wanted.map((page) => [page * pageTokens, (page + 1) * pageTokens]));
+      for (const page of wanted) this.#table.setOwner(page, undefined);
+    } finally {
+      end();
+    }
+  }
+}

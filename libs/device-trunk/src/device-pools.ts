@@ -1,0 +1,135 @@
+import { OnepassError, startupError } from '@onepass/errors';
+import type { DeviceBuffer, DeviceEngine, HostArray } from '@onepass/inference';
+import type { KvShape } from '@onepass/kv';
+import { RESERVED_PAGES } from './page-table.js';
+
+/** How a token's K and V lie on the device. */
+export interface PagedShape {
+  readonly kv: KvShape;
+  readonly element: 'float32' | 'float16';
+  /** Tokens a page. */
+  readonly pageTokens: number;
+}
+
+const ELEMENT_BYTES = { float32: 4, float16: 2 } as const;
+
+/** Pages that so many tokens take. */
+export function pagesOf({ pageTokens }: PagedShape, tokens: number): number {
+  return Math.ceil(tokens / pageTokens);
+}
+
+/** Of one token in one of the pools. */
+export function rowBytes({ kv, element }: PagedShape): number {
+  return kv.width * ELEMENT_BYTES[element];
+}
+
+/** Of one page in all pools. */
+export function pageBytes(shape: PagedShape): number {
+  return 2 * shape.kv.layers * shape.pageTokens * rowBytes(shape);
+}
+
+/** Of one full history. */
+export function slotBytes(shape: PagedShape): number {
+  return pagesOf(shape, shape.kv.capacity) * pageBytes(shape);
+}
+
+/** Keys and values of all people on the device: per layer one pool of rows for each, `key_pool_{l}` and `value_pool_{l}`, [pages x T, W]. */
+export class DevicePools {
+  readonly pages: number;
+  readonly shape: PagedShape;
+  readonly #engine: DeviceEngine;
+  readonly #keys: readonly DeviceBuffer[];
+  readonly #values: readonly DeviceBuffer[];
+
+  private constructor(engine: DeviceEngine, shape: PagedShape, pages: number, buffers: readonly DeviceBuffer[]) {
+    this.#engine = engine;
+    this.shape = shape;
+    this.pages = pages;
+    this.#keys = buffers.slice(0, shape.kv.layers);
+    this.#values = buffers.slice(shape.kv.layers);
+  }
+
+  /**
+   * As many pages as `bytes` have room for, zeros.
+   * @throws OnepassError `startup` when that is less than one full history, or more than the device has
+   */
+  static async allocate(engine: DeviceEngine, shape: PagedShape, bytes: number): Promise<DevicePools> {
+    const pages = Math.floor(bytes / pageBytes(shape));
+    const least = slotBytes(shape) + RESERVED_PAGES * pageBytes(shape);
+    if (!(bytes >= least))
+      throw startupError(`KV of ${bytes} bytes on ${engine.device} has no room for one full history of ${least}`);
+    const poolBytes = pages * shape.pageTokens * rowBytes(shape);
+    const buffers: DeviceBuffer[] = [];
+    try {
+      for (let i = 0; i < 2 * shape.kv.layers; i++) buffers.push(await engine.allocate(poolBytes));
+    } catch (error) {
+      for (const buffer of buffers) buffer.close();
+      if (!(error instanceof OnepassError && error.kind === 'startup')) throw error;
+      throw startupError(tooMuch(engine, shape, bytes), error);
+    }
+    return new DevicePools(engine, shape, pages, buffers);
+  }
+
+  get bytes(): number {
+    return this.pages * pageBytes(this.shape);
+  }
+
+  /** Rows of each pool. */
+  get rows(): number {
+    return this.pages * this.shape.pageTokens;
+  }
+
+  /** By the names that graphs have for them. @param written with the outputs that an encode writes */
+  resident(written: boolean): Readonly<Record<string, DeviceBuffer>> {
+    const named = (name: string, buffers: readonly DeviceBuffer[]) =>
+      buffers.map((buffer, layer) => [`${name}_${layer}`, buffer] as const);
+    const inputs = [...named('key_pool', this.#keys), ...named('value_pool', this.#values)];
+    const outputs = [...named('key_pool_out', this.#keys), ...named('value_pool_out', this.#values)];
+    return Object.fromEntries(written ? [...inputs, ...outputs] : inputs);
+  }
+
+  /** Zeros in rows [from, to) of every pool, behind all runs under way. */
+  async clear(rows: readonly (readonly [from: number, to: number])[]): Promise<void> {
+    const each = rowBytes(this.shape);
+    const ranges = joined(rows).map(([from, to]) => [from * each, to * each] as const);
+    const buffers = [...this.#keys, ...this.#values];
+    await Promise.all(buffers.flatMap((buffer) => ranges.map(([from, to]) => this.#engine.clear(buffer, from, to))));
+  }
+
+  /** K, then V of each layer into pool rows from `row` on, as many as each array has. */
+  async write(row: number, keys: readonly HostArray[], values: readonly HostArray[]): Promise<void> {
+    const at = row * rowBytes(this.shape);
+    const into = (buffers: readonly DeviceBuffer[], arrays: readonly HostArray[]) =>
+      buffers.map((buffer, layer) => this.#engine.write(buffer, at, arrays[layer]!));
+    await Promise.all([...into(this.#keys, keys), ...into(this.#values, values)]);
+  }
+
+  async read(row: number, keys: readonly HostArray[], values: readonly HostArray[]): Promise<void> {
+    const at = row * rowBytes(this.shape);
+    const from = (buffers: readonly DeviceBuffer[], arrays: readonly HostArray[]) =>
+      buffers.map((buffer, layer) => this.#engine.read(buffer, at, arrays[layer]!));
+    await Promise.all([...from(this.#keys, keys), ...from(this.#values, values)]);
+  }
+
+  close(): void {
+    for (const buffer of [...this.#keys, ...this.#values]) buffer.close();
+  }
+}
+
+function tooMuch(engine: DeviceEngine, shape: PagedShape, bytes: number): string {
+  const { freeBytes, totalBytes } = engine.memory();
+  const people = (room: number) => Math.max(0, Math.floor(room / slotBytes(shape)));
+  const wanted = `KV of ${bytes} bytes, ${people(bytes)} full histories, cannot be had on ${engine.device}`;
+  return `${wanted}: ${freeBytes} of its ${totalBytes} bytes are free, room for ${people(freeBytes)}`;
+}
+
+/** Ranges that follow each other as one. */
+function joined(ranges: readonly (readonly [from: number, to: number])[]): [from: number, to: number][] {
+  const all: [number, number][] = [];
+  for (const [from, to] of [...ranges].sort(([a], [b]) => a - b)) {
+    const last = all.at(-1);
+    if (last?.[1] === from) last[1] = to;
+    else all.push([from, to]);
+  }
+  return all;
+}

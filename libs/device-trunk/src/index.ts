@@ -1,0 +1,2 @@
+export * from './device-kv.js';
+export * from './device-pools.js';

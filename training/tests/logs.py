@@ -33,6 +33,22 @@ def slate(name, person, time_ms, items, **more):
     return {"slate_id": name, "person": person, "surface": "home", "time_ms": time_ms, "items": shown} | more
 
 
+EVENTS = [
+    event("ann", "i1", 1 * DAY, event_id="e1", slate_id="s1"),
+    asked("ann", "blue lamp", 2 * DAY),
+    event("ann", "i2", 1 * DAY + 5, event_id="e2", actions=["save", "click"]),
+    event("ann", "i3", 6 * DAY, event_id="e3", slate_id="s2"),
+    event("bob", "i3", 9 * DAY),
+    event("cy", "gone", 1 * DAY),
+]
+SLATES = [
+    slate("s1", "ann", 1 * DAY - 1, ["i1", "gone", "i2"]),
+    slate("s2", "ann", 3 * DAY, ["i3", {"item_id": "i4", "position": 7, "visible": True, "actions": ["hide"]}],
+          features={"age": 30}, query_embedding=[1, 2, 3], related_item_ids=["gone", "i2"]),
+    slate("s3", None, 4 * DAY, ["i0"], query_text="blue lamp", surface="search"),
+]  # fmt: skip
+
+
 def write_table(path: Path, rows: list[dict]) -> Path:
     """Rows as the file's ending says."""
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -62,9 +62,10 @@ class DevicePeople:
         while len(own) * self.tokens < tokens:
             own.append(self.free.pop())
 
-    def table(self, people, extra=0):
-        """[b, g] the page table, padded with the page of zeros."""
-        most = max(1, *(len(self.pages[person]) for person in people)) + extra
+    def table(self, people, extra=0, rows=0):
+        """[b, g] the page table, padded with the page of zeros, with room for so many rows behind everybody's tokens."""
+        wanted = max(-(-(self.lengths[person] + rows) // self.tokens) for person in people)
+        most = max(1, wanted, *(len(self.pages[person]) for person in people)) + extra
         return np.array([self.pages[person] + [ZEROS] * (most - len(self.pages[person])) for person in people], np.int64)
 
     def rows_of(self, person):
@@ -84,7 +85,8 @@ class DevicePeople:
                 at = self.lengths[person] + row
                 targets[index, row] = self.pages[person][at // self.tokens] * self.tokens + at % self.tokens
         lengths = np.array([self.lengths[person] for person in people])
-        inputs = {"rows": batch, "lengths": lengths, "counts": counts, "pages": self.table(people, extra), "targets": targets}
+        inputs = {"rows": batch, "lengths": lengths, "counts": counts, "pages": self.table(people, extra, most)}
+        inputs["targets"] = targets
         hidden = self.run("encode", inputs, {"hidden": (len(people), self.width)})["hidden"]
         for person, count in zip(people, counts, strict=True):
             self.lengths[person] += int(count)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from ..release.graph import GraphBuilder
-from .attention import Attention, Rows, Slates, Variant
 from .graph import INT64, DeviceGraph
+from .variant import Attention, Rows, Slates, Variant
 from .weights import DeviceWeights
 
 
@@ -16,8 +16,8 @@ def build_encode(weights: DeviceWeights, variant: Variant, page_tokens: int) -> 
     lengths, counts = g.input("lengths", ["b"], INT64), g.input("counts", ["b"], INT64)
     pages, targets = g.input("pages", ["b", "g"], INT64), g.input("targets", ["b", "m"], INT64)
     pools = graph.pools()
-    held = graph.own_rows(pages, g("Add", lengths, counts), page_tokens)
-    of = Rows(graph.sizes(rows, 0, 2), graph.size(rows, 1), lengths, graph.size(held, 1))
+    held, count = graph.own_rows(pages, g("Add", lengths, counts), page_tokens)
+    of = Rows(graph.sizes(rows, 0, 2), graph.size(rows, 1), lengths, count)
     rotation = graph.rotation_at(g("Add", graph.column(lengths, 1), graph.up_to(of.count)))
     attend = attention.causal(of)
     targets = graph.cut(targets, -1, 1)
@@ -28,7 +28,7 @@ def build_encode(weights: DeviceWeights, variant: Variant, page_tokens: int) -> 
         value_pool = graph.append(value_pool, f"value_pool_out_{layer}", targets, graph.tokens(v))
         mixed = attend(q, attention.gathered(key_pool, held), attention.gathered(value_pool, held))
         x = graph.finish(x, mixed, layer)
-    every = g("ReduceProd", of.batch, axes=[0], keepdims=0)
+    every = g("ReduceProd", of.batch, keepdims=0)
     hidden = graph.exact_norm(_last(graph, x, every, of.count, counts), "final_norm")
     g.output("hidden", hidden, ["b", weights.sizes.width])
     return g
@@ -94,13 +94,16 @@ class _Requests:
     def probabilities(self, x: str) -> str:
         """x [n, W] of all rows behind the trunk to [b, s, k, A]."""
         graph, g, sizes = self._graph, self._graph.g, self._graph.config
-        every = g("ReduceProd", graph.shape(self.batch, self.each), axes=[0], keepdims=0)
+        every = g("ReduceProd", graph.shape(self.batch, self.each), keepdims=0)
         about = _last(graph, x, every, g("Squeeze", self.each), graph.cut(self.context_counts, -1))
         wanted = graph.exact("wanted.matrix", lambda: graph.state["wanted.weight"].T)
         wanted = g("MatMul", graph.exact_norm(about, "final_norm"), wanted)
         wanted = g("Reshape", wanted, graph.shape(self.batch, sizes.embedding, sizes.actions))
         inner = g("Reshape", x, graph.shape(self.batch, self.each, sizes.width))
-        inner = g("Slice", inner, self.c, g.integers(np.iinfo(np.int64).max), g.integers(2))
+        # Not a Slice, nor a Gather of a Range, of which the runtime makes one: bounds of a Slice that are known in a run only
+        # have been read from memory that was somebody else's by then (docs/decisions/022-attention.md).
+        behind = g("Add", graph.up_to(g("Squeeze", self.k)), graph.on_device(g("Squeeze", self.c)))
+        inner = g("Gather", inner, behind, axis=2)
         inner = graph.norm(graph.cut(inner, -1, sizes.width), "final_norm")
         inner = graph.float32(g("Relu", graph.linear(inner, "action_head.0")))
         matrix = graph.exact("action_head.2.matrix", lambda: graph.state["action_head.2.weight"].T)
@@ -119,8 +122,8 @@ def build_rank(weights: DeviceWeights, variant: Variant, page_tokens: int) -> Gr
     g, attention, requests = graph.g, variant.build(graph), _Requests(graph)
     pages = g.input("pages", ["b", "g"], INT64)
     pools = graph.pools()
-    held = graph.own_rows(pages, requests.lengths, page_tokens)
-    slates = requests.slates(graph.size(held, 1))
+    held, count = graph.own_rows(pages, requests.lengths, page_tokens, attention.lead)
+    slates = requests.slates(count)
     rotation, attend = graph.rotation_at(requests.positions(slates)), attention.branches(slates)
     x = requests.tokens()
     for layer, pair in enumerate(pools):
@@ -143,26 +146,33 @@ def build_recompute(weights: DeviceWeights, variant: Variant) -> GraphBuilder:
     slates = requests.slates(n)
     batch = graph.sizes(rows, 0, 2)
     nothing = g("Mul", requests.lengths, g.constant(np.array(0, np.int64)))
-    causal, branches = attention.causal(Rows(batch, n, nothing, n)), attention.branches(slates)
-    past_count = g("ReduceProd", batch, axes=[0], keepdims=1)
-    slate_count = g("ReduceProd", graph.shape(requests.batch, requests.each), axes=[0], keepdims=1)
+    causal, branches = attention.causal(Rows(batch, n, nothing, n, fresh=True)), attention.branches(slates)
+    past_count = g("ReduceProd", batch, keepdims=1)
+    slate_count = g("ReduceProd", graph.shape(requests.batch, requests.each), keepdims=1)
     parts = g("Concat", past_count, slate_count, axis=0)
     positions = g("Add", graph.column(nothing, 1), order)
     positions = g("Concat", *(graph.cut(part, -1) for part in (positions, requests.positions(slates))), axis=0)
     rotation = graph.rotation_at(positions)
     x = g("Concat", graph.mlp(graph.cut(rows, -1, sizes.columns), "input"), requests.tokens(), axis=0)
+    leads = [0, attention.lead] if attention.lead else [0]
     for layer in range(sizes.layers):
         past, slate = zip(*(g.several("Split", part, parts, outputs=2, axis=0) for part in graph.project(x, layer, rotation)),
                           strict=True)  # fmt: skip
-        keys, values = (_held(graph, attention, part, batch) for part in past[1:])
-        mixed = g("Concat", causal(past[0], keys, values), branches(*slate, keys, values), axis=0)
+        keys, values = ([_held(graph, attention, part, batch, lead) for lead in leads] for part in past[1:])
+        mixed = g("Concat", causal(past[0], keys[0], values[0]), branches(*slate, keys[-1], values[-1]), axis=0)
         x = graph.finish(x, mixed, layer)
-    requests.output(g("Slice", x, past_count, g.integers(np.iinfo(np.int64).max), g.integers(0)))
+    requests.output(g.several("Split", x, parts, outputs=2, axis=0)[1])
     return g
 
 
-def _held(graph: DeviceGraph, attention: Attention, part: str, batch: str) -> str:
-    return attention.laid(graph.g("Reshape", part, graph.shape(batch, graph.config.width)))
+def _held(graph: DeviceGraph, attention: Attention, part: str, batch: str, lead: int) -> str:
+    """part [b x n, H, D], held behind so many rows of zeros."""
+    g = graph.g
+    rows = g("Reshape", part, graph.shape(batch, graph.config.width))
+    if lead:
+        people = graph.sizes(rows, 0, 1)
+        rows = g("Concat", g("Expand", graph.number(0), graph.shape(people, lead, graph.config.width)), rows, axis=1)
+    return attention.laid(rows)
 
 
 def build_gather(weights: DeviceWeights, page_tokens: int) -> GraphBuilder:

@@ -69,6 +69,11 @@ class DeviceGraph(ModelGraph):
         """A shape of vectors in host memory and constants."""
         return self.g("Concat", *(self.g.integers(part) if isinstance(part, int) else part for part in parts), axis=0)
 
+    def on_device(self, size: str) -> str:
+        """A scalar in host memory as a vector [1] that data can meet."""
+        one = self.g.constant(np.array(1, np.int64))
+        return self.g("Range", size, self.g("Add", size, one), one)
+
     def column(self, x: str, *axes: int) -> str:
         """x with axes of size 1 added."""
         return self.g("Unsqueeze", x, self.g.integers(*axes))
@@ -97,12 +102,18 @@ class DeviceGraph(ModelGraph):
         within = g.constant(np.arange(page_tokens, dtype=np.int64))
         return self.cut(g("Add", self.column(first, 2), within), 0, -1)
 
-    def own_rows(self, pages: str, totals: str, page_tokens: int) -> str:
-        """`page_rows`, but row 0 of the page of zeros for tokens from totals [b] on, so that what lies there is never read."""
+    def own_rows(self, pages: str, totals: str, page_tokens: int, lead: int = 0) -> tuple[str, str]:
+        """`page_rows`, but row 0 of the page of zeros for tokens from totals [b] on, so that what lies there is never read.
+        Gives [b, lead + g x T], `lead` times row 0 in front, and the scalar g x T."""
         g = self.g
         rows = self.page_rows(pages, page_tokens)
-        own = g("Less", self.up_to(self.size(rows, 1)), self.column(totals, 1))
-        return g("Where", own, rows, g.constant(np.array(0, np.int64)))
+        count = self.size(rows, 1)
+        own = g("Less", self.up_to(count), self.column(totals, 1))
+        rows = g("Where", own, rows, g.constant(np.array(0, np.int64)))
+        if lead:
+            zeros = g("Expand", g.constant(np.array(0, np.int64)), self.shape(self.sizes(pages, 0, 1), lead))
+            rows = g("Concat", zeros, rows, axis=1)
+        return rows, count
 
     def append(self, pool: str, name: str, targets: str, new: str) -> str:
         """The pool's output `name` with rows new [n, W] at targets [n, 1]."""

@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from .attention import CausalStep, Rows, Slates, SlateStep, Variant
 from .graph import CLOSED, DeviceGraph
+from .variant import CausalStep, Rows, Slates, SlateStep, Variant
 
 
 class PlainAttention:
     """Scores of past, contexts and "itself" side by side, as in the release's own graphs."""
+
+    lead = 0
 
     def __init__(self, graph: DeviceGraph) -> None:
         self._graph, self._g = graph, graph.g
@@ -46,18 +48,17 @@ class PlainAttention:
         shape = graph.shape(slates.batch, g("Add", slates.contexts, slates.candidates), self._heads, self._size)
         past = g("Unsqueeze", slates.held, g.integers(0))
         split = graph.shape(past, slates.contexts, 1)
-        back = graph.shape(slates.batch, g("Add", slates.contexts, slates.candidates), past)
-        by_slate = g("Concat", g("Slice", back, g.integers(0), g.integers(1), g.integers(0)), g.integers(self._heads),
-                     g("Slice", back, g.integers(1), g.integers(4), g.integers(0)), axis=0)  # fmt: skip
+        order = graph.up_to(g("Squeeze", slates.contexts))
+        whole = graph.shape(0, 0, -1, g("Add", slates.contexts, slates.candidates), past)
 
         def step(q: str, k: str, v: str, keys: str, values: str) -> str:
             # [b, H, s, c + k, D]
             q, k, v = (g("Transpose", g("Reshape", part, shape), perm=[0, 3, 1, 2, 4]) for part in (q, k, v))
-            own = [g("Slice", part, g.integers(0), slates.contexts, g.integers(3)) for part in (k, v)]
+            own = [g("Gather", part, order, axis=3) for part in (k, v)]
             over_past = g("MatMul", graph.cut(q, 0, 0, -1, self._size), self._turned(keys))
             over_contexts = g("MatMul", q, g("Transpose", own[0], perm=[0, 1, 2, 4, 3]))
             itself = g("ReduceSum", g("Mul", q, k), g.integers(-1), keepdims=1)
-            scores = g("Concat", g("Reshape", over_past, by_slate), over_contexts, itself, axis=4)
+            scores = g("Concat", g("Reshape", over_past, whole), over_contexts, itself, axis=4)
             weights = g("Softmax", g("Where", closed, graph.number(CLOSED), scores), axis=-1)
             of_past, of_contexts, of_self = g.several("Split", weights, split, outputs=3, axis=4)
             mixed = g("MatMul", g("Reshape", of_past, g("Shape", over_past)), values)

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..release.whole import whole
-from .attention import Variant
 from .build import build_encode, build_gather, build_rank, build_recompute
+from .fused import ATTENTION, MHA
 from .plain import PLAIN
 from .sizes import Sizes, State
+from .variant import Variant
 from .weights import WEIGHTS, DeviceWeights
 
 DESCRIPTION = "device.json"
 FORMAT = 1
 PAGE_TOKENS, MOST_PAGE_TOKENS = 16, 1024
-VARIANTS: dict[str, Variant] = {variant.name: variant for variant in (PLAIN,)}
+VARIANTS: dict[str, Variant] = {variant.name: variant for variant in (PLAIN, MHA, ATTENTION)}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ class Rows:
     """[b]: row i sees the first first + i + 1 of what is held."""
     held: str
     """How many tokens are held of each, padding included: a scalar in host memory."""
+    fresh: bool = False
+    """Nothing is held but the new rows themselves: first is 0 and held is m."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ class Slates:
 
 class Attention(Protocol):
     """One way to compute attention in one graph. What it makes of keys or values that are held is its own affair."""
+
+    lead: int
+    """Rows of zeros that it wants before the held ones of slates."""
 
     def gathered(self, pool: str, rows: str) -> str:
         """Rows [b, p] of a pool [r, W], held."""

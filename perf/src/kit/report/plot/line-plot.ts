@@ -67,8 +67,10 @@ export function linePlot(plot: LinePlot): string {
 }
 
 const byX = (a: Point, b: Point) => a.x - b.x;
-const drawable = ({ x, y }: Point, plot: LinePlot) =>
-  Number.isFinite(x) && Number.isFinite(y) && !(plot.x.log && x <= 0) && !(plot.y.log && y <= 0);
+const drawable = ({ x, y }: Point, plot: LinePlot) => fits(x, plot.x) && fits(y, plot.y);
+/** Where ticks are values, 0 has a place among orders of magnitude too. */
+const fits = (value: number, { log, measured }: Axis) =>
+  Number.isFinite(value) && (!log || value > 0 || (measured === true && value === 0));
 
 function scales(plot: LinePlot, series: readonly Series[], width: number, height: number): [Scale, Scale, Box] {
   const points = series.flatMap((s) => s.points);

@@ -64,4 +64,7 @@ test('ticks at what was measured leave out texts that would touch', () => {
   expect(ticks.map(({ text }) => text)).toEqual(['1', '', '', '100']);
   expect(measuredScale([64, 128, 256], { ...range, log: true, room: 20 }).at(128)).toBeCloseTo(50);
   expect(measuredScale([5], { ...range, log: true, room: 20 }).ticks.length).toBeGreaterThan(1);
+  const fromNone = measuredScale([0, 1, 3, 7], { ...range, log: true, room: 20 });
+  expect([0, 1, 3, 7].map((n) => Math.round(fromNone.at(n)))).toEqual([0, 33, 67, 100]);
+  expect(measuredScale([0], { ...range, log: true, room: 20 }).ticks.length).toBeGreaterThan(1);
 });

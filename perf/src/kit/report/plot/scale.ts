@@ -65,19 +65,23 @@ function between(factors: readonly number[], low: number, high: number): number[
   return all.slice(first, Math.max(last, first + 1) + 1);
 }
 
-/** A scale whose ticks are the values that were measured, even or by orders of magnitude; a tick whose text has no room has none. */
+/**
+ * A scale whose ticks are the values that were measured, even or by orders of magnitude; a tick whose text has no room has none. A 0 among orders of
+ * magnitude is as far from the next value as that is from its double.
+ */
 export function measuredScale(
   values: readonly number[],
   options: ScaleOptions & { log: boolean; room: number },
 ): Scale {
   const { from, to, log, room } = options;
-  const sorted = [...new Set(values.filter((value) => Number.isFinite(value) && !(log && value <= 0)))].sort(
+  const sorted = [...new Set(values.filter((value) => Number.isFinite(value) && !(log && value < 0)))].sort(
     (a, b) => a - b,
   );
-  if (sorted.length < 2) return log ? logScale(sorted, options) : linearScale(sorted, options);
+  if (sorted.length < 2) return log && sorted[0] !== 0 ? logScale(sorted, options) : linearScale(sorted, options);
   const [low, high] = [sorted[0]!, sorted.at(-1)!];
-  const place = (value: number) => (log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low));
-  const at = (value: number) => from + place(value) * (to - from);
+  const shift = low === 0 ? sorted[1]! : 0;
+  const along = (value: number) => (log ? Math.log(value + shift) : value);
+  const at = (value: number) => from + ((along(value) - along(low)) / (along(high) - along(low))) * (to - from);
   let taken = Number.NEGATIVE_INFINITY;
   const ticks = sorted.map((value) => {
     const fits = Math.abs(at(value) - taken) >= room;

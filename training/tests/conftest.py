@@ -12,6 +12,8 @@ from onepass_training.learn.train import Trainer, layout_of
 from onepass_training.release.export import export_graphs
 from onepass_training.world import simulate
 
+pytest_plugins = ["device_fixtures"]
+
 torch.set_num_threads(1)  # the tensors are tiny: a second thread would only wait
 torch.use_deterministic_algorithms(True)
 

@@ -106,11 +106,11 @@ class DevicePeople:
         return self.run("recompute", inputs, {"probabilities": self._shape(candidates)}, pools=False)["probabilities"]
 
     def gather(self, people):
-        """Layer -> keys and values [b, g x T, W]."""
+        """`gathered_key_0` and so on, [b, g x T, W]."""
         table = self.table(people)
         shape = (len(people), table.shape[1] * self.tokens, self.width)
-        return self.run("gather", {"pages": table}, {key.replace("pool", "").replace("__", "_").join(("gathered_", "")): shape
-                                                     for key in self.pools})  # fmt: skip
+        names = ["gathered_" + name.replace("_pool", "") for name in self.pools]
+        return self.run("gather", {"pages": table}, dict.fromkeys(names, shape))
 
     def _shape(self, candidates):
         return (*candidates.shape[:3], self.described["actions"])

@@ -1,72 +1,12 @@
-"""Device graphs: every variant equals PyTorch and keeps the laws of batches; nothing reaches from one person to another."""
+"""Device graphs: every variant equals PyTorch, and what the files say of themselves."""
 
 import numpy as np
 import onnx
 import pytest
-import torch
-from device_people import DevicePeople
+from device_fixtures import LAYERS, RANDOM, WIDTH, requests, rows
 
-from onepass_training.config import ModelConfig
-from onepass_training.device.sizes import Sizes
-from onepass_training.device.write import VARIANTS, Options, write_device_graphs
-from onepass_training.model.onepass_model import OnepassModel
-from onepass_training.model.rows import RowLayout
 from onepass_training.release.laws import positions
 from onepass_training.release.reference import TorchRunner, empty_cache, joined
-
-LAYERS, WIDTH, HEADS, TOKENS = 2, 32, 2, 4
-EQUAL = {"float32": 1e-4, "float16": 1e-2}
-LAYOUT = RowLayout(8, ("click", "save", "hide"), ("home", "search"), request_features=("mobile",))
-
-
-@pytest.fixture(scope="module")
-def model():
-    """Untrained, but so that every layer counts."""
-    torch.manual_seed(5)
-    config = ModelConfig(width=WIDTH, layers=LAYERS, heads=HEADS, window=32, item_dimension=8, hidden=48, query_buckets=16)
-    made = OnepassModel(config, LAYOUT)
-    for name, parameter in made.named_parameters():
-        if name.endswith(("out.weight", "down.weight", "wanted.weight", "norm.bias")):
-            torch.nn.init.normal_(parameter, std=0.1)
-    return made.eval().requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def sizes():
-    return Sizes(LAYERS, WIDTH, HEADS, LAYOUT.columns, LAYOUT.embedding, len(LAYOUT.actions), 32)
-
-
-@pytest.fixture(scope="module", params=["float32", "float16"])
-def directory(request, model, sizes, tmp_path_factory):
-    out = tmp_path_factory.mktemp(request.param) / "graphs"
-    write_device_graphs(model.serving_state(), sizes, out, Options(request.param, page_tokens=TOKENS))
-    return out
-
-
-@pytest.fixture(scope="module")
-def sessions():
-    return {}
-
-
-@pytest.fixture(params=VARIANTS)
-def people(request, directory, sessions):
-    """Nobody yet, in pools full of numbers that nobody must see."""
-    made = DevicePeople(directory, request.param, sessions=sessions.setdefault(directory, {}))
-    random = np.random.default_rng(3)
-    for pool in made.pools.values():
-        pool[TOKENS:] = random.standard_normal(pool[TOKENS:].shape) * 3
-    return made
-
-
-@pytest.fixture
-def equal(people):
-    """Holds two arrays of probabilities or hidden states against each other."""
-
-    def hold(first, second):
-        assert np.isfinite(first).all()
-        np.testing.assert_allclose(first, second, rtol=0, atol=EQUAL[people.dtype.name] * max(1, np.abs(second).max()))
-
-    return hold
 
 
 class Reference:
@@ -100,31 +40,14 @@ class Reference:
 
 
 @pytest.fixture
-def reference(model):
-    return Reference(model)
+def reference(device_model):
+    return Reference(device_model)
 
 
-RANDOM = np.random.default_rng(8)
-
-
-def rows(count):
-    return RANDOM.standard_normal((count, LAYOUT.columns)).astype(np.float32)
-
-
-def requests(people, slates=1, contexts=1, candidates=5):
-    """context, counts, candidates and what they share, of so many people."""
-    shape = (people, slates)
-    embeddings = RANDOM.standard_normal((*shape, candidates, LAYOUT.embedding)).astype(np.float32)
-    embeddings /= np.linalg.norm(embeddings, axis=-1, keepdims=True)
-    context = RANDOM.standard_normal((*shape, contexts, LAYOUT.columns)).astype(np.float32)
-    shared = RANDOM.standard_normal((*shape, LAYOUT.features)).astype(np.float32)
-    return context, np.full(shape, contexts), embeddings, shared
-
-
-def test_graphs_are_whole_and_named_as_the_contract_has_it(directory, sizes):
-    for path in directory.glob("*.onnx"):
+def test_graphs_are_whole_and_named_as_the_contract_has_it(device_directory):
+    for path in device_directory.glob("*.onnx"):
         onnx.checker.check_model(path)
-    encode = onnx.load(directory / "encode.plain.onnx", load_external_data=False).graph
+    encode = onnx.load(device_directory / "encode.plain.onnx", load_external_data=False).graph
     assert [value.name for value in encode.input][:5] == ["rows", "lengths", "counts", "pages", "targets"]
     assert {value.name for value in encode.output} == {
         "hidden", *(f"{part}_pool_out_{layer}" for part in ("key", "value") for layer in range(LAYERS))

@@ -1,4 +1,4 @@
-import { choice, integer, text } from './settings.js';
+import { choice, integer, parsed, text } from './settings.js';
 
 /** Settings that several roles share, each defined once. */
 export const sharedSettings = {
@@ -12,9 +12,17 @@ export const sharedSettings = {
   logLevel: choice('ONEPASS_LOG_LEVEL', 'least level that is logged', ['debug', 'info', 'warn', 'error', 'silent'], {
     default: 'info',
   }),
-  executionProvider: choice('ONEPASS_EXECUTION_PROVIDER', 'where graphs run', ['auto', 'cpu', 'cuda'], {
-    default: 'auto',
-  }),
+  executionProvider: parsed(
+    'ONEPASS_EXECUTION_PROVIDER',
+    'where graphs run: auto (a GPU where one can be used, else the CPU), cpu, or a GPU by its number as cuda:0',
+    deviceName,
+    { default: 'auto' },
+  ),
+  onnxruntimeDir: text(
+    'ONEPASS_ONNXRUNTIME_DIR',
+    "directory of ONNX Runtime's libraries; empty for those of the npm package, which know the CPU only",
+    { default: '' },
+  ),
   inferenceInFlight: integer('ONEPASS_INFERENCE_IN_FLIGHT', 'graph runs at one time; stays below UV_THREADPOOL_SIZE', {
     default: 2,
     minimum: 1,
@@ -31,3 +39,10 @@ export const sharedSettings = {
     maximum: 600_000,
   }),
 } as const;
+
+function deviceName(raw: string): 'auto' | 'cpu' | `cuda:${number}` {
+  if (raw === 'auto' || raw === 'cpu') return raw;
+  const index = /^cuda:(\d{1,3})$/.exec(raw)?.[1];
+  if (index === undefined) throw new Error('must be auto, cpu or cuda:NUMBER');
+  return `cuda:${Number(index)}`;
+}

@@ -1,4 +1,4 @@
-import { OnepassError } from '@onepass/errors';
+import { EXIT_CODES, OnepassError } from '@onepass/errors';
 import type { Logger } from '@onepass/telemetry';
 
 /** What a role gives back once it serves. */
@@ -22,7 +22,7 @@ export const PARENT_PIPE = 'ONEPASS_PARENT_PIPE';
 
 /**
  * The main of every role: --help, start, one sentence and exit code 1 when it cannot start, a graceful drain on SIGTERM and SIGINT. An error that
- * nobody handled ends the process with code 70: its state is unknown, and a supervisor starts a clean one.
+ * nobody handled ends the process with a code of its own: its state is unknown, and a supervisor starts a clean one.
  */
 export async function runRole(program: RoleProgram): Promise<void> {
   if (process.argv.includes('--help')) {
@@ -38,7 +38,7 @@ export async function runRole(program: RoleProgram): Promise<void> {
     const error = OnepassError.from(thrown);
     process.stderr.write(`onepass ${program.role}: ${error.message}\n`);
     if (error.kind === 'internal') process.stderr.write(`${String((error.cause as Error)?.stack ?? error.cause)}\n`);
-    process.exit(1);
+    process.exit(EXIT_CODES.failed);
   }
   running.logger.info({ address: running.address }, 'serving');
   stopOnSignals(running);
@@ -54,7 +54,7 @@ function stopOnSignals(running: RunningRole): void {
       () => process.exit(0),
       (error) => {
         running.logger.error({ err: error }, 'did not stop cleanly');
-        process.exit(1);
+        process.exit(EXIT_CODES.failed);
       },
     );
   };
@@ -62,7 +62,7 @@ function stopOnSignals(running: RunningRole): void {
   process.on('SIGINT', () => stop('SIGINT'));
   const crash = (error: unknown) => {
     running.logger.error({ err: error }, 'unhandled error');
-    process.exit(70);
+    process.exit(EXIT_CODES.defect);
   };
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);

@@ -47,11 +47,12 @@ export interface Graph {
   run(inputs: AnyTensors, outputs: AnyTensors, terms?: RunTerms): Promise<RunTiming>;
 }
 
-export type ExecutionProvider = 'cpu' | 'cuda';
+/** Where graphs run. */
+export type DeviceName = 'cpu' | `cuda:${number}`;
 
 export interface InferenceEngine {
-  /** Where graphs run. */
-  readonly provider: ExecutionProvider;
+  /** Where graphs run; by a CUDA device their inputs and outputs are copied there and back. */
+  readonly provider: DeviceName;
   /** One sentence on how the provider was chosen, for the log. */
   readonly providerReason: string;
   /** Buffers that a graph may read and write in place. */

@@ -1,21 +1,22 @@
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { startupError } from '@onepass/errors';
 import { allocateMapped, koffi } from '@onepass/shared-memory';
 import { BufferPool } from './buffers.js';
-import type { ExecutionProvider, Graph, InferenceEngine } from './engine.js';
+import { chooseDevice, type DeviceChoice } from './device/choose-device.js';
+import type { DeviceName, Graph, InferenceEngine } from './engine.js';
 import { type GraphHost, type Lane, MAX_TENSORS, OnnxGraph } from './onnx-graph.js';
 import { loadOnnxRuntime, type OnnxRuntime } from './onnxruntime.js';
 import { RunQueue } from './run-queue.js';
 import { makeSessionOptions } from './session-options.js';
 
 export interface EngineOptions {
-  /** `auto` is cuda where the library has it, else cpu. */
-  readonly provider: ExecutionProvider | 'auto';
+  /** `auto` is the first CUDA device where there is one, else the CPU. */
+  readonly provider: DeviceName | 'auto';
   /** Runs at one time over all graphs; below UV_THREADPOOL_SIZE, whose threads they take. */
   readonly inFlight: number;
   /** Threads inside one run. */
   readonly threads: number;
+  /** Of ONNX Runtime's libraries; absent or empty = those of the npm package, which know the CPU only. */
+  readonly libraryDirectory?: string | undefined;
 }
 
 const LIBUV_DEFAULT_THREADS = 4;
@@ -29,24 +30,24 @@ const LANE_BYTES = MAX_TENSORS * BigUint64Array.BYTES_PER_ELEMENT;
  */
 export function createEngine(options: EngineOptions): InferenceEngine {
   requireThreads(options.inFlight);
-  const runtime = loadOnnxRuntime();
-  const { provider, reason } = chooseProvider(options.provider, runtime);
-  return new OnnxEngine(runtime, options, provider, reason);
+  const runtime = loadOnnxRuntime(options.libraryDirectory);
+  return new OnnxEngine(runtime, options, chooseDevice(options.provider, runtime));
 }
 
 class OnnxEngine implements InferenceEngine {
-  readonly provider: ExecutionProvider;
+  readonly provider: DeviceName;
   readonly providerReason: string;
   readonly buffers = new BufferPool();
   readonly #host: GraphHost;
   readonly #graphs: OnnxGraph[] = [];
 
-  constructor(runtime: OnnxRuntime, options: EngineOptions, provider: ExecutionProvider, reason: string) {
-    this.provider = provider;
+  constructor(runtime: OnnxRuntime, options: EngineOptions, { name, reason, index }: DeviceChoice) {
+    this.provider = name;
     this.providerReason = reason;
+    const cuda = index === undefined ? undefined : { device_id: String(index) };
     this.#host = {
       runtime,
-      sessionOptions: makeSessionOptions(runtime, options.threads, provider === 'cuda' ? {} : undefined),
+      sessionOptions: makeSessionOptions(runtime, options.threads, cuda),
       queue: new RunQueue({ lanes: options.inFlight, maxQueued: MAX_QUEUED }),
       lanes: makeLanes(runtime, options.inFlight),
     };
@@ -87,24 +88,6 @@ function requireThreads(inFlight: number): void {
   throw startupError(
     `ONEPASS_INFERENCE_IN_FLIGHT is ${inFlight} and UV_THREADPOOL_SIZE ${set}: of libuv's threads one must be left, so the latter must be at least ${inFlight + 1}`,
   );
-}
-
-interface Choice {
-  readonly provider: ExecutionProvider;
-  readonly reason: string;
-}
-
-/** The library that npm ships lists CUDA but lacks the provider's own library beside it (it is in the Python wheel onnxruntime-gpu). */
-function chooseProvider(wanted: EngineOptions['provider'], runtime: OnnxRuntime): Choice {
-  if (wanted === 'cpu') return { provider: 'cpu', reason: 'cpu as set' };
-  const library = join(dirname(runtime.libraryPath), 'libonnxruntime_providers_cuda.so');
-  let missing: string | undefined;
-  if (!runtime.availableProviders.includes('CUDAExecutionProvider'))
-    missing = `"${runtime.libraryPath}" is built without it`;
-  else if (!existsSync(library)) missing = `"${library}" does not exist`;
-  if (missing === undefined) return { provider: 'cuda', reason: `cuda by "${library}"` };
-  if (wanted === 'cuda') throw startupError(`execution provider cuda is not to be had: ${missing}`);
-  return { provider: 'cpu', reason: `cpu, as cuda is not to be had: ${missing}` };
 }
 
 /** Lanes live as long as the process: a handful of pages. */

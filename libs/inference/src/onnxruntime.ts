@@ -109,17 +109,24 @@ export interface OnnxRuntime {
 
 let loaded: OnnxRuntime | undefined;
 
-/** The library that the onnxruntime-node package ships, loaded once per process. @throws OnepassError `startup` naming the file. */
-export function loadOnnxRuntime(): OnnxRuntime {
+/**
+ * ONNX Runtime, loaded once per process.
+ * @param directory of its libraries; absent = those of the onnxruntime-node package
+ * @throws OnepassError `startup` naming the file
+ */
+export function loadOnnxRuntime(directory?: string): OnnxRuntime {
   // Else the library collects usage data in the home directory and sends it to its makers, on Linux too.
   process.env.ORT_DISABLE_TELEMETRY ??= '1';
-  loaded ??= bindLibrary(findLibrary());
+  const libraryPath = join(directory || packageDirectory(), 'libonnxruntime.so.1');
+  if (loaded !== undefined && loaded.libraryPath !== libraryPath)
+    throw startupError(`ONNX Runtime is loaded from "${loaded.libraryPath}" already, so not from "${libraryPath}"`);
+  loaded ??= bindLibrary(libraryPath);
   return loaded;
 }
 
-function findLibrary(): string {
+function packageDirectory(): string {
   const main = createRequire(import.meta.url).resolve('onnxruntime-node');
-  return join(dirname(main), '../bin/napi-v6', process.platform, process.arch, 'libonnxruntime.so.1');
+  return join(dirname(main), '../bin/napi-v6', process.platform, process.arch);
 }
 
 function bindLibrary(libraryPath: string): OnnxRuntime {

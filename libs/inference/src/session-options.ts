@@ -34,10 +34,15 @@ function appendCuda(runtime: OnnxRuntime, options: Address, cuda: CudaOptions): 
     runtime.check(runtime.updateCudaOptions(out[0]!, keys!, values!, Object.keys(cuda).length));
     runtime.check(runtime.appendCuda(options, out[0]!));
   } catch (error) {
-    throw startupError(`execution provider cuda cannot be used: ${messageOf(error)}`, error);
+    throw startupError(`its execution provider cannot be used: ${clauseOf(messageOf(error))}`, error);
   } finally {
     // Used down here, the names are not collected before.
     names.length = 0;
     if (out[0] !== 0n) runtime.releaseCudaOptions(out[0]!);
   }
+}
+
+/** Without the places in the native sources that come first. */
+function clauseOf(message: string): string {
+  return message.replace(/^.*(?:with error: |\[ONNXRuntimeError\] : \d+ : \w+ : )/, '').trim();
 }

@@ -172,9 +172,9 @@ describe('a release', () => {
       ...release,
       manifest: { ...manifest, model: { ...manifest.model, precision } },
     });
-    for (const provider of ['cpu', 'cuda'] as const) requireProvider(serving('fp32'), provider);
+    for (const provider of ['cpu', 'cuda:0']) requireProvider(serving('fp32'), provider);
     requireProvider(serving('int8'), 'cpu');
-    expect(await refusal((async () => requireProvider(serving('int8'), 'cuda'))())).toBe(
+    expect(await refusal((async () => requireProvider(serving('int8'), 'cuda:0'))())).toBe(
       'manifest.json: model.precision is int8, whose graphs run on CPUs only: ONEPASS_EXECUTION_PROVIDER must be cpu, or the release one that serves in fp32',
     );
   });

@@ -46,10 +46,10 @@ export async function loadRelease(directory: string): Promise<Release> {
 }
 
 /**
- * `provider`: where the graphs that serve are about to run.
+ * `provider`: where the graphs that serve are about to run, `cpu` or the name of a device.
  * @throws OnepassError `startup`, one sentence naming the manifest's field and the setting, when they have operators that it lacks
  */
-export function requireProvider({ directory, manifest }: Release, provider: 'cpu' | 'cuda'): void {
+export function requireProvider({ directory, manifest }: Release, provider: string): void {
   if (manifest.model.precision !== 'int8' || provider === 'cpu') return;
   throw startupError(
     `release ${directory}: ${MANIFEST}: model.precision is int8, whose graphs run on CPUs only: ONEPASS_EXECUTION_PROVIDER must be cpu, or the release one that serves in fp32`,

@@ -23,6 +23,8 @@ export const libc = {
     offset: number,
   ) => bigint,
   munmap: loaded.func('int munmap(void* addr, size_t length)') as (address: bigint, bytes: number) => number,
+  /** Ends the process at once: no handler runs, no thread is waited for. */
+  exit: loaded.func('void _exit(int code)') as (code: number) => void,
   /** Addresses, for threads that call them. */
   memcpy: loaded.symbol('memcpy') as bigint,
   memset: loaded.symbol('memset') as bigint,

@@ -25,6 +25,7 @@ export async function startRanking(settings: RankingSettings, release: Release, 
   const { logger, measurements } = edge;
   const engine = createEngine({
     provider: settings.executionProvider,
+    libraryDirectory: settings.onnxruntimeDir,
     inFlight: settings.inferenceInFlight,
     threads: settings.inferenceThreads,
   });

@@ -8,6 +8,7 @@ export const rankingSettings = {
   releaseDir: sharedSettings.releaseDir,
   cellDir: sharedSettings.cellDir,
   executionProvider: sharedSettings.executionProvider,
+  onnxruntimeDir: sharedSettings.onnxruntimeDir,
   inferenceInFlight: sharedSettings.inferenceInFlight,
   inferenceThreads: sharedSettings.inferenceThreads,
 };

@@ -14,6 +14,7 @@ export const userEncoderSettings = {
   cellDir: sharedSettings.cellDir,
   ...warmTierSettings,
   executionProvider: sharedSettings.executionProvider,
+  onnxruntimeDir: sharedSettings.onnxruntimeDir,
   inferenceInFlight: sharedSettings.inferenceInFlight,
   inferenceThreads: sharedSettings.inferenceThreads,
   kvSlots: integer('ONEPASS_KV_SLOTS', 'persons whose KV is held at one time, at most', {

@@ -50,6 +50,7 @@ export async function startUserEncoder(settings: UserEncoderSettings): Promise<R
     closing.push(() => history.close());
     const engine = createEngine({
       provider: settings.executionProvider,
+      libraryDirectory: settings.onnxruntimeDir,
       inFlight: settings.inferenceInFlight,
       threads: settings.inferenceThreads,
     });

@@ -2,16 +2,14 @@ import { freemem, totalmem } from 'node:os';
 import { allocateMapped, koffi, libc, type MappedMemory } from '@onepass/shared-memory';
 import type { Address, OnnxRuntime } from '../onnxruntime.js';
 import { makeSessionOptions } from '../session-options.js';
-import type { Driver } from './driver.js';
-
-/** One buffer of Node 20 is over at most so much. */
-const MOST_BYTES = 2 ** 32;
+import { type Driver, MOST_HOST_BYTES } from './driver.js';
 
 /** The CPU as a device: its memory is mapped memory of this process, and what the host fills the graph reads in place. */
 export function cpuDriver(runtime: OnnxRuntime, threads: number): Driver {
   const mapped = new Map<Address, MappedMemory>();
   const map = (bytes: number): { address: Address; memory: MappedMemory } => {
-    if (bytes > MOST_BYTES) throw new Error(`out of memory: one buffer has at most ${MOST_BYTES} bytes on the CPU`);
+    if (bytes > MOST_HOST_BYTES)
+      throw new Error(`out of memory: one buffer has at most ${MOST_HOST_BYTES} bytes on the CPU`);
     const memory = allocateMapped(Math.max(bytes, 1));
     const address = koffi.address(new Uint8Array(memory.buffer));
     mapped.set(address, memory);

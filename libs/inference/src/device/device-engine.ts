@@ -1,9 +1,13 @@
 import { type OnepassError, startupError } from '@onepass/errors';
 import { koffi } from '@onepass/shared-memory';
-import { loadOnnxRuntime } from '../onnxruntime.js';
+import type { DeviceName } from '../engine.js';
+import { messageOf } from '../onnx-graph.js';
+import { loadOnnxRuntime, type OnnxRuntime } from '../onnxruntime.js';
 import { RunQueue } from '../run-queue.js';
+import { chooseDevice, type DeviceChoice } from './choose-device.js';
 import { cpuDriver } from './cpu-driver.js';
-import type { DeviceBuffer, DeviceEngine, DeviceGraph, DeviceMemoryUse, DeviceName, HostArray } from './device.js';
+import { cudaDriver } from './cuda-driver.js';
+import type { DeviceBuffer, DeviceEngine, DeviceGraph, DeviceMemoryUse, HostArray } from './device.js';
 import { OnnxDeviceGraph } from './device-graph.js';
 import { DeviceHost, type Lane } from './device-host.js';
 import type { Driver, Pair } from './driver.js';
@@ -21,6 +25,8 @@ export interface DeviceEngineOptions {
   readonly maxQueued?: number;
   /** Memory that a session may work in on the device, beside what is bound to it; absent = no limit. */
   readonly arenaBytes?: number;
+  /** Of ONNX Runtime's libraries; absent or empty = those of the npm package, which know the CPU only. */
+  readonly libraryDirectory?: string | undefined;
   /** Called once, when the device failed so that nothing runs in this process any more: it can only end. */
   readonly onLost: (error: OnepassError) => void;
 }
@@ -34,17 +40,47 @@ const STAGING_BYTES = 4 << 20;
  * @throws OnepassError `startup`, one sentence.
  */
 export async function createDeviceEngine(options: DeviceEngineOptions): Promise<DeviceEngine> {
-  const runtime = loadOnnxRuntime();
-  const driver = cpuDriver(runtime, options.threads);
-  const reason = 'cpu as set';
-  const lanes = Array.from({ length: options.lanes }, (_, index): Lane => {
-    return { thread: new LaneThread(`${driver.name} lane ${index}`), driver: driver.openLane() };
-  });
+  const runtime = loadOnnxRuntime(options.libraryDirectory);
+  const choice = chooseDevice(options.device, runtime);
+  return openEngine(runtime, makeDriver(runtime, choice, options), choice.reason, options);
+}
+
+/** @throws OnepassError `startup` */
+function makeDriver(runtime: OnnxRuntime, choice: DeviceChoice, { threads, arenaBytes }: DeviceEngineOptions): Driver {
+  if (choice.name === 'cpu') return cpuDriver(runtime, threads);
+  try {
+    return cudaDriver(runtime, choice.cuda, { device: choice.index, threads, arenaBytes });
+  } catch (error) {
+    throw startupError(`device ${choice.name} cannot be used: ${messageOf(error)}`, error);
+  }
+}
+
+/**
+ * The engine over a driver.
+ * @throws OnepassError `startup`
+ */
+export async function openEngine(
+  runtime: OnnxRuntime,
+  driver: Driver,
+  reason: string,
+  options: Pick<DeviceEngineOptions, 'lanes' | 'maxQueued' | 'onLost'>,
+): Promise<DeviceEngine> {
+  const lanes: Lane[] = [];
   const queue = new RunQueue({ lanes: options.lanes, maxQueued: options.maxQueued ?? MAX_QUEUED });
   const whole = new WholeQueue(queue, options.lanes);
   const host = new DeviceHost({ runtime, driver, queue, whole, lanes }, options.onLost);
-  for (const lane of lanes) await host.play(lane, lane.driver.start);
-  return new OnnxDeviceEngine(host, reason);
+  const engine = new OnnxDeviceEngine(host, reason, options.lanes);
+  try {
+    while (lanes.length < options.lanes) {
+      const lane = { driver: driver.openLane(), thread: new LaneThread(`${driver.name} lane ${lanes.length}`) };
+      lanes.push(lane);
+      await host.play(lane, lane.driver.start);
+    }
+    return engine;
+  } catch (error) {
+    await engine.close();
+    throw startupError(`device ${driver.name} cannot be used: ${messageOf(error)}`, error);
+  }
 }
 
 class OnnxDeviceEngine implements DeviceEngine {
@@ -58,10 +94,10 @@ class OnnxDeviceEngine implements DeviceEngine {
   /** By lane, made when first used. */
   readonly #staging: (Pair | undefined)[] = [];
 
-  constructor(host: DeviceHost, reason: string) {
+  constructor(host: DeviceHost, reason: string, lanes: number) {
     this.device = host.driver.name;
     this.reason = reason;
-    this.lanes = host.lanes.length;
+    this.lanes = lanes;
     this.#host = host;
     this.#driver = host.driver;
   }

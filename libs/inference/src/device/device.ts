@@ -1,8 +1,5 @@
-import type { RunTerms, RunTiming, TensorData } from '../engine.js';
+import type { DeviceName, RunTerms, RunTiming, TensorData } from '../engine.js';
 import type { TensorSpec } from '../tensors.js';
-
-/** Where graphs run and their resident memory lies. */
-export type DeviceName = 'cpu' | `cuda:${number}`;
 
 /** Numbers of one input or output in host memory, row-major, of the element type that the graph declares. */
 export type HostArray = TensorData;

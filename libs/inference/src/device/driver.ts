@@ -1,6 +1,10 @@
+import type { DeviceName } from '../engine.js';
 import type { Address } from '../onnxruntime.js';
-import type { DeviceMemoryUse, DeviceName } from './device.js';
+import type { DeviceMemoryUse } from './device.js';
 import type { Step } from './step.js';
+
+/** One buffer of Node 20 is over at most so much: a larger one ends the process. */
+export const MOST_HOST_BYTES = 2 ** 32;
 
 /** Memory that a lane fills, or reads, on the host and a graph reads, or fills, on the device. */
 export interface Pair {

@@ -5,7 +5,7 @@ import type { Address } from '../onnxruntime.js';
 import { abortReason } from '../run-queue.js';
 import type { DeviceRunTiming, HostArrays, PreparedRun, Resident } from './device.js';
 import type { DeviceHost, Lane } from './device-host.js';
-import type { Pair } from './driver.js';
+import { MOST_HOST_BYTES, type Pair } from './driver.js';
 import type { Script } from './lane-thread.js';
 import { type BoundTensor, viewOf } from './shapes.js';
 import { TimedQueue } from './timed-queue.js';
@@ -123,6 +123,8 @@ class LaneParts {
   }
 
   #pair(side: 'in' | 'out', tensor: BoundTensor): Address {
+    if (tensor.bytes > MOST_HOST_BYTES)
+      throw new Error(`"${tensor.spec.name}" of shape [${tensor.shape}] has more bytes than a buffer on the host`);
     const pair = this.#lane.driver.pair(tensor.bytes);
     this.release.push(() => pair.close());
     this.bytes += tensor.bytes;

@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import { faultOfCode, faultOfMessage } from './faults.js';
+
+test.each([
+  [
+    'Non-zero status code returned while running MatMul node. CUDA failure 700: an illegal memory access was encountered ; GPU=0 ; hostname=h ; file=/x.cc ; line=1',
+    'lost',
+  ],
+  ['CUDA failure 719: unspecified launch failure ; GPU=0', 'lost'],
+  ['CUDA error 999', 'lost'],
+  ['CUBLAS failure 13: CUBLAS_STATUS_EXECUTION_FAILED ; GPU=0', 'lost'],
+  ['CUDA failure 2: out of memory ; GPU=0 ; hostname=h ; expr=cudaMalloc((void**)&p, size);', 'memory'],
+  ['BFCArena::AllocateRawInternal(size_t) Available memory of 512 is smaller than requested bytes of 1024', 'memory'],
+  ['Failed to allocate memory for requested buffer of size 4096', 'memory'],
+  ['CUDA failure 900: operation not permitted when stream is capturing', 'other'],
+  ['Got invalid dimensions for input: rows', 'other'],
+])('%s is %s', (message, kind) => {
+  expect(faultOfMessage(message)).toBe(kind);
+});
+
+test('codes', () => {
+  expect([2, 46, 100, 214, 700, 719, 999, 1, 35, 900].map(faultOfCode)).toEqual([
+    'memory',
+    'lost',
+    'lost',
+    'lost',
+    'lost',
+    'lost',
+    'lost',
+    'other',
+    'other',
+    'other',
+  ]);
+});

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from ..arguments import natural, positive
 from ..config import usual_heads
+from ..device.released import released
 from ..device.sizes import Sizes, State, synthetic_sizes, synthetic_state
 from ..device.weights import DTYPES
 from ..device.write import PAGE_TOKENS, VARIANTS, Options, write_device_graphs
 
-SHAPE = ("n", "layers", "width")
+SHAPE, OF_SHAPES = ("n", "layers", "width"), ("heads", "seed")
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -20,6 +21,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argp
         description="Writes the graphs of docs/device-graphs.md with a release's weights, or with random ones of any shape, "
         "for measuring speed.",
     )  # fmt: skip
+    graphs.add_argument("--release", type=Path, metavar="DIR", help="the weights of this release or draft")
     graphs.add_argument("--n", type=positive, help="random weights: tokens of the window")
     graphs.add_argument("--layers", type=positive, help="random weights: layers of the trunk")
     graphs.add_argument("--width", type=positive, help="random weights: width of the trunk")
@@ -43,9 +45,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _weights(arguments: argparse.Namespace) -> tuple[Sizes, State]:
-    missing = [f"--{name}" for name in SHAPE if getattr(arguments, name) is None]
+    told = [name for name in (*SHAPE, *OF_SHAPES) if getattr(arguments, name) is not None]
+    if arguments.release is not None:
+        if told:
+            raise ValueError(f"--release has weights of its own, and takes no --{told[0]}")
+        return released(arguments.release)
+    missing = [f"--{name}" for name in SHAPE if name not in told]
     if missing:
-        raise ValueError(f"say what the graphs are to be like: {', '.join(missing)}")
+        raise ValueError(f"say what the graphs are of: --release DIR, or random weights by {', '.join(missing)}")
     heads = arguments.heads or usual_heads(arguments.width)
     sizes = synthetic_sizes(arguments.n, arguments.layers, arguments.width, heads)
     return sizes, synthetic_state(sizes, 1 if arguments.seed is None else arguments.seed)

@@ -44,7 +44,7 @@ class OnnxEngine implements InferenceEngine {
   constructor(runtime: OnnxRuntime, options: EngineOptions, { name, reason, index }: DeviceChoice) {
     this.provider = name;
     this.providerReason = reason;
-    const cuda = index === undefined ? undefined : { device_id: String(index) };
+    const cuda = index === undefined ? undefined : { options: { device_id: String(index) } };
     this.#host = {
       runtime,
       sessionOptions: makeSessionOptions(runtime, options.threads, cuda),

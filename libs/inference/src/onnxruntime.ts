@@ -86,8 +86,10 @@ export interface OnnxRuntime {
   readonly createBinding: (session: Address, out: BigUint64Array) => Status;
   readonly addRunConfig: (runOptions: Address, key: string, value: string) => Status;
   readonly createCudaOptions: (out: BigUint64Array) => Status;
-  /** Keys and values are arrays of addresses of C strings. */
+  /** Keys and values are arrays of addresses of C strings. What is not named gets its default, so all are set in one call. */
   readonly updateCudaOptions: (cudaOptions: Address, keys: Address, values: Address, count: number) => Status;
+  /** For the stream: given as a string it is not read as an address (seen in 1.30). After the strings, which would forget it. */
+  readonly updateCudaPointer: (cudaOptions: Address, key: string, value: Address) => Status;
   readonly appendCuda: (options: Address, cudaOptions: Address) => Status;
   readonly releaseCudaOptions: (cudaOptions: Address) => void;
   readonly releaseSession: (session: Address) => void;
@@ -206,6 +208,7 @@ function bindLibrary(libraryPath: string): OnnxRuntime {
     releaseBinding: release(135),
     addRunConfig: status(165, [P, 'const char*', 'const char*']),
     updateCudaOptions: status(206, [P, P, P, 'size_t']),
+    updateCudaPointer: status(263, [P, 'const char*', P]),
     steps: {
       createSession: (path, options, out) => createSessionOf(env, path, options, out),
       releaseSession: step(95, 'vp'),
@@ -221,7 +224,7 @@ export const LOG_FATAL = 4;
 export const DEVICE_ALLOCATOR = 0;
 const ARENA_ALLOCATOR = 1;
 export const DEFAULT_MEMORY = 0;
-const LAST_FUNCTION = 208;
+const LAST_FUNCTION = 263;
 
 function loadLibrary(libraryPath: string): LibraryHandle {
   try {

@@ -3,7 +3,11 @@ import { messageOf, NativeNames } from './onnx-graph.js';
 import { type Address, LOG_FATAL, type OnnxRuntime } from './onnxruntime.js';
 
 /** Options of ONNX Runtime's CUDA provider, by its names. */
-export type CudaOptions = Readonly<Record<string, string>>;
+export interface CudaOptions {
+  readonly options: Readonly<Record<string, string>>;
+  /** The stream in which it computes; absent = its own. */
+  readonly stream?: Address;
+}
 
 /** @param cuda absent = the CPU alone. @throws OnepassError `startup` when the CUDA provider cannot be used. */
 export function makeSessionOptions(runtime: OnnxRuntime, threads: number, cuda?: CudaOptions): Address {
@@ -25,13 +29,16 @@ export function makeSessionOptions(runtime: OnnxRuntime, threads: number, cuda?:
   return options;
 }
 
-function appendCuda(runtime: OnnxRuntime, options: Address, cuda: CudaOptions): void {
+function appendCuda(runtime: OnnxRuntime, options: Address, { options: cuda, stream }: CudaOptions): void {
   const out = new BigUint64Array(1);
-  const names = [new NativeNames(Object.keys(cuda)), new NativeNames(Object.values(cuda))];
+  // float32 is to be float32: in TF32 its numbers are those of fp16 graphs.
+  const all = { use_tf32: '0', ...cuda };
+  const names = [new NativeNames(Object.keys(all)), new NativeNames(Object.values(all))];
   try {
     runtime.check(runtime.createCudaOptions(out));
     const [keys, values] = names.map(({ address }) => address);
-    runtime.check(runtime.updateCudaOptions(out[0]!, keys!, values!, Object.keys(cuda).length));
+    runtime.check(runtime.updateCudaOptions(out[0]!, keys!, values!, Object.keys(all).length));
+    if (stream !== undefined) runtime.check(runtime.updateCudaPointer(out[0]!, 'user_compute_stream', stream));
     runtime.check(runtime.appendCuda(options, out[0]!));
   } catch (error) {
     throw startupError(`its execution provider cannot be used: ${clauseOf(messageOf(error))}`, error);

@@ -47,6 +47,6 @@ function openCuda(runtime: OnnxRuntime, index: number): CudaRuntime {
   if (index >= count[0]!)
     throw new Error(`this machine has ${count[0]} CUDA ${count[0] === 1 ? 'device' : 'devices'}, counted from cuda:0`);
   // Loads the provider, which wants cuBLAS and the driver.
-  runtime.releaseSessionOptions(makeSessionOptions(runtime, 1, { device_id: String(index) }));
+  runtime.releaseSessionOptions(makeSessionOptions(runtime, 1, { options: { device_id: String(index) } }));
   return cuda;
 }

@@ -24,14 +24,16 @@ const readSum = ({ sum }: HostArrays) => [...(sum as Float32Array)];
 
 test('a session computes in the stream of its lane', () => {
   expect(providerOptions({ device: 1, threads: 2, arenaBytes: 1e9 }, 140n, true)).toEqual({
-    device_id: '1',
-    user_compute_stream: '140',
-    do_copy_in_default_stream: '1',
-    enable_cuda_graph: '1',
-    arena_extend_strategy: 'kSameAsRequested',
-    gpu_mem_limit: '1000000000',
+    stream: 140n,
+    options: {
+      device_id: '1',
+      do_copy_in_default_stream: '1',
+      enable_cuda_graph: '1',
+      arena_extend_strategy: 'kSameAsRequested',
+      gpu_mem_limit: '1000000000',
+    },
   });
-  expect(providerOptions({ device: 0, threads: 2 }, 140n, false)).not.toHaveProperty('gpu_mem_limit');
+  expect(providerOptions({ device: 0, threads: 2 }, 140n, false).options).not.toHaveProperty('gpu_mem_limit');
 });
 
 test.skipIf(!hasCompiler)('copies in and out in the lane, and gives everything back', async () => {

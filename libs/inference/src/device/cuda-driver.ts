@@ -100,13 +100,15 @@ function cudaLane(runtime: OnnxRuntime, options: CudaDriverOptions, parts: PairP
 /** Options of the provider for a session whose runs all go to `stream`. */
 export function providerOptions(options: CudaDriverOptions, stream: Address, capture: boolean): CudaOptions {
   return {
-    device_id: String(options.device),
-    user_compute_stream: String(stream),
-    do_copy_in_default_stream: '1',
-    enable_cuda_graph: capture ? '1' : '0',
-    // What is asked for and no power of two: what a session works in is the same from run to run.
-    arena_extend_strategy: 'kSameAsRequested',
-    ...(options.arenaBytes !== undefined && { gpu_mem_limit: String(options.arenaBytes) }),
+    stream,
+    options: {
+      device_id: String(options.device),
+      do_copy_in_default_stream: '1',
+      enable_cuda_graph: capture ? '1' : '0',
+      // What is asked for and no power of two: what a session works in is the same from run to run.
+      arena_extend_strategy: 'kSameAsRequested',
+      ...(options.arenaBytes !== undefined && { gpu_mem_limit: String(options.arenaBytes) }),
+    },
   };
 }
 

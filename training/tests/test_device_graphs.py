@@ -75,3 +75,41 @@ def test_rank_equals_pytorch(people, reference, equal, slates, contexts):
     asked = requests(4, slates, contexts)
     asked[1][:] = RANDOM.integers(1, contexts + 1, asked[1].shape)
     equal(people.rank(everybody, *asked), reference.rank_all(everybody, *asked))
+
+
+SHAPE_INPUTS = {"Reshape": {1}, "Expand": {1}, "Range": {0, 1, 2}, "Split": {1}, "Unsqueeze": {1}, "ReduceSum": {1}}
+"""Inputs that are read in host memory wherever an operator runs."""
+
+
+def copied_to_the_device(graph):
+    """Values of shapes, which lie in host memory, that meet data: on a device they would be copied to it within every run."""
+    constants = {tensor.name for tensor in graph.initializer}
+    host, found = set(), []
+    for node in graph.node:
+        shapes = SHAPE_INPUTS.get(node.op_type, set())
+        data = [name for index, name in enumerate(node.input) if name and index not in shapes and name not in constants]
+        if node.op_type == "Shape" or (data and host.issuperset(data)):
+            host.update(node.output)
+        elif host.intersection(data):
+            found.append((node.op_type, *host.intersection(data)))
+    return found
+
+
+def test_no_run_copies_anything_to_the_device(device_directory):
+    """So that runs can be captured as CUDA graphs."""
+    for path in device_directory.glob("*.onnx"):
+        assert copied_to_the_device(onnx.load(path, load_external_data=False).graph) == [], path.name
+
+
+def test_such_copies_are_found_out():
+    nodes = [
+        onnx.helper.make_node("Shape", ["x"], ["shape"]), onnx.helper.make_node("Add", ["shape", "one"], ["host"]),
+        onnx.helper.make_node("Reshape", ["x", "host"], ["y"]), onnx.helper.make_node("Mul", ["y", "host"], ["z"]),
+    ]  # fmt: skip
+    one = onnx.numpy_helper.from_array(np.ones(1, np.int64), "one")
+    assert copied_to_the_device(onnx.helper.make_graph(nodes, "g", [], [], [one])) == [("Mul", "host")]
+
+
+def test_no_bound_of_a_slice_is_known_in_a_run_only(device_directory):
+    for path in device_directory.glob("*.onnx"):
+        assert "Slice" not in {node.op_type for node in onnx.load(path, load_external_data=False).graph.node}

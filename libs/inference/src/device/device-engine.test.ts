@@ -1,6 +1,8 @@
 import { fileURLToPath } from 'node:url';
+import { OnepassError } from '@onepass/errors';
+import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createDeviceEngine, type DeviceBuffer, type DeviceEngine, type HostArrays } from '../index.js';
+import { createDeviceEngine, createEngine, type DeviceBuffer, type DeviceEngine, type HostArrays } from '../index.js';
 
 const fixture = (name: string) => fileURLToPath(new URL(`../../fixtures/${name}`, import.meta.url));
 let engine: DeviceEngine;
@@ -58,4 +60,185 @@ test('an output bound to the memory of its input is written in place, by graphs 
   one.close();
   two.close();
   pool.close();
+});
+
+test('runs of two shapes, interleaved in several lanes over one pool, each have their own numbers', async () => {
+  const graph = await engine.load(fixture('pool.onnx'));
+  const pool = await engine.allocate(64 * 8);
+  const resident = { pool, pool_out: pool };
+  const warm = (inputs: HostArrays) => void (inputs.targets as BigInt64Array).fill(63n);
+  const shapes = [
+    await graph.prepare({ n: 1, g: 1, r: 64 }, resident, warm),
+    await graph.prepare({ n: 3, g: 3, r: 64 }, resident, warm),
+  ] as const;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.record({ large: fc.boolean(), seed: fc.nat(1000) }), { maxLength: 20 }),
+      async (asked) => {
+        // Each run writes rows of its own and sums them: what any other run does at the same time must not matter.
+        const runs = asked.map(({ large, seed }, index) => {
+          const rows = Array.from({ length: large ? 3 : 1 }, (_, i) => [seed + i, seed * 2 - i]);
+          const targets = rows.map((_, i) => index * 3 + i);
+          const [fill, read] = poolStep(rows, targets, targets);
+          return { run: shapes[large ? 1 : 0].run(fill, read), rows };
+        });
+        for (const { run, rows } of runs)
+          expect((await run).value).toEqual([0, 1].map((column) => rows.reduce((sum, row) => sum + row[column]!, 0)));
+      },
+    ),
+    { seed: 8, numRuns: 40 },
+  );
+  for (const run of shapes) run.close();
+  pool.close();
+});
+
+test('gives the numbers of the engine without bound memory, an empty dimension included', async () => {
+  const plain = createEngine({ provider: 'cpu', inFlight: 1, threads: 1 });
+  const [attend, reference] = [await engine.load(fixture('attend.onnx')), await plain.load(fixture('attend.onnx'))];
+  for (const [n, p] of [
+    [1, 1],
+    [3, 5],
+    [4, 0],
+  ] as const) {
+    const numbers = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(n + 13 * i));
+    const [rows, past] = [numbers(n * 4), numbers(p * 4)];
+    const outputs = {
+      mixed: { data: new Float32Array(n * 4), shape: [n, 4] },
+      keys: { data: new Float32Array(n * 4), shape: [n, 4] },
+    };
+    await reference.run({ rows: { data: rows, shape: [n, 4] }, past: { data: past, shape: [p, 4] } }, outputs);
+    const run = await attend.prepare({ n, p }, {});
+    const fill = (inputs: HostArrays) => {
+      (inputs.rows as Float32Array).set(rows);
+      (inputs.past as Float32Array).set(past);
+    };
+    const { value } = await run.run(fill, ({ mixed, keys }) => [mixed!.slice(), keys!.slice()]);
+    expect(value).toEqual([outputs.mixed.data, outputs.keys.data]);
+  }
+  await plain.close();
+});
+
+test("when `fill` or `read` throws, its error is the run's, nothing was written, and the lane goes on", async () => {
+  const graph = await engine.load(fixture('pool.onnx'));
+  const pool = await engine.allocate(8 * 8);
+  const warm = (inputs: HostArrays) => void (inputs.targets as BigInt64Array).fill(7n);
+  const run = await graph.prepare({ n: 1, g: 1, r: 8 }, { pool, pool_out: pool }, warm);
+  const [fill, read] = poolStep([[1, 1]], [2], [2]);
+  const broken = () => {
+    throw new RangeError('too many rows');
+  };
+  for (let i = 0; i < 6; i++) await expect(run.run(broken, read)).rejects.toThrow(RangeError);
+  expect(await contents(pool)).toEqual(new Array(16).fill(0));
+  for (let i = 0; i < 6; i++) await expect(run.run(fill, broken)).rejects.toThrow(RangeError);
+  expect((await run.run(fill, read)).value).toEqual([1, 1]);
+  expect([engine.running, engine.queued]).toEqual([0, 0]);
+});
+
+test('a target out of the pool fails that run alone', async () => {
+  const graph = await engine.load(fixture('pool.onnx'));
+  const run = await graph.prepare({ n: 1, g: 1, r: 8 }, {});
+  const bad = run.run(...poolStep([[1, 1]], [8], [0]));
+  const good = run.run(
+    (inputs) => {
+      poolStep([[1, 1]], [2], [2])[0](inputs);
+      (inputs.pool as Float32Array).fill(0);
+    },
+    ({ sum }) => [...(sum as Float32Array)],
+  );
+  await expect(bad).rejects.toMatchObject({ kind: 'internal', message: 'a graph run failed' });
+  expect((await good).value).toEqual([1, 1]);
+});
+
+test('an aborted run stops, whether under way or queued, and the next one is right', async () => {
+  const graph = await engine.load(fixture('slow.onnx'));
+  const run = await graph.prepare({}, {});
+  const rounds = (count: number, signal?: AbortSignal) =>
+    run.run(
+      ({ x, rounds }) => {
+        (x as Float32Array).fill(1);
+        (rounds as Float32Array).fill(count);
+      },
+      ({ y }) => Number(y![0]),
+      { signal },
+    );
+  const [gone, late] = [new AbortController(), new AbortController()];
+  const endless = Array.from({ length: 5 }, (_, i) => rounds(2_000_000_000, i === 4 ? late.signal : gone.signal));
+  const outcomes = Promise.allSettled(endless);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([engine.running, engine.queued]).toEqual([3, 2]);
+  late.abort(new OnepassError({ kind: 'deadline_exceeded' }, 'too late'));
+  const behind = rounds(1);
+  await expect(endless[4]).rejects.toMatchObject({ kind: 'deadline_exceeded' });
+  gone.abort();
+  for (const outcome of (await outcomes).slice(0, 4))
+    expect(outcome).toMatchObject({ status: 'rejected', reason: { kind: 'cancelled' } });
+  expect((await behind).value).toBe(1.5);
+  for (let i = 0; i < 6; i++) expect((await rounds(2)).value).toBe(1.75);
+});
+
+test('what waits beyond its deadline is refused, as soon as it is known how long a run takes', async () => {
+  const graph = await engine.load(fixture('slow.onnx'));
+  const run = await graph.prepare({}, {});
+  const long = (deadlineMs?: number) =>
+    run.run(
+      ({ rounds }) => void (rounds as Float32Array).fill(20_000),
+      () => 0,
+      { deadlineMs },
+    );
+  for (let i = 0; i < 3; i++) await long();
+  const under = [long(), long(), long()];
+  await expect(long(Date.now())).rejects.toMatchObject({ kind: 'overloaded' });
+  await Promise.all(under);
+});
+
+test('closing waits for what runs and waits', async () => {
+  const closing = await createDeviceEngine({ device: 'cpu', lanes: 2, threads: 1, onLost: () => {} });
+  const graph = await closing.load(fixture('slow.onnx'));
+  const run = await graph.prepare({}, {});
+  const runs = Array.from({ length: 6 }, () =>
+    run.run(
+      ({ x, rounds }) => {
+        (x as Float32Array).fill(2);
+        (rounds as Float32Array).fill(1000);
+      },
+      ({ y }) => Number(y![0]),
+    ),
+  );
+  await closing.close();
+  expect((await Promise.all(runs)).map(({ value }) => value)).toEqual([2, 2, 2, 2, 2, 2]);
+});
+
+test('memory is flat over thousands of runs, and over shapes that come and go', async () => {
+  const graph = await engine.load(fixture('pool.onnx'));
+  const pool = await engine.allocate(64 * 8);
+  const resident = { pool, pool_out: pool };
+  const [fill, read] = poolStep([[1, 1]], [2], [2]);
+  const turn = async (shapes: number, runs: number) => {
+    for (let shape = 0; shape < shapes; shape++) {
+      const run = await graph.prepare({ n: 1, g: 1, r: 1 + (shape % 64) }, resident);
+      run.close();
+    }
+    const run = await graph.prepare({ n: 1, g: 1, r: 64 }, resident);
+    for (let i = 0; i < runs / 10; i++) await Promise.all(Array.from({ length: 10 }, () => run.run(fill, read)));
+    run.close();
+  };
+  await turn(50, 2000);
+  const before = process.memoryUsage.rss();
+  await turn(100, 8000);
+  expect(process.memoryUsage.rss() - before).toBeLessThan(24 << 20);
+});
+
+test('a device that is not there, and a file that is no graph, are one sentence', async () => {
+  const cuda = { device: 'cuda:0', lanes: 1, threads: 1, onLost: () => {} } as const;
+  await expect(createDeviceEngine(cuda)).rejects.toMatchObject({
+    kind: 'startup',
+    message: expect.stringMatching(
+      /^device cuda:0 is not to be had: .*libonnxruntime_providers_cuda\.so" does not exist$/,
+    ),
+  });
+  await expect(engine.load('/nowhere/rank.onnx')).rejects.toMatchObject({
+    kind: 'startup',
+    message: expect.stringContaining('graph "/nowhere/rank.onnx" cannot be loaded: '),
+  });
+  await expect(engine.allocate(2 ** 33)).rejects.toMatchObject({ kind: 'startup' });
 });

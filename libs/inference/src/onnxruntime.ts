@@ -16,7 +16,7 @@ type Status = Address | null;
 type Bytes = BigUint64Array | BigInt64Array | Float32Array | Uint16Array | Int8Array | Address;
 
 // The table of functions of this version: positions in struct OrtApi never change, later versions only append.
-const API_VERSION = 20;
+const API_VERSION = 23;
 
 /**
  * The part of ONNX Runtime's C API that is used here, as synchronous and asynchronous calls. Values made by the native side come
@@ -83,6 +83,10 @@ export interface OnnxRuntime {
     kind: number,
     out: BigUint64Array,
   ) => Status;
+  /** Where a session wants its inputs: addresses of one OrtMemoryInfo each, which stay the session's. */
+  readonly inputMemory: (session: Address, infos: BigUint64Array, count: number) => Status;
+  /** `HOST_MEMORY`, or another device's. */
+  readonly memoryDevice: (memoryInfo: Address, out: Int32Array) => void;
   readonly createBinding: (session: Address, out: BigUint64Array) => Status;
   readonly addRunConfig: (runOptions: Address, key: string, value: string) => Status;
   readonly createCudaOptions: (out: BigUint64Array) => Status;
@@ -204,6 +208,8 @@ function bindLibrary(libraryPath: string): OnnxRuntime {
     releaseCudaOptions: release(208),
     createMemoryInfo: status(68, ['const char*', 'int', 'int', 'int', P]),
     releaseMemoryInfo: release(94),
+    memoryDevice: bind(225, 'void', [P, P]),
+    inputMemory: status(380, [P, P, 'size_t']),
     createBinding: status(134, [P, P]),
     releaseBinding: release(135),
     addRunConfig: status(165, [P, 'const char*', 'const char*']),
@@ -222,9 +228,11 @@ function bindLibrary(libraryPath: string): OnnxRuntime {
 // Errors come back as status and are told once; the native side would print them to standard error as well.
 export const LOG_FATAL = 4;
 export const DEVICE_ALLOCATOR = 0;
+/** OrtMemoryInfoDeviceType_CPU. */
+export const HOST_MEMORY = 0;
 const ARENA_ALLOCATOR = 1;
 export const DEFAULT_MEMORY = 0;
-const LAST_FUNCTION = 263;
+const LAST_FUNCTION = 380;
 
 function loadLibrary(libraryPath: string): LibraryHandle {
   try {

@@ -22,6 +22,7 @@ export function cpuDriver(runtime: OnnxRuntime, threads: number): Driver {
   return {
     name: 'cpu',
     memoryInfo: runtime.cpuMemory,
+    ownMemory: false,
     sharedSessions: true,
     runConfig: {},
     memory: () => ({ freeBytes: freemem(), totalBytes: totalmem() }),
@@ -33,7 +34,8 @@ export function cpuDriver(runtime: OnnxRuntime, threads: number): Driver {
       sessionOptions: () => makeSessionOptions(runtime, threads),
       pair: (bytes) => {
         const { address, memory } = map(bytes);
-        return { host: memory.buffer, device: address, copyIn: [], copyOut: [], close: () => free(address) };
+        const same = { host: memory.buffer, hostAddress: address, device: address };
+        return { ...same, copyIn: [], copyOut: [], close: () => free(address) };
       },
       copy: (_, to, from, bytes) => ({ call: libc.memcpy, signature: 'vppz', args: [to, from, bytes] }),
       zero: (address, bytes) => ({ call: libc.memset, signature: 'vpiz', args: [address, 0, bytes] }),

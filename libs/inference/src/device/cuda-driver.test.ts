@@ -63,6 +63,30 @@ test.skipIf(!hasCompiler)('copies in and out in the lane, and gives everything b
   expect(fake.live()).toBe(0);
 });
 
+test.skipIf(!hasCompiler)(
+  'inputs that a node on the CPU reads are not copied, keep runs from being captured, and cannot be resident',
+  async () => {
+    const { engine, fake } = await openFakeCudaEngine(directory, { lanes: 1, onLost: () => {} }, true);
+    const graph = await engine.load(poolGraph);
+    expect(graph.capture).toEqual({
+      on: false,
+      reason: 'its runs cannot be captured: "rows", "targets", "pages", "pool" is read by a node on the CPU',
+    });
+    const run = await graph.prepare({ n: 1, g: 2, r: 8 }, {}, fill(7));
+    const before = fake.copies();
+    expect((await run.run(fill(1), readSum)).value).toEqual([1, 2]);
+    expect((await run.run(fill(3), readSum)).value).toEqual([3, 6]);
+    // Two outputs.
+    expect(fake.copies() - before).toBe(2 * 2);
+    const pool = await engine.allocate(64);
+    await expect(graph.prepare({ n: 1, g: 2, r: 8 }, { pool })).rejects.toThrow(
+      '"pool" is read on the CPU: it cannot be resident',
+    );
+    await engine.close();
+    expect(fake.live()).toBe(0);
+  },
+);
+
 test.skipIf(!hasCompiler)('who finds no memory is told, and nothing stays taken', async () => {
   process.env.FAKE_CUDA_BYTES = '1000';
   const { engine, fake } = await openFakeCudaEngine(directory, { lanes: 2, onLost: () => {} });

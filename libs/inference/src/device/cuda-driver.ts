@@ -50,6 +50,7 @@ export function cudaDriver(runtime: OnnxRuntime, cuda: CudaRuntime, options: Cud
   return {
     name: `cuda:${options.device}`,
     memoryInfo,
+    ownMemory: true,
     sharedSessions: false,
     // The lane waits for its stream itself, when the copies back are under way too.
     runConfig: { disable_synchronize_execution_providers: '1' },
@@ -123,6 +124,7 @@ function makePair({ cuda, stream, allocate, free, make }: PairParts, bytes: numb
   }
   return {
     host: koffi.view(host, Math.max(bytes, 1)),
+    hostAddress: host,
     device,
     copyIn: bytes === 0 ? [] : [cuda.steps.copy(device, host, bytes, HOST_TO_DEVICE, stream)],
     copyOut: bytes === 0 ? [] : [cuda.steps.copy(host, device, bytes, DEVICE_TO_HOST, stream)],

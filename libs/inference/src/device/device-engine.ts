@@ -1,5 +1,4 @@
 import { type OnepassError, startupError } from '@onepass/errors';
-import { koffi } from '@onepass/shared-memory';
 import type { DeviceName } from '../engine.js';
 import { messageOf } from '../onnx-graph.js';
 import { loadOnnxRuntime, type OnnxRuntime } from '../onnxruntime.js';
@@ -186,8 +185,8 @@ class OnnxDeviceEngine implements DeviceEngine {
       const lane = this.#host.lanes[index]!;
       await this.#native(`copy ${direction}`, async () => {
         this.#staging[index] ??= lane.driver.pair(STAGING_BYTES);
+        const { hostAddress } = this.#staging[index];
         const host = new Uint8Array(this.#staging[index].host);
-        const hostAddress = koffi.address(host);
         for (let done = 0; done < bytes.length; done += STAGING_BYTES) {
           const part = bytes.subarray(done, done + STAGING_BYTES);
           const device = buffer.address + BigInt(at + done);

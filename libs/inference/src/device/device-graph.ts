@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { OnepassError, startupError } from '@onepass/errors';
 import { cannotLoad, NativeNames, readSpecs } from '../onnx-graph.js';
-import type { Address } from '../onnxruntime.js';
+import { type Address, HOST_MEMORY } from '../onnxruntime.js';
 import type { TensorSpec } from '../tensors.js';
 import type { DeviceGraph, Dimensions, HostArrays, PreparedRun, Resident } from './device.js';
 import { type DeviceHost, type Lane, Out } from './device-host.js';
@@ -20,6 +20,8 @@ export class OnnxDeviceGraph implements DeviceGraph {
   readonly #name: string;
   /** By lane. */
   readonly #sessions: readonly Address[];
+  /** Inputs that a node on the CPU reads. */
+  readonly #hostInputs: ReadonlySet<string>;
   readonly #inputNames: NativeNames;
   readonly #outputNames: NativeNames;
   readonly #prepared = new Set<OnnxPreparedRun>();
@@ -31,6 +33,7 @@ export class OnnxDeviceGraph implements DeviceGraph {
     this.capture = capture;
     this.inputs = readSpecs(host.runtime, sessions[0]!, 'input');
     this.outputs = readSpecs(host.runtime, sessions[0]!, 'output');
+    this.#hostInputs = hostInputs(host, sessions[0]!);
     this.#inputNames = new NativeNames(this.inputs.map(({ name }) => name));
     this.#outputNames = new NativeNames(this.outputs.map(({ name }) => name));
   }
@@ -55,7 +58,7 @@ export class OnnxDeviceGraph implements DeviceGraph {
     const host = this.#host;
     host.requireDevice();
     const shapes = bindShapes(this.#name, this, dimensions, resident);
-    const names = { inputNames: this.#inputNames, outputNames: this.#outputNames };
+    const names = { inputNames: this.#inputNames, outputNames: this.#outputNames, hostInputs: this.#hostInputs };
     const capture = this.capture.on ? { capture: ++host.captures } : {};
     const binding: Binding = { graph: this.#name, ...shapes, ...names, resident, ...capture };
     const lanes: PreparedLane[] = [];
@@ -119,6 +122,9 @@ async function openSessions(
   }
   try {
     await open(true);
+    // Such a node would see the numbers of the captured run for ever.
+    const seen = [...hostInputs(host, sessions[0]!)];
+    if (seen.length > 0) throw new Error(`"${seen.join('", "')}" is read by a node on the CPU`);
     return { on: true, reason: 'runs are captured' };
   } catch (error) {
     const { message } = host.noticed(error);
@@ -126,6 +132,20 @@ async function openSessions(
     await open(false);
     return { on: false, reason: `its runs cannot be captured: ${message}` };
   }
+}
+
+/** Inputs that the session wants in memory of the CPU, although its device has memory of its own. */
+function hostInputs({ runtime, driver }: DeviceHost, session: Address): ReadonlySet<string> {
+  if (!driver.ownMemory) return new Set();
+  const specs = readSpecs(runtime, session, 'input');
+  const infos = new BigUint64Array(Math.max(specs.length, 16));
+  runtime.check(runtime.inputMemory(session, infos, specs.length));
+  const device = new Int32Array(32);
+  const onHost = specs.filter((_, i) => {
+    runtime.memoryDevice(infos[i]!, device);
+    return device[0] === HOST_MEMORY;
+  });
+  return new Set(onHost.map(({ name }) => name));
 }
 
 /** In the lane's thread: a load takes seconds. The file is read by path, so external data beside it is found. */

@@ -9,6 +9,7 @@ export const MOST_HOST_BYTES = 2 ** 32;
 /** Memory that a lane fills, or reads, on the host and a graph reads, or fills, on the device. */
 export interface Pair {
   readonly host: ArrayBuffer;
+  readonly hostAddress: Address;
   /** Address on the device; the very memory of `host` where the device is the CPU. */
   readonly device: Address;
   /** Copies all of it from host to device, and back. None where it is the same memory. */
@@ -37,6 +38,8 @@ export interface Driver {
   readonly name: DeviceName;
   /** OrtMemoryInfo of its memory. */
   readonly memoryInfo: Address;
+  /** Whether its memory is another than the host's. */
+  readonly ownMemory: boolean;
   /** Whether lanes share a session; else each has its own. */
   readonly sharedSessions: boolean;
   /** Options of every run, by ONNX Runtime's names. */

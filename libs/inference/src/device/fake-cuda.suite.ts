@@ -34,10 +34,12 @@ export interface FakeCuda {
 /**
  * The engine as it is on a GPU, over the fake CUDA runtime: memory, copies, streams and faults are its, while the sessions compute on the CPU, which can read
  * that memory. Captures are only said to be made.
+ * @param hostInputs the sessions say, as is true, that their inputs are read on the CPU
  */
 export async function openFakeCudaEngine(
   directory: string,
   options: Pick<DeviceEngineOptions, 'lanes' | 'onLost'>,
+  hostInputs = false,
 ): Promise<{ engine: DeviceEngine; fake: FakeCuda }> {
   const runtime = loadOnnxRuntime();
   const cuda = loadCudaRuntime(directory);
@@ -45,6 +47,7 @@ export async function openFakeCudaEngine(
   const onHost = {
     ...driver,
     memoryInfo: runtime.cpuMemory,
+    ownMemory: hostInputs,
     openLane: () => ({ ...driver.openLane(), sessionOptions: () => makeSessionOptions(runtime, 1) }),
   };
   const library = koffi.load(cuda.libraryPath);

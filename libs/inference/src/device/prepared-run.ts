@@ -17,6 +17,8 @@ export interface Binding {
   readonly outputs: readonly BoundTensor[];
   readonly inputNames: NativeNames;
   readonly outputNames: NativeNames;
+  /** Inputs that are read on the CPU. */
+  readonly hostInputs: ReadonlySet<string>;
   readonly resident: Resident;
   /** The number under which runs are captured; absent = they are not. */
   readonly capture?: number;
@@ -50,11 +52,9 @@ export class PreparedLane {
       const inputs = binding.inputs.map((tensor, i) => parts.bind('in', tensor, binding.inputNames.at(i), binding));
       const outputs = binding.outputs.map((tensor, i) => parts.bind('out', tensor, binding.outputNames.at(i), binding));
       await host.play(lane, [...inputs, ...outputs]);
-      // An input that a node on the CPU reads is copied there when it is bound, and only then.
-      const rebind = host.driver.captureKey !== undefined && binding.capture === undefined ? inputs : [];
       const run = host.runtime.steps.runBound(session, parts.runOptions, parts.binding);
       const finish = lane.driver.finish.map((step) => ({ ...step, always: true }));
-      const steps = [...parts.copyIn, ...rebind, run, ...parts.copyOut, ...finish];
+      const steps = [...parts.copyIn, run, ...parts.copyOut, ...finish];
       return new PreparedLane(host, parts, lane.thread.define(steps));
     } catch (error) {
       parts.close();
@@ -110,10 +110,15 @@ class LaneParts {
   }
 
   /** @returns the step that binds the tensor to its memory */
-  bind(side: 'in' | 'out', tensor: BoundTensor, name: Address, { resident }: Binding) {
-    const { runtime } = this.#host;
-    const address = resident[tensor.spec.name]?.address ?? this.#pair(side, tensor);
-    const value = this.#value(tensor, address);
+  bind(side: 'in' | 'out', tensor: BoundTensor, name: Address, { resident, hostInputs }: Binding) {
+    const { runtime, driver } = this.#host;
+    const buffer = resident[tensor.spec.name];
+    // Bound from the device, such an input would be copied to the host when it is bound, and never again.
+    const onHost = side === 'in' && hostInputs.has(tensor.spec.name);
+    if (onHost && buffer !== undefined)
+      throw new Error(`"${tensor.spec.name}" is read on the CPU: it cannot be resident`);
+    const address = buffer?.address ?? this.#pair(side, tensor, onHost);
+    const value = this.#value(tensor, address, onHost ? runtime.cpuMemory : driver.memoryInfo);
     const { bindInput, bindOutput } = runtime.steps;
     return side === 'in' ? bindInput(this.binding, name, value) : bindOutput(this.binding, name, value);
   }
@@ -122,7 +127,7 @@ class LaneParts {
     for (const release of this.release.splice(0).reverse()) release();
   }
 
-  #pair(side: 'in' | 'out', tensor: BoundTensor): Address {
+  #pair(side: 'in' | 'out', tensor: BoundTensor, onHost: boolean): Address {
     if (tensor.bytes > MOST_HOST_BYTES)
       throw new Error(`"${tensor.spec.name}" of shape [${tensor.shape}] has more bytes than a buffer on the host`);
     const pair = this.#lane.driver.pair(tensor.bytes);
@@ -131,20 +136,20 @@ class LaneParts {
     const array = viewOf(tensor, pair.host);
     if (side === 'in') {
       this.inputs[tensor.spec.name] = array;
-      this.copyIn.push(...pair.copyIn);
+      if (!onHost) this.copyIn.push(...pair.copyIn);
     } else {
       this.outputs[tensor.spec.name] = array;
       this.copyOut.push(...pair.copyOut);
     }
-    return pair.device;
+    return onHost ? pair.hostAddress : pair.device;
   }
 
-  #value({ spec, shape, bytes }: BoundTensor, address: Address): Address {
-    const { runtime, driver } = this.#host;
+  #value({ spec, shape, bytes }: BoundTensor, address: Address, memory: Address): Address {
+    const { runtime } = this.#host;
     const dimensions = BigInt64Array.from([...shape.map(BigInt), ...new Array(16).fill(0n)]);
     const type = ELEMENT_CODES[spec.element ?? 'float32'];
     const out = koffi.address(this.#out);
-    runtime.check(runtime.createTensor(driver.memoryInfo, address, bytes, dimensions, shape.length, type, out));
+    runtime.check(runtime.createTensor(memory, address, bytes, dimensions, shape.length, type, out));
     const value = this.#out[0]!;
     this.release.push(() => runtime.releaseValue(value));
     return value;

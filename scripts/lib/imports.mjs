@@ -14,7 +14,7 @@ export const RULES = {
     ['embeddings'],
     ['release'],
     ['inference', 'tokens', 'kv', 'history', 'vectors', 'pages'],
-    ['client', 'warm-tier'],
+    ['client', 'warm-tier', 'device-trunk'],
     ['testing'],
   ],
   /** @type {Record<string, readonly string[]>} */
@@ -162,8 +162,9 @@ function importProblem(p, i, { workspace, rules }) {
     .split('/')
     .slice(0, i.specifier.startsWith('@') ? 2 : 1)
     .join('/');
-  if (isOwn(dependency) && dependency !== i.specifier)
-    return [`${i.file} imports ${i.specifier}: a package is imported by its name alone`];
+  const isSharedSuite = i.test && i.specifier.endsWith('.suite');
+  if (isOwn(dependency) && dependency !== i.specifier && !isSharedSuite)
+    return [`${i.file} imports ${i.specifier}: a package is imported by its name alone, but for suites, by tests`];
   const allowed = i.test ? [...p.dependencies, ...p.devDependencies, ...workspace.rootDevDependencies] : p.dependencies;
   const keepers = rules.onlyIn[dependency];
   return [

@@ -102,6 +102,10 @@ describe('a breach is named', () => {
       imports: ['@onepass/errors/dist/a.js'],
     });
     expect(problems(errors, deep)[0]).toContain('by its name alone');
+    const suite = packageAt('libs/config', { dependencies: ['@onepass/errors'], imports: ['@onepass/errors/a.suite'] });
+    expect(problems(errors, suite)[0]).toContain('by its name alone');
+    const inTest = { ...suite, imports: suite.imports.map((one) => ({ ...one, test: true })) };
+    expect(problems(errors, inTest)).toEqual([]);
   });
 
   test('tsconfig and package.json apart', () => {

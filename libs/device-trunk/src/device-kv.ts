@@ -169,6 +169,11 @@ export class DeviceKv {
     checkGeneration(this.#checked.headers, reference);
   }
 
+  /** @throws OnepassError `kv_miss` when the slot is no longer this tenancy's */
+  require(state: SlotState): void {
+    this.#tenancies.require(state);
+  }
+
   /** Tokens that the slot has room for. */
   roomOf({ slot }: SlotState): number {
     return Math.min(this.#table.pagesOf(slot).length * this.#options.shape.pageTokens, this.#options.shape.kv.capacity);

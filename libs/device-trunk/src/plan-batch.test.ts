@@ -75,7 +75,7 @@ test('nobody joins where too much of the run would be padding for them', () => {
   expect(people(planBatch([rank('a', 60, 64), rank('b', 60, 4), rank('c', 60, 60)], all))).toEqual([['a'], ['c']]);
 });
 
-const person = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f');
+const person = fc.constantFrom<string[]>('a', 'b', 'c', 'd', 'e', 'f');
 const placed = fc.record({ priority: fc.constantFrom(...PRIORITIES), dueMs: fc.nat(50) });
 const anyAsk = fc.oneof(
   fc

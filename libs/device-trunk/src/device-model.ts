@@ -1,0 +1,67 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { startupError } from '@onepass/errors';
+import { z } from 'zod';
+
+/** The file beside the graphs that says what they are like (docs/device-graphs.md). */
+export const DEVICE_DESCRIPTION = 'device.json';
+
+const count = z.int().positive();
+const files = z.record(z.string(), z.string());
+const description = z.object({
+  formatVersion: z.literal(1),
+  dtype: z.enum(['float32', 'float16']),
+  pageTokens: count,
+  layers: count,
+  width: count,
+  heads: count,
+  columns: count,
+  embedding: count,
+  actions: count,
+  window: count,
+  contextRows: count,
+  graphs: z.object({ encode: files, rank: files, recompute: files, gather: z.string() }),
+  weights: z.string(),
+});
+
+/** What device graphs are like, and where they are. */
+export interface DeviceModel extends z.infer<typeof description> {
+  readonly directory: string;
+}
+
+/** @throws OnepassError `startup` naming the file and what is wrong with it */
+export async function readDeviceModel(directory: string): Promise<DeviceModel> {
+  const path = join(directory, DEVICE_DESCRIPTION);
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw startupError(`"${path}" cannot be read: are there device graphs?`, error);
+  }
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch (error) {
+    throw startupError(`"${path}" is not JSON`, error);
+  }
+  const parsed = description.safeParse(content);
+  if (parsed.success) return { ...parsed.data, directory };
+  const [issue] = parsed.error.issues;
+  throw startupError(`"${path}" does not describe device graphs: ${issue!.path.join('.')}: ${issue!.message}`);
+}
+
+/** Path of one graph. @throws OnepassError `startup` naming the ways to compute attention that there are */
+export function graphPath(
+  { directory, graphs }: DeviceModel,
+  graph: 'encode' | 'rank' | 'recompute',
+  attention: string,
+): string {
+  const file = graphs[graph][attention];
+  if (file === undefined) {
+    const known = Object.keys(graphs[graph]).join(', ') || 'none';
+    throw startupError(
+      `"${join(directory, DEVICE_DESCRIPTION)}" has no ${graph} graph with attention "${attention}": ${known}`,
+    );
+  }
+  return join(directory, file);
+}

@@ -1,0 +1,141 @@
+import { kvMiss, OnepassError } from '@onepass/errors';
+import type { Played } from './batch-run.js';
+import type { EncodeSizes } from './buckets.js';
+import type { DeviceKv, PageWrite } from './device-kv.js';
+import type { DeviceModel } from './device-model.js';
+import { areFinite, type EncodeEntry, fillEncode, hiddenOf } from './run-inputs.js';
+import { type EncodeWork, trunkDefect } from './trunk-ask.js';
+import type { TrunkRuns } from './trunk-runs.js';
+
+/** One person's encode in a run. */
+interface Part {
+  readonly work: EncodeWork;
+  readonly write: PageWrite;
+  readonly entry: EncodeEntry;
+}
+
+export interface EncodeDeps {
+  readonly model: DeviceModel;
+  readonly kv: DeviceKv;
+  readonly runs: TrunkRuns;
+}
+
+/** Whether the slot is still what the rows were made for. @throws OnepassError `kv_miss` */
+export function requireCurrent(kv: DeviceKv, { ask, count }: EncodeWork): void {
+  kv.require(ask.state);
+  if (ask.state.length !== ask.from) throw kvMiss('the slot holds other tokens than were meant');
+  if (kv.roomOf(ask.state) < ask.from + count) throw kvMiss('the slot has no room');
+}
+
+/**
+ * Several people's new tokens in one run; each is answered on its own. Slots stay leased until the device has let go of them.
+ * @returns those who are to be tried again, alone
+ */
+export async function encodeBatch(
+  deps: EncodeDeps,
+  works: readonly EncodeWork[],
+  sizes: EncodeSizes,
+  signal: AbortSignal,
+): Promise<Played<EncodeWork>> {
+  const { kv } = deps;
+  const current = works.filter((work) => isStill(work, () => requireCurrent(kv, work)));
+  for (const { ask } of current) kv.lease(ask.state);
+  try {
+    return await encodeLeased(deps, current, sizes, signal);
+  } finally {
+    for (const { ask } of current) kv.release(ask.state);
+  }
+}
+
+async function encodeLeased(
+  { model, kv, runs }: EncodeDeps,
+  works: readonly EncodeWork[],
+  sizes: EncodeSizes,
+  signal: AbortSignal,
+): Promise<Played<EncodeWork>> {
+  const use = await runs.use(sizes, sumOf(works));
+  try {
+    const writable = await writableOf(kv, works);
+    if (writable.length === 0) return {};
+    const parts = writable.map((work) => partOf(kv, work));
+    const chosen = use.sizes as EncodeSizes;
+    try {
+      const { value, timing } = await use.run.run(
+        (inputs) =>
+          fillEncode(
+            inputs,
+            chosen,
+            model,
+            parts.map(({ entry }) => entry),
+          ),
+        (outputs) => parts.map((_, i) => hiddenOf(outputs, model.width, i)),
+        { signal },
+      );
+      const answers = parts.map((part, i) => answer(kv, part, value[i]!, { ...timing, shared: parts.length }));
+      await Promise.all(answers);
+      return { ran: { sizes: chosen, work: sumOf(writable), ms: timing.runMicros / 1000 } };
+    } catch (error) {
+      await Promise.all(parts.map(({ write }) => write.failed()));
+      return { failed: { works: writable, error } };
+    }
+  } finally {
+    use.done();
+  }
+}
+
+/** Those whose pages nobody else is at work on. What is said here holds until something is awaited. */
+async function writableOf(kv: DeviceKv, works: readonly EncodeWork[]): Promise<EncodeWork[]> {
+  for (;;) {
+    const current = works.filter((work) => isStill(work, () => requireCurrent(kv, work)));
+    const blocked = current.find(({ ask, count }) => !kv.isWritable(ask.state, ask.from, ask.from + count));
+    if (blocked === undefined) return current;
+    await kv.writable(blocked.ask.state, blocked.ask.from, blocked.ask.from + blocked.count).catch(() => {});
+  }
+}
+
+function partOf(kv: DeviceKv, work: EncodeWork): Part {
+  const { state, from, rows } = work.ask;
+  const to = from + work.count;
+  const write = kv.beginWrite(state, from, to);
+  const { behind } = write;
+  return { work, write, entry: { rows, from, pages: kv.pagesFor(state, to), behind, rowOf: write.rowOf } };
+}
+
+async function answer(
+  kv: DeviceKv,
+  { work, write }: Part,
+  hidden: Float32Array,
+  timing: { queueMicros: number; runMicros: number; shared: number },
+): Promise<void> {
+  const { state, from, tokens, sequence, hash } = work.ask;
+  write.done();
+  if (!areFinite(hidden)) {
+    await kv.scrub(state);
+    work.fail(
+      trunkDefect(
+        `the hidden state of an encode of ${work.count} rows behind ${from} is not finite; its KV is retired`,
+      ),
+    );
+    return;
+  }
+  // Whoever has left was told that it failed: then nothing may have changed.
+  if (!isStill(work, () => work.isWanted && tokens > 0 && kv.publish(state, { length: from + tokens, sequence, hash })))
+    return;
+  const queueMicros = Math.round((performance.now() - work.askedAt) * 1000) - timing.runMicros;
+  work.succeed({ hidden, reference: kv.reference(state), timing: { ...timing, queueMicros } });
+}
+
+/** Whether `check` does not throw; what it throws is the work's answer. */
+export function isStill(work: { fail(error: unknown): void }, check: () => void): boolean {
+  try {
+    check();
+    return true;
+  } catch (error) {
+    work.fail(OnepassError.from(error));
+    return false;
+  }
+}
+
+function sumOf(works: readonly EncodeWork[]): number {
+  return works.reduce((sum, { work }) => sum + work, 0);
+}

@@ -1,0 +1,128 @@
+import { OnepassError } from '@onepass/errors';
+import type { PreparedRun } from '@onepass/inference';
+
+/** What prepared runs may take together, over all graphs. */
+export interface PreparedLimits {
+  readonly most: number;
+  readonly bytes: number;
+}
+
+interface Kept<S> {
+  readonly sizes: S;
+  readonly run: PreparedRun;
+  /** Runs that are under way or wait. */
+  uses: number;
+}
+
+/** A prepared run, kept until `done`. */
+export interface PreparedUse<S> {
+  readonly sizes: S;
+  readonly run: PreparedRun;
+  done(): void;
+}
+
+/**
+ * Runs of one or more graphs by the sizes that they are prepared for, made when they are first asked for. Those used longest ago go when there are too
+ * many, or too little memory.
+ */
+export class PreparedRuns<S> {
+  readonly #prepare: (sizes: S) => Promise<PreparedRun>;
+  readonly #limits: PreparedLimits;
+  /** The one used longest ago first. */
+  readonly #kept = new Map<string, Kept<S>>();
+  readonly #making = new Map<string, Promise<Kept<S>>>();
+  #made = 0;
+  #dropped = 0;
+
+  constructor(prepare: (sizes: S) => Promise<PreparedRun>, limits: PreparedLimits) {
+    this.#prepare = prepare;
+    this.#limits = limits;
+  }
+
+  get bytes(): number {
+    return [...this.#kept.values()].reduce((sum, { run }) => sum + run.bytes, 0);
+  }
+
+  get stats(): { readonly kept: number; readonly bytes: number; readonly made: number; readonly dropped: number } {
+    return { kept: this.#kept.size, bytes: this.bytes, made: this.#made, dropped: this.#dropped };
+  }
+
+  /** Sizes that a run is ready for. */
+  *ready(): Generator<S> {
+    for (const { sizes } of this.#kept.values()) yield sizes;
+  }
+
+  /**
+   * @param key of `sizes`
+   * @throws OnepassError `startup` when the device has no memory for it, though all that nobody uses was given back
+   */
+  async use(key: string, sizes: S): Promise<PreparedUse<S>> {
+    for (;;) {
+      const kept = this.#kept.get(key);
+      if (kept !== undefined) return this.#used(key, kept);
+      const making = this.#making.get(key) ?? this.#make(key, sizes);
+      await making;
+    }
+  }
+
+  /** Only when nothing is under way. */
+  close(): void {
+    for (const { run } of this.#kept.values()) run.close();
+    this.#kept.clear();
+  }
+
+  #used(key: string, kept: Kept<S>): PreparedUse<S> {
+    this.#kept.delete(key);
+    this.#kept.set(key, kept);
+    kept.uses++;
+    let done = false;
+    return {
+      sizes: kept.sizes,
+      run: kept.run,
+      done: () => {
+        if (!done) kept.uses--;
+        done = true;
+      },
+    };
+  }
+
+  #make(key: string, sizes: S): Promise<Kept<S>> {
+    const making = this.#prepareWithRoom(sizes)
+      .then((run) => {
+        const kept = { sizes, run, uses: 0 };
+        this.#made++;
+        this.#kept.set(key, kept);
+        this.#shrink(key);
+        return kept;
+      })
+      .finally(() => this.#making.delete(key));
+    this.#making.set(key, making);
+    return making;
+  }
+
+  async #prepareWithRoom(sizes: S): Promise<PreparedRun> {
+    for (;;) {
+      try {
+        return await this.#prepare(sizes);
+      } catch (error) {
+        if (!(error instanceof OnepassError && error.kind === 'startup') || !this.#drop()) throw error;
+      }
+    }
+  }
+
+  #shrink(except: string): void {
+    while (this.#kept.size > this.#limits.most || this.bytes > this.#limits.bytes) if (!this.#drop(except)) return;
+  }
+
+  /** The one used longest ago. @returns false: all are in use */
+  #drop(except?: string): boolean {
+    for (const [key, { run, uses }] of this.#kept) {
+      if (uses > 0 || key === except) continue;
+      this.#kept.delete(key);
+      run.close();
+      this.#dropped++;
+      return true;
+    }
+    return false;
+  }
+}

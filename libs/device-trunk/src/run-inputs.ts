@@ -1,0 +1,139 @@
+import type { HostArrays } from '@onepass/inference';
+import type { EncodeSizes, RankSizes } from './buckets.js';
+import type { DeviceModel } from './device-model.js';
+import { PADDING_PAGE, ZERO_PAGE } from './page-table.js';
+
+/** One person's part of an encode. */
+export interface EncodeEntry {
+  /** [n x F], n at least 1. */
+  readonly rows: Float32Array;
+  /** Tokens held before. */
+  readonly from: number;
+  /** That hold the tokens before and the new ones. */
+  readonly pages: readonly number[];
+  /** Rows behind the new ones that are overwritten too. */
+  readonly behind: number;
+  /** Pool row of a token. */
+  rowOf(token: number): number;
+}
+
+/** One request to rank, on its person's past. */
+export interface Slate {
+  /** [c x F], c at least 1. */
+  readonly context: Float32Array;
+  readonly contextRows: number;
+  /** [k x E]. */
+  readonly candidates: Float32Array;
+  readonly candidateCount: number;
+  /** [F - E]. */
+  readonly candidateRow: Float32Array;
+}
+
+/** One person's part of a ranking. */
+export interface RankEntry {
+  /** Tokens of the past that are meant. */
+  readonly length: number;
+  readonly pages: readonly number[];
+  readonly slates: readonly Slate[];
+}
+
+/**
+ * Inputs of the encode graph; people, rows and pages that nobody has are padding: rows of zeros, which write to the padding page, except those that
+ * overwrite what lies behind somebody's tokens.
+ */
+export function fillEncode(
+  inputs: HostArrays,
+  { b, g, m }: EncodeSizes,
+  { columns, pageTokens }: Pick<DeviceModel, 'columns' | 'pageTokens'>,
+  entries: readonly EncodeEntry[],
+): void {
+  const rows = floats(inputs, 'rows').fill(0);
+  const [lengths, counts, pages, targets] = ['lengths', 'counts', 'pages', 'targets'].map((name) =>
+    words(inputs, name),
+  );
+  lengths!.fill(0n);
+  counts!.fill(1n);
+  pages!.fill(BigInt(ZERO_PAGE));
+  for (let i = 0; i < b * m; i++) targets![i] = paddingRow(pageTokens, i);
+  for (const [i, entry] of entries.entries()) {
+    const count = entry.rows.length / columns;
+    rows.set(entry.rows, i * m * columns);
+    lengths![i] = BigInt(entry.from);
+    counts![i] = BigInt(count);
+    for (const [j, page] of entry.pages.entries()) pages![i * g + j] = BigInt(page);
+    for (let j = 0; j < count + entry.behind; j++) targets![i * m + j] = BigInt(entry.rowOf(entry.from + j));
+  }
+}
+
+/** As a prepared run is warmed up: nobody's rows. */
+export function fillNobody(
+  inputs: HostArrays,
+  sizes: EncodeSizes,
+  model: Pick<DeviceModel, 'columns' | 'pageTokens'>,
+): void {
+  fillEncode(inputs, sizes, model, []);
+}
+
+/** Inputs of the rank graph; padding is zeros, one context row of each slate excepted, which every slate has. */
+export function fillRank(
+  inputs: HostArrays,
+  { g, s, c, k }: RankSizes,
+  { columns, embedding }: Pick<DeviceModel, 'columns' | 'embedding'>,
+  entries: readonly RankEntry[],
+): void {
+  const [context, candidates, row] = ['context', 'candidates', 'candidate_row'].map((name) =>
+    floats(inputs, name).fill(0),
+  );
+  const [contextCounts, lengths, pages] = ['context_counts', 'lengths', 'pages'].map((name) => words(inputs, name));
+  contextCounts!.fill(1n);
+  lengths!.fill(0n);
+  pages!.fill(BigInt(ZERO_PAGE));
+  for (const [i, entry] of entries.entries()) {
+    lengths![i] = BigInt(entry.length);
+    for (const [j, page] of entry.pages.entries()) pages![i * g + j] = BigInt(page);
+    for (const [j, slate] of entry.slates.entries()) {
+      const at = i * s + j;
+      contextCounts![at] = BigInt(slate.contextRows);
+      context!.set(slate.context, at * c * columns);
+      candidates!.set(slate.candidates, at * k * embedding);
+      row!.set(slate.candidateRow, at * (columns - embedding));
+    }
+  }
+}
+
+/** [W] of entry i: a copy. */
+export function hiddenOf(outputs: HostArrays, width: number, i: number): Float32Array {
+  return floats(outputs, 'hidden').slice(i * width, (i + 1) * width);
+}
+
+/** [k x A] of slate j of entry i, without its padding: a copy. */
+export function probabilitiesOf(
+  outputs: HostArrays,
+  { s, k }: RankSizes,
+  actions: number,
+  at: { readonly entry: number; readonly slate: number; readonly candidates: number },
+): Float32Array {
+  const from = (at.entry * s + at.slate) * k * actions;
+  return floats(outputs, 'probabilities').slice(from, from + at.candidates * actions);
+}
+
+/** Neither NaN nor infinite, all of them. */
+export function areFinite(numbers: Float32Array): boolean {
+  // A zero of every number, or NaN: one look at the end instead of one at each.
+  let sum = 0;
+  for (let i = 0; i < numbers.length; i++) sum += numbers[i]! * 0;
+  return sum === 0;
+}
+
+/** Spread over the page, so that as few rows as possible are written more than once. */
+function paddingRow(pageTokens: number, i: number): bigint {
+  return BigInt(PADDING_PAGE * pageTokens + (i % pageTokens));
+}
+
+function floats(arrays: HostArrays, name: string): Float32Array {
+  return arrays[name] as Float32Array;
+}
+
+function words(arrays: HostArrays, name: string): BigInt64Array {
+  return arrays[name] as BigInt64Array;
+}

@@ -1,0 +1,121 @@
+import { OnepassError } from '@onepass/errors';
+import type { DeviceBuffer, DeviceGraph, PreparedRun } from '@onepass/inference';
+import { type Buckets, type EncodeSizes, encodeWork, type RankSizes, rankWork } from './buckets.js';
+import type { DeviceModel } from './device-model.js';
+import type { DevicePools } from './device-pools.js';
+import { type PreparedLimits, PreparedRuns, type PreparedUse } from './prepared-runs.js';
+import { fillNobody } from './run-inputs.js';
+
+export type RunSizes = EncodeSizes | RankSizes;
+
+/** For how long sizes that the device had no memory for are not tried again. */
+const RETRY_MS = 60_000;
+
+/** `encode b=8 g=36 m=1`: names a bucket, in the log too. */
+export function keyOf(sizes: RunSizes): string {
+  const graph = kindOf(sizes);
+  return `${graph} ${Object.entries(sizes)
+    .map(([name, size]) => `${name}=${size}`)
+    .join(' ')}`;
+}
+
+export function kindOf(sizes: RunSizes): 'encode' | 'rank' {
+  return 'm' in sizes ? 'encode' : 'rank';
+}
+
+/** The prepared runs of the trunk's two graphs, over the pools of all people. */
+export class TrunkRuns {
+  readonly #model: DeviceModel;
+  readonly #buckets: Buckets;
+  readonly #graphs: { readonly encode: DeviceGraph; readonly rank: DeviceGraph };
+  readonly #pools: DevicePools;
+  readonly #prepared: PreparedRuns<RunSizes>;
+  readonly #now: () => number;
+  /** Sizes that there was no memory for, and until when that is believed. */
+  readonly #tooLarge = new Map<string, { readonly sizes: RunSizes; readonly until: number }>();
+
+  constructor(
+    model: DeviceModel,
+    buckets: Buckets,
+    graphs: { readonly encode: DeviceGraph; readonly rank: DeviceGraph },
+    pools: DevicePools,
+    options: { readonly limits: PreparedLimits; readonly now: () => number },
+  ) {
+    this.#model = model;
+    this.#buckets = buckets;
+    this.#graphs = graphs;
+    this.#pools = pools;
+    this.#now = options.now;
+    this.#prepared = new PreparedRuns((sizes) => this.#prepare(sizes), options.limits);
+  }
+
+  get stats(): PreparedRuns<RunSizes>['stats'] {
+    return this.#prepared.stats;
+  }
+
+  /** Whether a run of these sizes can be had, as far as is known: nothing as large, or smaller, failed lately. */
+  allows(sizes: RunSizes): boolean {
+    for (const [key, failed] of this.#tooLarge) {
+      if (failed.until <= this.#now()) this.#tooLarge.delete(key);
+      else if (covers(sizes, failed.sizes)) return false;
+    }
+    return true;
+  }
+
+  /**
+   * A run of these sizes, or a larger one that is ready, where that is no more padding than buckets may have: a run takes long to prepare, and stops
+   * all others meanwhile.
+   * @param work that is asked for, without padding
+   * @throws OnepassError `startup` when the device has no memory for it
+   */
+  async use(sizes: RunSizes, work: number): Promise<PreparedUse<RunSizes>> {
+    const chosen = this.#ready(sizes, work) ?? sizes;
+    try {
+      return await this.#prepared.use(keyOf(chosen), chosen);
+    } catch (error) {
+      if (error instanceof OnepassError && error.kind === 'startup')
+        this.#tooLarge.set(keyOf(chosen), { sizes: chosen, until: this.#now() + RETRY_MS });
+      throw error;
+    }
+  }
+
+  /** Work of a run, padding included. */
+  workOf(sizes: RunSizes): number {
+    const { shape } = this.#buckets;
+    return 'm' in sizes ? encodeWork(shape, sizes) : rankWork(shape, sizes);
+  }
+
+  close(): void {
+    this.#prepared.close();
+  }
+
+  #ready(sizes: RunSizes, work: number): RunSizes | undefined {
+    let best: RunSizes | undefined;
+    const most = work / (1 - this.#buckets.padding);
+    for (const ready of this.#prepared.ready()) {
+      if (!covers(ready, sizes)) continue;
+      if (keyOf(ready) === keyOf(sizes)) return ready;
+      const cost = this.workOf(ready);
+      if (cost <= Math.max(most, this.workOf(sizes)) && (best === undefined || cost < this.workOf(best))) best = ready;
+    }
+    return best;
+  }
+
+  #prepare(sizes: RunSizes): Promise<PreparedRun> {
+    const dimensions = { ...sizes, r: this.#pools.rows };
+    if (!('m' in sizes)) return this.#graphs.rank.prepare(dimensions, this.#resident(false));
+    return this.#graphs.encode.prepare(dimensions, this.#resident(true), (inputs) =>
+      fillNobody(inputs, sizes, this.#model),
+    );
+  }
+
+  #resident(isWritten: boolean): Readonly<Record<string, DeviceBuffer>> {
+    return this.#pools.resident(isWritten);
+  }
+}
+
+/** Whether a run of sizes `one` has room for `other`. */
+function covers(one: RunSizes, other: RunSizes): boolean {
+  const large = one as unknown as Readonly<Record<string, number>>;
+  return Object.entries(other).every(([name, size]) => (large[name] ?? -1) >= size);
+}

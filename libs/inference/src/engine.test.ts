@@ -183,6 +183,19 @@ test('float16 and int8 go in and come out as their bits, of JavaScript or mapped
   });
 });
 
+test('int64 goes in as it is', async () => {
+  const pool = await engine.load(fixture('pool.onnx'));
+  const inputs = {
+    rows: tensor([2, 2], Float32Array.of(1, 2, 3, 4)),
+    targets: { data: BigInt64Array.of(3n, 0n), shape: [2] },
+    pages: { data: BigInt64Array.of(3n, 0n, 1n), shape: [3] },
+    pool: tensor([4, 2], new Float32Array(8).fill(10)),
+  };
+  const outputs = { sum: tensor([2]), pool_out: tensor([4, 2]) };
+  await pool.run(inputs, outputs);
+  expect([...outputs.sum.data]).toEqual([14, 16]);
+});
+
 test('a graph that is missing, damaged, without its weights or of another type is named', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'onepass-inference-'));
   const damaged = join(dir, 'damaged.onnx');
@@ -227,7 +240,8 @@ test('the fake engine runs given functions behind the same checks', async () => 
     'negate.onnx': {
       inputs: [{ name: 'x', shape: ['n'], element: 'int8' }],
       outputs: [{ name: 'y', shape: ['n'], element: 'int8' }],
-      run: ({ x }: AnyTensors, { y }: AnyTensors) => y!.data.set(x!.data.map((value) => -value)),
+      run: ({ x }: AnyTensors, { y }: AnyTensors) =>
+        (y!.data as Int8Array).set((x!.data as Int8Array).map((value) => -value)),
     },
   });
   const negate = await typed.load('negate.onnx');

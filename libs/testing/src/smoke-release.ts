@@ -5,3 +5,9 @@ export const SMOKE_RELEASE = fileURLToPath(new URL('../fixtures/release-smoke', 
 
 /** Directory of the release that is served unless another is named. */
 export const DEFAULT_RELEASE = fileURLToPath(new URL('../../../releases/default', import.meta.url));
+
+/**
+ * Directory of device graphs of the smallest size, with plain and mha attention, made in training/ by `python -m onepass_training device-graphs --n 24
+ * --layers 2 --width 16 --heads 2 --page-tokens 4 --attention plain,mha`.
+ */
+export const DEVICE_GRAPHS = fileURLToPath(new URL('../fixtures/device-graphs', import.meta.url));

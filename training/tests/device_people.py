@@ -47,7 +47,7 @@ class DevicePeople:
             _bind(binding.bind_input, key, held[key])
         for key, pool in self.pools.items() if pools else ():
             _bind(binding.bind_input, key, pool)
-            if name == "encode":
+            if name in ("encode", "prefill"):
                 _bind(binding.bind_output, key.replace("pool", "pool_out"), pool)
         for key, shape in outputs.items():
             held[key] = np.full(shape, np.nan, self.dtype if key.startswith("gathered") else np.float32)
@@ -72,7 +72,7 @@ class DevicePeople:
         """Rows of the pool that hold a person's tokens."""
         return [self.pages[person][t // self.tokens] * self.tokens + t % self.tokens for t in range(self.lengths[person])]
 
-    def encode(self, rows, padding=0, extra=0, filler=0.0):
+    def encode(self, rows, padding=0, extra=0, filler=0.0, graph="encode"):
         """rows: person -> [m, F]. Appends them, `padding` rows of `filler` behind the longest. Gives person -> hidden [W]."""
         people, most = list(rows), max(len(new) for new in rows.values()) + padding
         counts = np.array([len(rows[person]) for person in people])
@@ -84,10 +84,11 @@ class DevicePeople:
             for row in range(counts[index]):
                 at = self.lengths[person] + row
                 targets[index, row] = self.pages[person][at // self.tokens] * self.tokens + at % self.tokens
-        lengths = np.array([self.lengths[person] for person in people])
-        inputs = {"rows": batch, "lengths": lengths, "counts": counts, "pages": self.table(people, extra, most)}
-        inputs["targets"] = targets
-        hidden = self.run("encode", inputs, {"hidden": (len(people), self.width)})["hidden"]
+        inputs = {"rows": batch, "counts": counts, "targets": targets}
+        if graph == "encode":
+            inputs["lengths"] = np.array([self.lengths[person] for person in people])
+            inputs["pages"] = self.table(people, extra, most)
+        hidden = self.run(graph, inputs, {"hidden": (len(people), self.width)})["hidden"]
         for person, count in zip(people, counts, strict=True):
             self.lengths[person] += int(count)
         return dict(zip(people, hidden, strict=True))

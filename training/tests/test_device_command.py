@@ -14,14 +14,14 @@ from device_people import DevicePeople
 from onepass_training.__main__ import main
 from onepass_training.device.released import released
 from onepass_training.device.sizes import Sizes, synthetic_sizes, synthetic_state
-from onepass_training.device.write import Options, write_device_graphs
+from onepass_training.device.write import VARIANTS, Options, write_device_graphs
 from onepass_training.release.export import export_graphs
 from onepass_training.release.laws import positions
 from onepass_training.release.reference import GraphRunner, empty_cache
 
 DEFAULT = Path(__file__).parents[2] / "releases" / "default"
 SHAPE = ["--n", "24", "--layers", "3", "--width", "32", "--heads", "2"]
-GRAPHS = {f"{name}.{variant}.onnx" for name in ("encode", "rank", "recompute") for variant in ("plain", "mha", "attention")}
+GRAPHS = {f"{name}.{variant.name}.onnx" for variant in VARIANTS.values() for name in variant.graphs}
 
 
 def answers(people, random):
@@ -105,7 +105,7 @@ def test_weights_are_in_the_file_once(tmp_path):
         ([*SHAPE, "--release", "x"], "--release has weights of its own, and takes no --n"),
         (["--release", "x"], "x is no release"),
         ([*SHAPE[:-1], "5"], "5 heads do not cut a width of 32"),
-        ([*SHAPE, "--attention", "plain,gqa"], "--attention takes plain, mha, attention, not gqa"),
+        ([*SHAPE, "--attention", "plain,flash"], "--attention takes plain, mha, attention, gqa, not flash"),
         ([*SHAPE, "--page-tokens", "2000"], "--page-tokens must be from 1 to 1024, not 2000"),
     ],
 )

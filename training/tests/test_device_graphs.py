@@ -3,8 +3,10 @@
 import numpy as np
 import onnx
 import pytest
-from device_fixtures import LAYERS, RANDOM, WIDTH, requests, rows
+from device_fixtures import EQUAL, LAYERS, RANDOM, WIDTH, requests, rows
+from device_people import DevicePeople
 
+from onepass_training.device.write import VARIANTS
 from onepass_training.release.laws import positions
 from onepass_training.release.reference import TorchRunner, empty_cache, joined
 
@@ -66,6 +68,23 @@ def test_encode_and_append_equal_pytorch(people, reference, equal):
                 equal(people.pools[f"{part}_pool_{layer}"][people.rows_of(person)], array)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_prefill_equals_pytorch(device_directory, device_sessions, device_model, variant):
+    people = DevicePeople(device_directory, variant, sessions=device_sessions.setdefault(device_directory, {}))
+    reference, new = Reference(device_model), {"a": rows(9), "b": rows(1), "c": rows(4)}
+    expected, bound = reference.encode(new), EQUAL[people.dtype.name]
+    for padding in (0, 3):
+        for person in new:
+            people.lengths[person] = 0
+        found = people.encode(new, padding, filler=padding and np.nan, graph="prefill")
+        for person, cache in reference.caches.items():
+            np.testing.assert_allclose(found[person], expected[person], rtol=0, atol=bound * np.abs(expected[person]).max())
+            held = (array for pair in cache for array in pair)
+            for pool, array in zip(people.pools.values(), held, strict=True):
+                own = pool[people.rows_of(person)]
+                np.testing.assert_allclose(own, array, rtol=0, atol=bound * np.abs(array).max())
+
+
 @pytest.mark.parametrize(("slates", "contexts"), [(1, 1), (1, 8), (3, 2), (2, 1)])
 def test_rank_equals_pytorch(people, reference, equal, slates, contexts):
     known = {"a": rows(9), "b": rows(1), "c": rows(4)}
@@ -77,7 +96,10 @@ def test_rank_equals_pytorch(people, reference, equal, slates, contexts):
     equal(people.rank(everybody, *asked), reference.rank_all(everybody, *asked))
 
 
-SHAPE_INPUTS = {"Reshape": {1}, "Expand": {1}, "Range": {0, 1, 2}, "Split": {1}, "Unsqueeze": {1}, "ReduceSum": {1}}
+SHAPE_INPUTS = {
+    "Reshape": {1}, "Expand": {1}, "Range": {0, 1, 2}, "Split": {1}, "Unsqueeze": {1}, "ReduceSum": {1},
+    "GroupQueryAttention": {6},
+}  # fmt: skip
 """Inputs that are read in host memory wherever an operator runs."""
 
 

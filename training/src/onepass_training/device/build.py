@@ -1,5 +1,7 @@
 """The graphs of docs/device-graphs.md, node by node."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..release.graph import GraphBuilder
@@ -18,20 +20,53 @@ def build_encode(weights: DeviceWeights, variant: Variant, page_tokens: int) -> 
     pools = graph.pools()
     held, count = graph.own_rows(pages, g("Add", lengths, counts), page_tokens)
     of = Rows(graph.sizes(rows, 0, 2), graph.size(rows, 1), lengths, count)
-    rotation = graph.rotation_at(g("Add", graph.column(lengths, 1), graph.up_to(of.count)))
     attend = attention.causal(of)
+    _encode(graph, rows, of, counts, targets, pools,
+            lambda q, written, _: attend(q, *(attention.gathered(pool, held) for pool in written)))  # fmt: skip
+    return g
+
+
+def build_prefill(weights: DeviceWeights, variant: Variant, _page_tokens: int = 0) -> GraphBuilder:
+    """`build_encode` of people of whom nothing is held, which reads no pools: their new rows are all there is to see."""
+    graph = DeviceGraph(f"prefill.{variant.name}", weights, variant.opset)
+    g, attention = graph.g, variant.build(graph)
+    rows = g.input("rows", ["b", "m", weights.sizes.columns])
+    counts, targets = g.input("counts", ["b"], INT64), g.input("targets", ["b", "m"], INT64)
+    pools = graph.pools()
+    batch, m = graph.sizes(rows, 0, 2), graph.size(rows, 1)
+    of = Rows(batch, m, g("Sub", counts, counts), m, fresh=True)
+    attend = attention.causal(of)
+    _encode(graph, rows, of, counts, targets, pools,
+            lambda q, _, new: attend(q, *(_held(graph, attention, part, batch, 0) for part in new)))  # fmt: skip
+    return g
+
+
+def _encode(
+    graph: DeviceGraph, rows: str, of: Rows, counts: str, targets: str, pools: list[tuple[str, str]],
+    attend: Callable[[str, list[str], tuple[str, str]], str],
+) -> None:  # fmt: skip
+    """The trunk over new rows. `attend`: of a layer's q, its pools as written, and the rows' own k and v, to [n, W]."""
+    g, sizes = graph.g, graph.config
+    rotation = graph.rotation_at(g("Add", graph.column(of.first, 1), graph.up_to(of.count)))
     targets = graph.cut(targets, -1, 1)
-    x = graph.mlp(graph.cut(graph.stream(rows), -1, weights.sizes.columns), "input")
-    for layer, (key_pool, value_pool) in enumerate(pools):
+    x = graph.mlp(graph.cut(graph.stream(_real(graph, rows, of.count, counts)), -1, sizes.columns), "input")
+    for layer, pair in enumerate(pools):
         q, k, v = graph.project(x, layer, rotation)
-        key_pool = graph.append(key_pool, f"key_pool_out_{layer}", targets, graph.tokens(k))
-        value_pool = graph.append(value_pool, f"value_pool_out_{layer}", targets, graph.tokens(v))
-        mixed = attend(q, attention.gathered(key_pool, held), attention.gathered(value_pool, held))
-        x = graph.finish(x, mixed, layer)
+        written = [
+            graph.append(pool, f"{name}_pool_out_{layer}", targets, graph.tokens(new))
+            for name, pool, new in zip(("key", "value"), pair, (k, v), strict=True)
+        ]
+        x = graph.finish(x, attend(q, written, (k, v)), layer)
     every = g("ReduceProd", of.batch, keepdims=0)
     hidden = graph.exact_norm(_last(graph, x, every, of.count, counts), "final_norm")
-    g.output("hidden", hidden, ["b", weights.sizes.width])
-    return g
+    g.output("hidden", hidden, ["b", sizes.width])
+
+
+def _real(graph: DeviceGraph, rows: str, each: str, counts: str) -> str:
+    """rows [b, m, F] with zeros in those from counts [b] on: what padding holds, NaN included, is nobody's."""
+    g = graph.g
+    real = graph.column(g("Less", graph.up_to(each), graph.column(counts, 1)), 2)
+    return g("Where", real, rows, g.constant(np.array(0, np.float32)))
 
 
 def _last(graph: DeviceGraph, x: str, rows: str, each: str, counts: str) -> str:
@@ -133,16 +168,14 @@ def build_rank(weights: DeviceWeights, variant: Variant, page_tokens: int) -> Gr
     return g
 
 
-def build_recompute(weights: DeviceWeights, variant: Variant) -> GraphBuilder:
+def build_recompute(weights: DeviceWeights, variant: Variant, _page_tokens: int = 0) -> GraphBuilder:
     """The same from rows of the past, in one pass, without pools: what reuse is measured against."""
     graph = DeviceGraph(f"recompute.{variant.name}", weights, variant.opset)
     g, attention, sizes = graph.g, variant.build(graph), weights.sizes
     rows = g.input("rows", ["b", "n", sizes.columns])
     requests = _Requests(graph)
     n = graph.size(rows, 1)
-    order = graph.up_to(n)
-    real = graph.column(g("Less", order, graph.column(requests.lengths, 1)), 2)
-    rows = graph.stream(g("Where", real, rows, g.constant(np.array(0, np.float32))))
+    rows = graph.stream(_real(graph, rows, n, requests.lengths))
     slates = requests.slates(n)
     batch = graph.sizes(rows, 0, 2)
     nothing = g("Mul", requests.lengths, g.constant(np.array(0, np.int64)))
@@ -150,7 +183,7 @@ def build_recompute(weights: DeviceWeights, variant: Variant) -> GraphBuilder:
     past_count = g("ReduceProd", batch, keepdims=1)
     slate_count = g("ReduceProd", graph.shape(requests.batch, requests.each), keepdims=1)
     parts = g("Concat", past_count, slate_count, axis=0)
-    positions = g("Add", graph.column(nothing, 1), order)
+    positions = g("Add", graph.column(nothing, 1), graph.up_to(n))
     positions = g("Concat", *(graph.cut(part, -1) for part in (positions, requests.positions(slates))), axis=0)
     rotation = graph.rotation_at(positions)
     x = g("Concat", graph.mlp(graph.cut(rows, -1, sizes.columns), "input"), requests.tokens(), axis=0)

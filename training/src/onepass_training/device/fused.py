@@ -1,14 +1,17 @@
 """Attention by operators that fused kernels stand behind. Held: [b, p, W], heads side by side.
 
-Which of their inputs keep a fused CUDA kernel, and why there is no GroupQueryAttention: docs/decisions/022-attention.md.
+Which of their inputs keep a fused CUDA kernel, and what each cannot express: docs/decisions/022-attention.md.
 """
 
 import numpy as np
+from onnx import TensorProto
 
 from ..release.graph import MICROSOFT
 from .graph import CLOSED, DeviceGraph
 from .spare import MOST_CONTEXTS, SpareColumns, lead_of
 from .variant import CausalStep, Rows, Slates, SlateStep, Variant
+
+INT32 = TensorProto.INT32
 
 
 class _Fused:
@@ -87,5 +90,31 @@ class OnnxAttention(_Fused):
         return self._g("Attention", *inputs, q_num_heads=self._heads, kv_num_heads=self._heads, scale=1.0, is_causal=causal)
 
 
+class GroupQueryAttention(_Fused):
+    """com.microsoft GroupQueryAttention with as many key heads as query heads: prompts, whose keys are all new, and no more."""
+
+    def causal(self, rows: Rows) -> CausalStep:
+        """Padding rows count as rows: they stand behind, where nobody sees them."""
+        if not rows.fresh:
+            raise ValueError("GroupQueryAttention takes no batch of several new rows behind held ones")
+        graph, g = self._graph, self._g
+        shape, each = self._query_shape(rows), g("Unsqueeze", rows.count, g.integers(0))
+        last = g("Sub", graph.on_device(rows.count), g.constant(np.array(1, np.int64)))
+        last = g("Expand", g("Cast", last, to=INT32), graph.sizes(rows.first, 0, 1))
+        total = g("Cast", each, to=INT32)
+
+        def step(q: str, keys: str, values: str) -> str:
+            mixed, *_ = g.several("GroupQueryAttention", g("Reshape", q, shape), keys, values, "", "", last, total, outputs=3,
+                                  domain=MICROSOFT, num_heads=self._heads, kv_num_heads=self._heads, scale=1.0)  # fmt: skip
+            return graph.cut(mixed, -1, graph.config.width)
+
+        return step
+
+    def branches(self, slates: Slates) -> SlateStep:
+        """Never: it wants as many new keys as queries."""
+        raise ValueError("GroupQueryAttention cannot attend to held tokens alone")
+
+
 MHA = Variant("mha", MultiHeadAttention)
 ATTENTION = Variant("attention", OnnxAttention, opset=24)
+GQA = Variant("gqa", GroupQueryAttention, graphs=("prefill",))

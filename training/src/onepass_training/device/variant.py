@@ -67,6 +67,9 @@ class Attention(Protocol):
         """Attention of slates' rows over what is held, their slate's contexts and themselves, for every layer."""
 
 
+GRAPHS = ("encode", "prefill", "rank", "recompute")
+
+
 @dataclass(frozen=True)
 class Variant:
     """A way to compute attention: for each graph an Attention."""
@@ -74,3 +77,5 @@ class Variant:
     name: str
     build: Callable[[DeviceGraph], Attention]
     opset: int = 17
+    graphs: tuple[str, ...] = GRAPHS
+    """Those that it can express."""

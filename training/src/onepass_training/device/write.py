@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..release.whole import whole
-from .build import build_encode, build_gather, build_rank, build_recompute
-from .fused import ATTENTION, MHA
+from .build import build_encode, build_gather, build_prefill, build_rank, build_recompute
+from .fused import ATTENTION, GQA, MHA
 from .plain import PLAIN
 from .sizes import Sizes, State
-from .variant import Variant
+from .variant import GRAPHS, Variant
 from .weights import WEIGHTS, DeviceWeights
 
 DESCRIPTION = "device.json"
 FORMAT = 1
 PAGE_TOKENS, MOST_PAGE_TOKENS = 16, 1024
-VARIANTS: dict[str, Variant] = {variant.name: variant for variant in (PLAIN, MHA, ATTENTION)}
+VARIANTS: dict[str, Variant] = {variant.name: variant for variant in (PLAIN, MHA, ATTENTION, GQA)}
+_BUILDERS = {"encode": build_encode, "prefill": build_prefill, "rank": build_rank, "recompute": build_recompute}
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,11 @@ def write_device_graphs(state: State, sizes: Sizes, directory: Path, options: Op
     weights = DeviceWeights(state, sizes, options.dtype)
     variants = [VARIANTS[name] for name in dict.fromkeys(options.attention)]
     with whole(directory, (DESCRIPTION,), "device graphs") as out:
-        graphs: dict = {"encode": {}, "rank": {}, "recompute": {}, "gather": "gather.onnx"}
+        graphs: dict = {name: {} for name in GRAPHS} | {"gather": "gather.onnx"}
         for variant in variants:
-            built = (
-                ("encode", build_encode(weights, variant, options.page_tokens)),
-                ("rank", build_rank(weights, variant, options.page_tokens)),
-                ("recompute", build_recompute(weights, variant)),
-            )
-            for name, graph in built:
+            for name in variant.graphs:
                 graphs[name][variant.name] = file = f"{name}.{variant.name}.onnx"
-                graph.write(out / file)
+                _BUILDERS[name](weights, variant, options.page_tokens).write(out / file)
         build_gather(weights, options.page_tokens).write(out / graphs["gather"])
         weights.write(out)
         described = _description(sizes, options, graphs)

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
-import { createEngine } from './index.js';
+import { createDeviceEngine, createEngine, type HostArrays } from './index.js';
 
 // In a file of its own: the reference API, loaded in the same process, would keep the native library from being unloaded.
 setFlagsFromString('--expose-gc');
@@ -39,6 +39,22 @@ test('nothing the native side still uses is collected', async () => {
     const runs = [run(), run(), run(), run(), run()];
     collect();
     for (const value of await Promise.all(runs)) expect(value).toBeCloseTo(3 / 11);
+  }
+  await engine.close();
+});
+
+test('nor what lanes still use', async () => {
+  const engine = await createDeviceEngine({ device: 'cpu', lanes: 2, threads: 1, onLost: () => {} });
+  const graph = await engine.load(fixture);
+  const prepared = await Promise.all([1, 2, 3].map((n) => graph.prepare({ n, p: 1 }, {})));
+  const fill = ({ rows, past }: HostArrays) => {
+    (rows as Float32Array).fill(0);
+    (past as Float32Array).fill(3);
+  };
+  for (let turn = 0; turn < 60; turn++) {
+    const runs = prepared.map((run) => run.run(fill, ({ mixed }) => Number(mixed![0])));
+    collect();
+    for (const [i, run] of runs.entries()) expect((await run).value).toBeCloseTo(3 / (2 + i));
   }
   await engine.close();
 });

@@ -58,6 +58,10 @@ test('an output bound to the memory of its input is written in place, by graphs 
   await engine.clear(pool, 24, 32);
   expect((await one.run(...poolStep([[0, 0]], [1], [3, 4]))).value).toEqual([5, 6]);
   one.close();
+  one.close();
+  await expect(one.run(...poolStep([[0, 0]], [1], [3, 4]))).rejects.toMatchObject({
+    cause: { message: 'graph pool.onnx: this prepared run is closed' },
+  });
   two.close();
   pool.close();
 });
@@ -206,6 +210,17 @@ test('closing waits for what runs and waits', async () => {
   );
   await closing.close();
   expect((await Promise.all(runs)).map(({ value }) => value)).toEqual([2, 2, 2, 2, 2, 2]);
+  const late = [
+    run.run(
+      () => {},
+      () => 0,
+    ),
+    graph.prepare({}, {}),
+    closing.load(fixture('slow.onnx')),
+    closing.allocate(8),
+  ];
+  for (const outcome of await Promise.allSettled(late))
+    expect(outcome).toMatchObject({ reason: { kind: 'unavailable', message: 'the device engine is closed' } });
 });
 
 test('memory is flat over thousands of runs, and over shapes that come and go', async () => {

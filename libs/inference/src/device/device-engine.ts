@@ -22,7 +22,7 @@ export interface DeviceEngineOptions {
   readonly threads: number;
   /** Runs that may wait; absent = 256. */
   readonly maxQueued?: number;
-  /** Memory that a session may work in on the device, beside what is bound to it; absent = no limit. */
+  /** Memory that one session (a graph in a lane) may take on the device, its weights too but not what is bound to it; absent = no limit. */
   readonly arenaBytes?: number;
   /** Of ONNX Runtime's libraries; absent or empty = those of the npm package, which know the CPU only. */
   readonly libraryDirectory?: string | undefined;
@@ -114,7 +114,12 @@ class OnnxDeviceEngine implements DeviceEngine {
   }
 
   memory(): DeviceMemoryUse {
-    return this.#driver.memory();
+    this.#host.requireDevice();
+    try {
+      return this.#driver.memory();
+    } catch (error) {
+      throw this.#host.runError('memory', error);
+    }
   }
 
   async allocate(bytes: number): Promise<DeviceBuffer> {
@@ -141,6 +146,7 @@ class OnnxDeviceEngine implements DeviceEngine {
   clear(buffer: DeviceBuffer, from: number, to: number): Promise<void> {
     requireRange(buffer, from, to - from);
     return this.#host.whole.alone(async () => {
+      this.#host.requireDevice();
       const lane = this.#host.lanes[0]!;
       const step = lane.driver.zero(buffer.address + BigInt(from), to - from);
       await this.#native('clear', () => this.#host.play(lane, [step, ...lane.driver.finish]));
@@ -158,14 +164,17 @@ class OnnxDeviceEngine implements DeviceEngine {
   async load(path: string, options: { readonly capture?: boolean } = {}): Promise<DeviceGraph> {
     this.#host.requireDevice();
     const { capture = true } = options;
-    const graph = await this.#host.whole.alone(() => OnnxDeviceGraph.load(this.#host, path, capture));
-    this.#graphs.push(graph);
-    return graph;
+    return this.#host.whole.alone(async () => {
+      this.#host.requireDevice();
+      const graph = await OnnxDeviceGraph.load(this.#host, path, capture);
+      this.#graphs.push(graph);
+      return graph;
+    });
   }
 
   async close(): Promise<void> {
-    const { queue, lanes } = this.#host;
-    await queue.idle();
+    const { lanes } = this.#host;
+    await this.#host.drain();
     for (const graph of this.#graphs.splice(0)) await graph.close();
     for (const staging of this.#staging.splice(0)) staging?.close();
     for (const buffer of [...this.#buffers]) buffer.close();

@@ -56,13 +56,13 @@ export class OnnxDeviceGraph implements DeviceGraph {
     warm: (inputs: HostArrays) => void = zeros,
   ): Promise<PreparedRun> {
     const host = this.#host;
-    host.requireDevice();
     const shapes = bindShapes(this.#name, this, dimensions, resident);
     const names = { inputNames: this.#inputNames, outputNames: this.#outputNames, hostInputs: this.#hostInputs };
     const capture = this.capture.on ? { capture: ++host.captures } : {};
     const binding: Binding = { graph: this.#name, ...shapes, ...names, resident, ...capture };
     const lanes: PreparedLane[] = [];
     return host.whole.alone(async () => {
+      host.requireDevice();
       try {
         for (const [i, lane] of host.lanes.entries())
           lanes.push(await PreparedLane.make(host, lane, this.#sessions[i]!, binding));

@@ -38,6 +38,7 @@ export class DeviceHost {
   readonly lanes: readonly Lane[];
   readonly #onLost: (error: OnepassError) => void;
   #lost: OnepassError | undefined;
+  #closed = false;
   /** Numbers of captured runs, in all lanes; 0 would be one for all. */
   captures = 0;
 
@@ -53,9 +54,18 @@ export class DeviceHost {
     this.#onLost = onLost;
   }
 
-  /** @throws OnepassError `unavailable` when the device is lost */
+  /** Before anything that uses the device. @throws OnepassError `unavailable` when it is lost, or the engine closed */
   requireDevice(): void {
     if (this.#lost !== undefined) throw this.#lost;
+    if (this.#closed) throw unavailable('the device engine is closed');
+  }
+
+  /** Nothing begins any more; resolves when all that was asked for before is done. */
+  async drain(): Promise<void> {
+    await this.whole.alone(async () => {
+      this.#closed = true;
+    });
+    await this.queue.idle();
   }
 
   /** @throws DeviceFault of the worst of the steps that failed; a lost device is told at once */

@@ -3,6 +3,7 @@ import type { RunTerms } from '../engine.js';
 import { ELEMENT_CODES, micros, type NativeNames } from '../onnx-graph.js';
 import type { Address } from '../onnxruntime.js';
 import { abortReason } from '../run-queue.js';
+import { graphDefect } from '../tensors.js';
 import type { DeviceRunTiming, HostArrays, PreparedRun, Resident } from './device.js';
 import type { DeviceHost, Lane } from './device-host.js';
 import { MOST_HOST_BYTES, type Pair } from './driver.js';
@@ -184,6 +185,8 @@ export class OnnxPreparedRun implements PreparedRun {
   ): Promise<{ readonly value: T; readonly timing: DeviceRunTiming }> {
     const { value, ...timing } = await this.#queue.schedule(async (index, queueMicros) => {
       this.#host.requireDevice();
+      // Its buffers are gone: to touch them would end the process.
+      if (!this.#open) throw graphDefect(`graph ${this.#graph}: this prepared run is closed`);
       const lane = this.#lanes[index]!;
       const began = performance.now();
       fill(lane.inputs);

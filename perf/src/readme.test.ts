@@ -28,6 +28,7 @@ const NPM: Readonly<Record<string, (folder: string) => string[]>> = {
   'npm run train -- --smoke --data training/tests/fixtures/ml-25m': () => ['run', 'train', '--', '--help'],
   'npm run report -- --smoke': () => ['run', 'report', '--', '--help'],
   'npm run bench -- --smoke': () => ['run', 'bench', '--', '--help'],
+  'npm run bench:gpu -- --smoke': () => ['run', 'bench:gpu', '--', '--smoke'],
   'npm run drills -- --smoke': () => ['run', 'drills', '--', '--help'],
   'npm run plan -- --people 30e6 --qps 4000 --smoke': () => 'run plan -- --people 30e6 --qps 4000 --smoke'.split(' '),
   // Tried by plan/real-commands.test.ts.
@@ -44,6 +45,8 @@ const NPM: Readonly<Record<string, (folder: string) => string[]>> = {
   ],
   'npm run export -- --replay .onepass/export': () => ['run', 'export', '--', '--help'],
 };
+
+const NEED_PYTHON: ReadonlySet<string> = new Set(['npm run train -- --smoke', 'npm run bench:gpu -- --smoke']);
 
 /** What a good answer of a tool holds. */
 const TOOLS: Readonly<Record<string, RegExp>> = {
@@ -84,12 +87,12 @@ for (const [tool, answer] of Object.entries(TOOLS)) {
 }
 
 for (const [command, args] of Object.entries(NPM)) {
-  const needsPython = command === 'npm run train -- --smoke';
+  const needsPython = NEED_PYTHON.has(command);
   const canRun = !needsPython || existsSync(join(repositoryRoot, 'training', '.venv', 'bin', 'python'));
   test.skipIf(!canRun)(`${command} works`, { timeout: 300_000 }, async () => {
     const { stdout } = await run('npm', args(folder), { cwd: repositoryRoot, maxBuffer: 2 ** 26 });
     expect(stdout).not.toBe('');
-    if (needsPython) expect(await readdir(join(folder, 'release'))).toContain('manifest.json');
+    if (command === 'npm run train -- --smoke') expect(await readdir(join(folder, 'release'))).toContain('manifest.json');
   });
 }
 

@@ -15,6 +15,8 @@ export interface Figure extends Estimate {
   readonly cpu: string;
   readonly cores: number;
   readonly node: string;
+  /** Name of the GPU, where it was measured on one. */
+  readonly device?: string;
 }
 
 /** By name; the newest of each. */
@@ -25,15 +27,16 @@ export const REPORT_FOLDER = join(repositoryRoot, 'perf', 'report');
 
 const FILE = 'summary.json';
 
-/** Puts numbers in the place of older ones of the same name, whole or not at all. */
+/** Puts numbers in the place of older ones of the same name, whole or not at all. `device`: the GPU that they were measured on. */
 export async function mergeIntoSummary(
   folder: string,
   numbers: Readonly<Record<string, number | Estimate>>,
+  device?: string,
 ): Promise<FigureTable> {
   await mkdir(folder, { recursive: true });
   const path = join(folder, FILE);
   const before = await readSummary(folder);
-  const seen = figures(numbers, describeMachine());
+  const seen = figures(numbers, describeMachine(), device);
   const after = Object.fromEntries(Object.entries({ ...before, ...seen }).sort(([a], [b]) => (a < b ? -1 : 1)));
   await writeFile(`${path}.new`, `${JSON.stringify(after, null, 2)}\n`);
   await rename(`${path}.new`, path);
@@ -45,10 +48,17 @@ export async function readSummary(folder: string): Promise<FigureTable> {
   return JSON.parse(await readFile(join(folder, FILE), 'utf8').catch(() => '{}'));
 }
 
-function figures(numbers: Readonly<Record<string, number | Estimate>>, { cpu, cores, node }: Machine): FigureTable {
+function figures(
+  numbers: Readonly<Record<string, number | Estimate>>,
+  { cpu, cores, node }: Machine,
+  device: string | undefined,
+): FigureTable {
   const date = new Date().toISOString().slice(0, 10);
   const estimate = (number: number | Estimate) => (typeof number === 'number' ? { value: number } : number);
   return Object.fromEntries(
-    Object.entries(numbers).map(([name, number]) => [name, { ...estimate(number), date, cpu, cores, node }]),
+    Object.entries(numbers).map(([name, number]) => [
+      name,
+      { ...estimate(number), date, cpu, cores, node, ...(device && { device }) },
+    ]),
   );
 }

@@ -173,12 +173,13 @@ def test_the_process_answers_line_by_line():
     model = {"do": "model", "device": "cpu", **vars(SHAPE)}
     case = {"kind": "rank", "batch": 1, "n": 4, "k": 2}
     timed, outputs = {"do": "time", "case": 0, "runs": 2}, {"do": "outputs", "case": 0}
-    asked = [{"do": "hello"}, model, {"do": "prepare", **case}, timed, outputs, {"do": "release"}, timed]
+    copies = {"do": "copy", "bytes": 9, "runs": 1}
+    asked = [{"do": "hello"}, model, {"do": "prepare", **case}, timed, outputs, {"do": "release"}, timed, copies]
     lines = "".join(f"{json.dumps(one)}\n" for one in asked)
     command = [sys.executable, "-m", "onepass_training.peer"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
     done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True, timeout=120, env=environment)
-    hello, made, prepared, timed, outputs, released, gone = (json.loads(line) for line in done.stdout.splitlines())
+    hello, made, prepared, timed, outputs, released, gone, copied = (json.loads(line) for line in done.stdout.splitlines())
     assert hello["ok"]["torch"] == torch.__version__
     assert made["ok"]["parameters"] > 0
     assert prepared["ok"] == 0
@@ -186,3 +187,4 @@ def test_the_process_answers_line_by_line():
     assert len(outputs["ok"]) == 2 * SHAPE.actions
     assert released["ok"] is None
     assert "no case 0" in gone["error"]
+    assert copied["ok"]["wallMicros"][0] > 0

@@ -1,13 +1,11 @@
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { access, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { startupError } from '@onepass/errors';
 import { repositoryRoot } from '@onepass/local';
 import { loadRelease, MANIFEST } from '@onepass/release';
 import { buildRelease } from '@onepass/vectors';
 import { ensurePythonOf } from './python.js';
+import { runTraining, TRAINING_SOURCES } from './run-training.js';
 import { nameOf, type ReleaseShape } from './shape.js';
 
 export interface ShapeReleaseOptions {
@@ -18,7 +16,6 @@ export interface ShapeReleaseOptions {
   readonly progress: (line: string) => void;
 }
 
-const SOURCES = join(repositoryRoot, 'training', 'src');
 /** What of training such a release comes of. */
 const OF_RELEASES = /^(config\.py|(data|learn|model|release|world)\/.*\.py)$/;
 /** In a kept release's folder: the release itself, and a hash of the sources it was made by. */
@@ -36,7 +33,7 @@ export async function shapeRelease(shape: ReleaseShape, options: ShapeReleaseOpt
   const { folder = join(repositoryRoot, '.onepass', 'shapes'), progress } = options;
   const name = `${nameOf(shape)}-h${shape.heads}-i${shape.items}`;
   const kept = join(folder, name);
-  const sources = await hashOfSources(join(SOURCES, 'onepass_training'));
+  const sources = await hashOfSources(join(TRAINING_SOURCES, 'onepass_training'));
   if (await isKept(kept, sources)) return join(kept, RELEASE);
   const python = await (options.python ?? (() => ensurePythonOf('training')))();
   const making = join(folder, `.${name}.making`);
@@ -80,20 +77,7 @@ async function writeDraft(
   directory: string,
   progress: (line: string) => void,
 ): Promise<void> {
-  const shape = { n, k, layers, width, heads, items };
+  const shape = { n, k, layers, width, heads, items, out: directory };
   const args = Object.entries(shape).flatMap(([name, value]) => [`--${name}`, String(value)]);
-  const child = spawn(python, ['-m', 'onepass_training', 'shape', ...args, '--out', directory], {
-    env: { ...process.env, PYTHONPATH: SOURCES },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let last = '';
-  createInterface(child.stdout).on('line', progress);
-  createInterface(child.stderr).on('line', (line) => {
-    last = line.trim() || last;
-  });
-  const [code, why] = await new Promise<readonly [number | null, string]>((resolve) => {
-    child.on('error', (error) => resolve([1, error.message]));
-    child.on('close', (exit) => resolve([exit, last]));
-  });
-  if (code !== 0) throw startupError(`the release of --shape could not be made: ${why || `exit code ${code}`}`);
+  await runTraining('shape', args, 'the release of --shape could not be made', { python, progress });
 }

@@ -90,24 +90,8 @@ class Prepared:
 
     def time(self, runs: int) -> dict[str, list[float]]:
         """Microseconds of each of so many runs: on the device, copies of inputs and answer included, and for the caller."""
-        on_device, waited = [], []
         with torch.no_grad():
-            for _ in range(runs):
-                began = time.perf_counter()
-                elapsed = self._timed_on_gpu() if self._cuda else None
-                if elapsed is None:
-                    self._once()
-                waited.append(1e6 * (time.perf_counter() - began))
-                on_device.append(waited[-1] if elapsed is None else elapsed)
-        return {"deviceMicros": on_device, "wallMicros": waited}
-
-    def _timed_on_gpu(self) -> float:
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
-        self._once()
-        end.record()
-        end.synchronize()
-        return 1e3 * start.elapsed_time(end)
+            return _times(self._once, runs, self._cuda)
 
     def _once(self) -> None:
         for inside, host in zip(self._inside, self._host, strict=True):
@@ -173,3 +157,30 @@ class Prepared:
     def _pinned(self, part: Tensor) -> Tensor:
         """Host memory that the device copies from by itself."""
         return part.pin_memory() if self._cuda else part
+
+
+def time_copies(device: torch.device, size: int, runs: int) -> dict[str, list[float]]:
+    """Microseconds of copies of so many bytes from the host to the device, from pinned memory, in one piece."""
+    cuda = device.type == "cuda"
+    host = torch.zeros(size, dtype=torch.uint8)
+    host, inside = host.pin_memory() if cuda else host, torch.zeros(size, dtype=torch.uint8, device=device)
+    return _times(lambda: inside.copy_(host, non_blocking=True), runs, cuda)
+
+
+def _times(once: Callable[[], object], runs: int, cuda: bool) -> dict[str, list[float]]:
+    on_device, waited = [], []
+    for _ in range(runs):
+        began = time.perf_counter()
+        elapsed = _on_gpu(once) if cuda else once()
+        waited.append(1e6 * (time.perf_counter() - began))
+        on_device.append(elapsed if cuda else waited[-1])
+    return {"deviceMicros": on_device, "wallMicros": waited}
+
+
+def _on_gpu(once: Callable[[], object]) -> float:
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    once()
+    end.record()
+    end.synchronize()
+    return 1e3 * start.elapsed_time(end)

@@ -5,6 +5,7 @@
     {"do": "prepare", and the fields of Case}        compiles and warms; answers its number
     {"do": "time", "case": number, "runs": number}   microseconds of each run
     {"do": "outputs", "case": number}                numbers of one run, flat
+    {"do": "copy", "bytes": number, "runs": number}  microseconds of copies of so many bytes to the device
     {"do": "release"}                                forgets all cases, and gives their memory back
 
 An answer is {"ok": ...} or {"error": "one sentence"}. The process ends when its input does.
@@ -20,7 +21,7 @@ from typing import Any, TextIO
 import torch
 
 from ..device.sizes import Sizes
-from .cases import Case, Prepared
+from .cases import Case, Prepared, time_copies
 from .shape import DTYPES, made_up_model
 from .trunk import PeerTrunk
 
@@ -35,7 +36,8 @@ class Peer:
         self._requests: dict[str, Callable[[dict[str, Any]], Any]] = {
             "hello": lambda _: described(), "model": self._model, "prepare": self._prepare,
             "time": lambda asked: self._case(asked).time(_whole(asked, "runs")),
-            "outputs": lambda asked: self._case(asked).outputs().flatten().tolist(), "release": self._release,
+            "outputs": lambda asked: self._case(asked).outputs().flatten().tolist(), "copy": self._copy,
+            "release": self._release,
         }  # fmt: skip
 
     def answer(self, line: str) -> dict[str, Any]:
@@ -65,9 +67,7 @@ class Peer:
         return {"parameters": sum(parameter.numel() for parameter in self._trunk.model.trunk.parameters())}
 
     def _prepare(self, asked: dict[str, Any]) -> int:
-        if self._trunk is None:
-            raise ValueError("there is no model yet")
-        self._cases.append(Prepared(self._trunk, Case(**_known(Case, asked)), self._seed))
+        self._cases.append(Prepared(self._model_there(), Case(**_known(Case, asked)), self._seed))
         return len(self._cases) - 1
 
     def _case(self, asked: dict[str, Any]) -> Prepared:
@@ -75,6 +75,14 @@ class Peer:
         if number >= len(self._cases):
             raise ValueError(f"there is no case {number}")
         return self._cases[number]
+
+    def _copy(self, asked: dict[str, Any]) -> dict[str, list[float]]:
+        return time_copies(self._model_there().device, _whole(asked, "bytes"), _whole(asked, "runs"))
+
+    def _model_there(self) -> PeerTrunk:
+        if self._trunk is None:
+            raise ValueError("there is no model yet")
+        return self._trunk
 
     def _release(self, _: dict[str, Any]) -> None:
         self._cases.clear()

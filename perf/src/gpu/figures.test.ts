@@ -1,0 +1,75 @@
+import { expect, test } from 'vitest';
+import { fastest, figuresOf, isHome, summaryEntries } from './figures.js';
+import type { GpuCase, MeasuredCase } from './gpu-case.js';
+import type { BenchShape } from './options.js';
+
+const HOME: BenchShape = { layers: 12, width: 768, heads: 12, n: 992, k: 656, batch: 8, dtype: 'float16' };
+const OWN: GpuCase = { system: 'onepass', timed: 'rank', batch: 8, rows: 0, attention: 'plain', captured: false };
+
+const of = (some: Partial<GpuCase>, ...micros: number[]): MeasuredCase => ({
+  case: { ...OWN, ...some },
+  rounds: micros.map((deviceMicros) => ({ deviceMicros, wallMicros: 2 * deviceMicros })),
+});
+
+test('a ratio is the median of the ratios within a round, each system at its own fastest', () => {
+  const measured = [
+    of({}, 100, 400, 90),
+    of({ attention: 'mha', captured: true }, 50, 100, 40),
+    of({ timed: 'recompute' }, 300, 300, 300),
+    of({ timed: 'recompute', attention: 'mha' }, 150, 200, 100),
+    of({ system: 'pytorch', attention: 'flex, compiled' }, 40, 40, 40),
+  ];
+  const figures = figuresOf(measured, HOME);
+  // 150 / 50, 200 / 100 and 100 / 40.
+  expect(figures.kv_speedup?.value).toBe(2.5);
+  expect(figures.total_speedup?.value).toBe(6);
+  expect(figures.ratio_vs_pytorch?.value).toBe(1.25);
+  expect(figures.kv_speedup_of_flops!.value).toBeLessThan(figures.kv_speedup_of_flops_half!.value);
+  expect(figures.kv_speedup_of_flops?.value).toBeCloseTo(2.5 / 2.51, 2);
+});
+
+test('what was not measured is not there', () => {
+  expect(figuresOf([], HOME)).toEqual({});
+  expect(Object.keys(figuresOf([of({}, 1), of({ timed: 'gather', attention: 'none' }, 0.25)], HOME))).toEqual([
+    'gather_share',
+  ]);
+});
+
+test('an append of one row counts, not a longer one; and copies of KV at the speed of the link', () => {
+  const measured = [
+    of({}, 100),
+    of({ timed: 'encode', rows: 992 }, 1000),
+    of({ timed: 'append', rows: 1 }, 40),
+    of({ timed: 'append', rows: 8 }, 20),
+  ];
+  const agreement = { worst: 1e-3, mean: 1e-4, kendall: 0.995 };
+  const figures = figuresOf(measured, HOME, { agreement, copyMicros: [50] });
+  expect(figures.append_speedup?.value).toBe(25);
+  expect(figures.host_kv_copy_ratio?.value).toBe(1.5);
+  expect(figures.order_agreement?.value).toBe(0.995);
+  expect(figures.probability_error?.value).toBe(1e-3);
+});
+
+test('what capturing saves is seen with the same attention', () => {
+  const one = { batch: 1 };
+  const measured = [
+    of({ ...one, attention: 'mha', captured: true }, 10),
+    of({ ...one, attention: 'mha' }, 30),
+    of(one, 20),
+  ];
+  expect(figuresOf(measured, { ...HOME, batch: 8 }).capture_speedup?.value).toBe(3);
+});
+
+test('the fastest is by its median', () => {
+  const [steady, lucky] = [of({}, 10, 10, 10), of({ attention: 'mha' }, 1, 20, 20)];
+  expect(fastest([lucky, steady], { timed: 'rank' })).toBe(steady);
+  expect(fastest([lucky, steady], { timed: 'encode' })).toBeUndefined();
+});
+
+test("the paper's shape has the bare names in the summary, others their shape", () => {
+  const figures = { kv_speedup: { value: 2, band: [1, 3] as const, rounds: 7 } };
+  expect(isHome(HOME)).toBe(true);
+  expect(summaryEntries(figures, HOME)).toEqual({ gpu_kv_speedup: { value: 2, band: [1, 3] } });
+  const other = summaryEntries({ kv_speedup: { value: 2, band: undefined, rounds: 1 } }, { ...HOME, batch: 1 });
+  expect(other).toEqual({ gpu_kv_speedup_n992_k656_l12_d768_b1_fp16: { value: 2 } });
+});

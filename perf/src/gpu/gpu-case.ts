@@ -1,0 +1,47 @@
+import type { PassKind } from './flops.js';
+
+/** What is timed: a pass, the gather alone, or ranking on KV that is copied from the host for every run. */
+export type Timed = PassKind | 'gather' | 'rank_host_kv';
+export type SystemName = 'onepass' | 'pytorch';
+
+export interface GpuCase {
+  readonly system: SystemName;
+  readonly timed: Timed;
+  /** People in one run. */
+  readonly batch: number;
+  /** New rows of each person: all of an encode's, some of an append's. */
+  readonly rows: number;
+  /** Of the device graphs, or PyTorch's; "none" of a gather. */
+  readonly attention: string;
+  /** Captured as a CUDA graph and replayed. */
+  readonly captured: boolean;
+}
+
+/** Microseconds of each of some runs. */
+export interface RunTimes {
+  /** From the first copy to the device to the last one from it. */
+  readonly deviceMicros: readonly number[];
+  /** As whoever asked for the run waited for it. */
+  readonly wallMicros: readonly number[];
+}
+
+/** A case that is ready to run. */
+export interface ReadyCase {
+  readonly case: GpuCase;
+  time(runs: number): Promise<RunTimes>;
+  /** Of one run: hidden states or probabilities of the batch; nothing of what has none. */
+  outputs(): Promise<Float32Array>;
+}
+
+/** Medians over the runs of a round, by round. */
+export interface MeasuredCase {
+  readonly case: GpuCase;
+  readonly rounds: readonly { readonly deviceMicros: number; readonly wallMicros: number }[];
+}
+
+/** In few words, for tables and notes. */
+export function describeCase({ system, timed, batch, rows, attention, captured }: GpuCase): string {
+  const what = timed === 'append' ? `append ${rows}` : timed.replaceAll('_', ' ');
+  const parts = [system === 'pytorch' ? `PyTorch ${what}` : what, attention === 'none' ? '' : attention];
+  return [...parts, captured ? 'captured' : '', `B=${batch}`].filter((part) => part !== '').join(', ');
+}

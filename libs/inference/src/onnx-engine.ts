@@ -1,7 +1,8 @@
-import { startupError } from '@onepass/errors';
+import { type OnepassError, startupError } from '@onepass/errors';
 import { allocateMapped, koffi } from '@onepass/shared-memory';
 import { BufferPool } from './buffers.js';
 import { chooseDevice, type DeviceChoice } from './device/choose-device.js';
+import { DeviceFaults } from './device/faults.js';
 import type { DeviceName, Graph, InferenceEngine } from './engine.js';
 import { type GraphHost, type Lane, MAX_TENSORS, OnnxGraph } from './onnx-graph.js';
 import { loadOnnxRuntime, type OnnxRuntime } from './onnxruntime.js';
@@ -17,6 +18,8 @@ export interface EngineOptions {
   readonly threads: number;
   /** Of ONNX Runtime's libraries; absent or empty = those of the npm package, which know the CPU only. */
   readonly libraryDirectory?: string | undefined;
+  /** Called once, when a CUDA device failed so that nothing runs in this process any more: it can only end. */
+  readonly onLost?: (error: OnepassError) => void;
 }
 
 const LIBUV_DEFAULT_THREADS = 4;
@@ -49,6 +52,7 @@ class OnnxEngine implements InferenceEngine {
       runtime,
       sessionOptions: makeSessionOptions(runtime, options.threads, cuda),
       queue: new RunQueue({ lanes: options.inFlight, maxQueued: MAX_QUEUED }),
+      faults: new DeviceFaults(name, options.onLost ?? (() => {})),
       lanes: makeLanes(runtime, options.inFlight),
     };
   }

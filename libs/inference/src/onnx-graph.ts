@@ -1,10 +1,11 @@
 import { basename } from 'node:path';
 import { type OnepassError, startupError } from '@onepass/errors';
 import { koffi } from '@onepass/shared-memory';
+import type { DeviceFaults } from './device/faults.js';
 import type { AnyTensors, Graph, RunTerms, RunTiming, Tensor, TensorData } from './engine.js';
 import type { Address, OnnxRuntime } from './onnxruntime.js';
 import { abortReason, type RunQueue } from './run-queue.js';
-import { checkTensors, type ElementType, graphDefect, type TensorSpec } from './tensors.js';
+import { checkTensors, type ElementType, type TensorSpec } from './tensors.js';
 
 /** What one run at a time needs on the native side, made once. */
 export interface Lane {
@@ -28,6 +29,7 @@ export interface GraphHost {
   readonly runtime: OnnxRuntime;
   readonly sessionOptions: Address;
   readonly queue: RunQueue;
+  readonly faults: DeviceFaults;
   readonly lanes: readonly Lane[];
 }
 
@@ -113,7 +115,8 @@ export class OnnxGraph implements Graph {
       signal?.addEventListener('abort', terminate, { once: true });
       await this.#call(lane);
     } catch (error) {
-      throw signal?.aborted ? abortReason(signal) : graphDefect(`graph ${this.#name}: ${messageOf(error)}`);
+      const failure = this.#host.faults.runError(this.#name, error);
+      throw signal?.aborted ? abortReason(signal) : failure;
     } finally {
       signal?.removeEventListener('abort', terminate);
       if (signal?.aborted) runtime.unsetTerminate(lane.runOptions);

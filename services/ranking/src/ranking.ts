@@ -1,6 +1,6 @@
 import { describeSettings, readSettings } from '@onepass/config';
 import { boundedStage, type Edge, openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
-import { createEngine } from '@onepass/inference';
+import { createEngine, endOnLostDevice } from '@onepass/inference';
 import { loadRelease, type Release, requireProvider } from '@onepass/release';
 import { KvDoor } from './kv-door.js';
 import { RankGraph } from './rank-graph.js';
@@ -26,6 +26,7 @@ export async function startRanking(settings: RankingSettings, release: Release, 
   const engine = createEngine({
     provider: settings.executionProvider,
     libraryDirectory: settings.onnxruntimeDir,
+    onLost: endOnLostDevice,
     inFlight: settings.inferenceInFlight,
     threads: settings.inferenceThreads,
   });

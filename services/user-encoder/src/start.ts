@@ -5,7 +5,7 @@ import { describeSettings, readSettings } from '@onepass/config';
 import { boundedStage, openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
 import { startupError } from '@onepass/errors';
 import { openHistory } from '@onepass/history';
-import { createEngine, type InferenceEngine } from '@onepass/inference';
+import { createEngine, endOnLostDevice, type InferenceEngine } from '@onepass/inference';
 import { KV_POOL_FILE, KvPoolWriter, kvBytes, kvShape, poolBytes } from '@onepass/kv';
 import { loadRelease, openItems, type Release, requireProvider } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
@@ -51,6 +51,7 @@ export async function startUserEncoder(settings: UserEncoderSettings): Promise<R
     const engine = createEngine({
       provider: settings.executionProvider,
       libraryDirectory: settings.onnxruntimeDir,
+      onLost: endOnLostDevice,
       inFlight: settings.inferenceInFlight,
       threads: settings.inferenceThreads,
     });

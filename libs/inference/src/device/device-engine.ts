@@ -118,7 +118,7 @@ class OnnxDeviceEngine implements DeviceEngine {
     try {
       return this.#driver.memory();
     } catch (error) {
-      throw this.#host.runError('memory', error);
+      throw this.#host.faults.runError('memory', error);
     }
   }
 
@@ -128,7 +128,7 @@ class OnnxDeviceEngine implements DeviceEngine {
     try {
       address = this.#driver.allocate(bytes);
     } catch (error) {
-      const fault = this.#host.noticed(error);
+      const fault = this.#host.faults.noticed(error);
       const why = fault.kind === 'memory' ? '' : `: ${fault.message}`;
       throw startupError(`${this.device} has not the ${bytes} bytes that are to be resident${why}`, fault);
     }
@@ -212,7 +212,7 @@ class OnnxDeviceEngine implements DeviceEngine {
     try {
       return await work();
     } catch (error) {
-      throw this.#host.runError(what, error);
+      throw this.#host.faults.runError(what, error);
     }
   }
 }

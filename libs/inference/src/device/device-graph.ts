@@ -46,7 +46,7 @@ export class OnnxDeviceGraph implements DeviceGraph {
       return new OnnxDeviceGraph(host, path, sessions, capture);
     } catch (error) {
       await releaseSessions(host, sessions);
-      throw error instanceof OnepassError ? error : cannotLoad(path, host.noticed(error));
+      throw error instanceof OnepassError ? error : cannotLoad(path, host.faults.noticed(error));
     }
   }
 
@@ -85,7 +85,7 @@ export class OnnxDeviceGraph implements DeviceGraph {
 
   #cannotPrepare(dimensions: Dimensions, error: unknown): OnepassError {
     if (error instanceof OnepassError && error.kind !== 'startup') return error;
-    const fault = this.#host.noticed(error);
+    const fault = this.#host.faults.noticed(error);
     const what = `graph ${this.#name} cannot be prepared for ${describeDimensions(dimensions)} in ${this.#host.lanes.length} lanes`;
     const device = this.#host.driver.name;
     return startupError(
@@ -127,7 +127,7 @@ async function openSessions(
     if (seen.length > 0) throw new Error(`"${seen.join('", "')}" is read by a node on the CPU`);
     return { on: true, reason: 'runs are captured' };
   } catch (error) {
-    const { message } = host.noticed(error);
+    const { message } = host.faults.noticed(error);
     await releaseSessions(host, sessions.splice(0));
     await open(false);
     return { on: false, reason: `its runs cannot be captured: ${message}` };

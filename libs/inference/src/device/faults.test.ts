@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { faultOfCode, faultOfMessage } from './faults.js';
+import { DeviceFaults, faultOfCode, faultOfMessage } from './faults.js';
 
 test.each([
   [
@@ -31,4 +31,25 @@ test('codes', () => {
     'other',
     'other',
   ]);
+});
+
+test('a run is told what its failure means for it', () => {
+  const told: string[] = [];
+  const faults = new DeviceFaults('cuda:1', (error) =>
+    told.push(`${error.message}: ${(error.cause as Error).message}`),
+  );
+  const kinds = [
+    'Got invalid dimensions',
+    'CUDA failure 2: out of memory',
+    'CUDA failure 719: x',
+    'CUDA failure 700: y',
+  ];
+  expect(kinds.map((message) => faults.runError('rank.onnx', new Error(message)).kind)).toEqual([
+    'internal',
+    'overloaded',
+    'unavailable',
+    'unavailable',
+  ]);
+  expect(told).toEqual(['the device cuda:1 is lost: CUDA failure 719: x']);
+  expect(() => faults.requireDevice()).toThrow('the device cuda:1 is lost');
 });

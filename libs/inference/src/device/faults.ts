@@ -1,3 +1,6 @@
+import { OnepassError, overloaded, unavailable } from '@onepass/errors';
+import { graphDefect } from '../tensors.js';
+
 /** What a failure of the device means for those who use it. */
 export type FaultKind = 'lost' | 'memory' | 'other';
 
@@ -26,4 +29,57 @@ export function faultOfMessage(message: string): FaultKind {
   if (code !== undefined && faultOfCode(Number(code)) !== 'other') return faultOfCode(Number(code));
   if (LOST_WORDS.test(message)) return 'lost';
   return MEMORY_WORDS.test(message) ? 'memory' : 'other';
+}
+
+/** What a native call failed with, and what that means. */
+export class DeviceFault extends Error {
+  readonly kind: FaultKind;
+
+  constructor(message: string, kind = faultOfMessage(message)) {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+/** When a run that found no memory may be tried again: others of its size end by then. */
+const RETRY_MS = 100;
+
+/** What is known of one device's failures. */
+export class DeviceFaults {
+  readonly #device: string;
+  readonly #onLost: (error: OnepassError) => void;
+  #lost: OnepassError | undefined;
+
+  /** @param onLost called once */
+  constructor(device: string, onLost: (error: OnepassError) => void) {
+    this.#device = device;
+    this.#onLost = onLost;
+  }
+
+  /** @throws OnepassError `unavailable` when the device is lost */
+  requireDevice(): void {
+    if (this.#lost !== undefined) throw this.#lost;
+  }
+
+  /** What was thrown, as a fault; a lost device is told at once. */
+  noticed(thrown: unknown): DeviceFault {
+    const fault =
+      thrown instanceof DeviceFault
+        ? thrown
+        : new DeviceFault(thrown instanceof Error ? thrown.message : String(thrown));
+    if (fault.kind === 'lost' && this.#lost === undefined) {
+      this.#lost = unavailable(`the device ${this.#device} is lost`, fault);
+      this.#onLost(this.#lost);
+    }
+    return fault;
+  }
+
+  /** What a run's caller is told: `unavailable` of a lost device, `overloaded` where there was no memory for this run, else `internal`. */
+  runError(graph: string, thrown: unknown): OnepassError {
+    if (thrown instanceof OnepassError) return thrown;
+    const fault = this.noticed(thrown);
+    if (fault.kind === 'lost') return this.#lost!;
+    if (fault.kind === 'memory') return overloaded(RETRY_MS, `${this.#device} has no memory left for this run`);
+    return graphDefect(`graph ${graph}: ${fault.message}`);
+  }
 }

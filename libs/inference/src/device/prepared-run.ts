@@ -214,7 +214,7 @@ export class OnnxPreparedRun implements PreparedRun {
       if (this.#captured && signal?.aborted) throw abortReason(signal);
       return micros;
     } catch (error) {
-      const failure = this.#host.runError(this.#graph, error);
+      const failure = this.#host.faults.runError(this.#graph, error);
       throw signal?.aborted && failure.kind !== 'unavailable' ? abortReason(signal) : failure;
     } finally {
       signal?.removeEventListener('abort', terminate);

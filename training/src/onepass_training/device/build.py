@@ -12,7 +12,7 @@ from .weights import DeviceWeights
 
 def build_encode(weights: DeviceWeights, variant: Variant, page_tokens: int) -> GraphBuilder:
     """New rows of b people behind what the pools hold of them -> their last hidden state, and the pools with the rows' KV."""
-    graph = DeviceGraph(f"encode.{variant.name}", weights, variant.opset)
+    graph = variant.graph("encode", weights)
     g, attention = graph.g, variant.build(graph)
     rows = g.input("rows", ["b", "m", weights.sizes.columns])
     lengths, counts = g.input("lengths", ["b"], INT64), g.input("counts", ["b"], INT64)
@@ -28,7 +28,7 @@ def build_encode(weights: DeviceWeights, variant: Variant, page_tokens: int) -> 
 
 def build_prefill(weights: DeviceWeights, variant: Variant, _page_tokens: int = 0) -> GraphBuilder:
     """`build_encode` of people of whom nothing is held, which reads no pools: their new rows are all there is to see."""
-    graph = DeviceGraph(f"prefill.{variant.name}", weights, variant.opset)
+    graph = variant.graph("prefill", weights)
     g, attention = graph.g, variant.build(graph)
     rows = g.input("rows", ["b", "m", weights.sizes.columns])
     counts, targets = g.input("counts", ["b"], INT64), g.input("targets", ["b", "m"], INT64)
@@ -153,7 +153,7 @@ class _Requests:
 
 def build_rank(weights: DeviceWeights, variant: Variant, page_tokens: int) -> GraphBuilder:
     """Slates of b people on what the pools hold of them."""
-    graph = DeviceGraph(f"rank.{variant.name}", weights, variant.opset)
+    graph = variant.graph("rank", weights)
     g, attention, requests = graph.g, variant.build(graph), _Requests(graph)
     pages = g.input("pages", ["b", "g"], INT64)
     pools = graph.pools()
@@ -170,7 +170,7 @@ def build_rank(weights: DeviceWeights, variant: Variant, page_tokens: int) -> Gr
 
 def build_recompute(weights: DeviceWeights, variant: Variant, _page_tokens: int = 0) -> GraphBuilder:
     """The same from rows of the past, in one pass, without pools: what reuse is measured against."""
-    graph = DeviceGraph(f"recompute.{variant.name}", weights, variant.opset)
+    graph = variant.graph("recompute", weights)
     g, attention, sizes = graph.g, variant.build(graph), weights.sizes
     rows = g.input("rows", ["b", "n", sizes.columns])
     requests = _Requests(graph)
@@ -210,7 +210,7 @@ def _held(graph: DeviceGraph, attention: Attention, part: str, batch: str, lead:
 
 def build_gather(weights: DeviceWeights, page_tokens: int) -> GraphBuilder:
     """What reading people's pages costs, and nothing else."""
-    graph = DeviceGraph("gather", weights, 17)
+    graph = DeviceGraph("gather", weights)
     g = graph.g
     pages = g.input("pages", ["b", "g"], INT64)
     rows = graph.page_rows(pages, page_tokens)

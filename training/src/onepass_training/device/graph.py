@@ -1,7 +1,7 @@
 """Parts of batched graphs: shapes, positions, pools and the rows of a page table.
 
 Whatever depends on a shape alone stays in shape operators, whose results ONNX Runtime keeps in host memory, and meets data only
-as a shape, or as an end of a Range or Slice: anything else would have to be copied to the device within a run, which a captured
+as a shape, or as an end of a Range: anything else would have to be copied to the device within a run, which a captured
 CUDA graph does not allow.
 """
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from ..model.rope import rope_frequencies
-from ..release.graph import GraphBuilder
+from ..release.graph import MICROSOFT, OPSET, GraphBuilder
 from ..release.model_graph import LAYER_NORM_EPSILON, ModelGraph
 from .sizes import Sizes
 from .weights import WEIGHTS, DeviceWeights
@@ -27,10 +27,11 @@ class DeviceGraph(ModelGraph):
 
     config: Sizes
 
-    def __init__(self, name: str, weights: DeviceWeights, opset: int) -> None:
+    def __init__(self, name: str, weights: DeviceWeights, opset: int = OPSET, operators: bool = False) -> None:
+        """`operators`: what ONNX Runtime has one operator of its own for is that, not several of ONNX'."""
         g = GraphBuilder(name, weights.file, WEIGHTS, opset, ir_version=8 if opset < 21 else 11)
         super().__init__(g, weights.state, weights.sizes, rope_frequencies(weights.sizes.head_size))
-        self.weights, self.type = weights, weights.onnx_type
+        self.weights, self.type, self._operators = weights, weights.onnx_type, operators
 
     def held(self, name: str, make: Callable[[], NDArray]) -> str:
         """Weights of the stream's type."""
@@ -84,8 +85,21 @@ class DeviceGraph(ModelGraph):
 
     def rotation_at(self, positions: str) -> tuple[str, str]:
         """`rotation` at int64 positions of any shape: angles in float32, factors of the stream's type."""
-        cos, sin = self.rotation(self.g("Cast", positions, to=FLOAT))
-        return self.stream(cos), self.stream(sin)
+        positions = self.g("Cast", positions, to=FLOAT)
+        if not self._operators:
+            cos, sin = self.rotation(positions)
+            return self.stream(cos), self.stream(sin)
+        g = self.g
+        angle = g("Mul", self.cut(positions, -1, 1), g.constant(self._frequencies))
+        return self.stream(g("Cos", angle)), self.stream(g("Sin", angle))
+
+    def rotated(self, x: str, rotation: tuple[str, str]) -> str:
+        """By one operator where there may be such: every row is its own place in its tables of cosines and sines."""
+        if not self._operators:
+            return super().rotated(x, rotation)
+        g = self.g
+        places = self.column(self.up_to(self.size(x, 0)), 0)
+        return g("RotaryEmbedding", self.column(x, 0), places, *rotation, domain=MICROSOFT)
 
     def pools(self) -> list[tuple[str, str]]:
         """The pools' inputs of every layer, [r, W]."""

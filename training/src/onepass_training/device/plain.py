@@ -83,4 +83,4 @@ class PlainAttention:
         return self._g("Transpose", keys, perm=[0, 1, 3, 2])
 
 
-PLAIN = Variant("plain", PlainAttention)
+PLAIN = Variant("plain", PlainAttention, operators=False)

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..release.graph import OPSET
 from .graph import DeviceGraph
+from .weights import DeviceWeights
 
 CausalStep = Callable[[str, str, str], str]
 """q [n, H, D], held keys, held values of a layer -> [n, W]."""
@@ -76,6 +78,12 @@ class Variant:
 
     name: str
     build: Callable[[DeviceGraph], Attention]
-    opset: int = 17
+    opset: int = OPSET
+    operators: bool = True
+    """Rotates by an operator of ONNX Runtime's own, too."""
     graphs: tuple[str, ...] = GRAPHS
     """Those that it can express."""
+
+    def graph(self, kind: str, weights: DeviceWeights) -> DeviceGraph:
+        """An empty graph."""
+        return DeviceGraph(f"{kind}.{self.name}", weights, self.opset, self.operators)

@@ -78,11 +78,16 @@ class ModelGraph:
         joined = g("MatMul", self.norm(x, f"{block}.attention_norm"), matrix)
         split = g.integers(2 * self.config.width, self.config.width)
         turning, v = g.several("Split", joined, split, outputs=2, axis=1)
-        turning = g("Reshape", turning, g.integers(-1, 2 * heads, 2, size // 2))
-        swapped = g("Gather", turning, g.integers(1, 0), axis=2)
-        turned = g("Add", g("Mul", turning, rotation[0]), g("Mul", swapped, rotation[1]))
-        q, k = g.several("Split", g("Reshape", turned, g.integers(-1, 2 * heads, size)), outputs=2, axis=1)
+        turned = g("Reshape", self.rotated(turning, rotation), g.integers(-1, 2 * heads, size))
+        q, k = g.several("Split", turned, outputs=2, axis=1)
         return q, k, g("Reshape", v, g.integers(-1, heads, size))
+
+    def rotated(self, x: str, rotation: tuple[str, str]) -> str:
+        """x [n, 2 W] to the same, by head, rotated."""
+        g, config = self.g, self.config
+        turning = g("Reshape", x, g.integers(-1, 2 * config.heads, 2, config.head_size // 2))
+        swapped = g("Gather", turning, g.integers(1, 0), axis=2)
+        return g("Add", g("Mul", turning, rotation[0]), g("Mul", swapped, rotation[1]))
 
     def _scaled_queries(self, name: str) -> NDArray:
         """[W, 3 W] with attention's 1 / sqrt(D) in the queries' columns."""

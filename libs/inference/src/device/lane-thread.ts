@@ -94,7 +94,8 @@ function laneProgram(require: NodeJS.Require): void {
   const types: Record<string, string> = { s: 'void*', c: 'int', v: 'void', p: 'void*', z: 'size_t', i: 'int' };
   type Call = (...args: (bigint | number)[]) => bigint | number | null | undefined;
   const functions = new Map<string, Call>();
-  const scripts = new Map<number, readonly Step[]>();
+  type Bound = { readonly run: Call; readonly args: Step['args']; readonly always: boolean };
+  const scripts = new Map<number, readonly Bound[]>();
 
   const functionOf = ({ call, signature }: Step): Call => {
     const key = `${call} ${signature}`;
@@ -105,19 +106,22 @@ function laneProgram(require: NodeJS.Require): void {
     functions.set(key, made);
     return made;
   };
-  const play = (steps: readonly Step[]): Played => {
+  const bind = (steps: readonly Step[]): Bound[] =>
+    steps.map((step) => ({ run: functionOf(step), args: step.args, always: step.always === true }));
+  const play = (steps: readonly Bound[]): Played => {
     const began = performance.now();
     const failed: FailedStep[] = [];
-    steps.forEach((step, index) => {
-      if (failed.length > 0 && !step.always) return;
-      const result = functionOf(step)(...step.args);
+    steps.forEach(({ run, args, always }, index) => {
+      if (failed.length > 0 && !always) return;
+      const result = run(...args);
       if (result) failed.push({ step: index, result: BigInt(result) });
     });
     return { micros: Math.round((performance.now() - began) * 1000), failed };
   };
   parentPort!.on('message', (message: Message) => {
-    if ('define' in message) scripts.set(message.define, message.steps);
+    if ('define' in message) scripts.set(message.define, bind(message.steps));
     else if ('forget' in message) scripts.delete(message.forget);
-    else parentPort!.postMessage(play(typeof message.play === 'number' ? scripts.get(message.play)! : message.play));
+    else
+      parentPort!.postMessage(play(typeof message.play === 'number' ? scripts.get(message.play)! : bind(message.play)));
   });
 }

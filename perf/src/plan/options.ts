@@ -44,8 +44,10 @@ a lost cell and the first moments of a promotion are simulated, with service tim
   --kv-gib N      memory of a cell for KV, in GiB; default 32
   --busiest N     share of its cores that a cell may use at the peak with one cell lost; default 0.7
   --in-flight N   graph runs at one time of each user-encoder and ranking; default: half of the cores, at least 2
-  --measure FILE  takes pages of a real mesh apart, one at a time, and writes what each thread's part took; the machine must be idle
-  --validate      real meshes of one and two cells beside the simulated ones: predicted and measured, in perf/report too; the machine must be idle
+  --measure FILE  takes pages of a real mesh apart, one at a time, and writes what each thread's part took, and what loads of 12 and 36 pages
+                  a second do to that; takes ten minutes, in which the machine must be idle
+  --validate      real meshes of one and two cells beside the simulated ones, at other loads: predicted and measured, in perf/report too; takes
+                  ten minutes, in which the machine must be idle
   --release DIR   for this release in the place of the one in the repository
   --smoke         a small sample, timed in a moment: shows that it works; its figures are not kept
   --help          this text`;

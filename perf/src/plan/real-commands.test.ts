@@ -11,13 +11,15 @@ const quiet = () => {};
 
 test('pages of a real mesh are taken apart', { timeout: 120_000 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'onepass-measure-test-'));
+  const program = await bundleProgram(new URL('../kit/load/replayer.program.ts', import.meta.url));
   try {
     const file = join(folder, 'plan', 'times.json');
-    expect(await measureCommand(file, options, quiet)).toContain(file);
-    const { pages, actions, hopMs, busySpeed } = await readServiceTimes(file);
+    expect(await measureCommand(file, options, quiet, { replayer: program.path })).toContain(file);
+    const { pages, actions, hopMs, wakeMs, busySpeed } = await readServiceTimes(file);
     expect(new Set(actions.map(({ events }) => events))).toEqual(new Set([1, 64]));
     expect(busySpeed).toBeGreaterThan(0.2);
     expect(hopMs).toBeLessThan(5);
+    expect(wakeMs).toBeGreaterThanOrEqual(0);
     for (const page of pages) {
       for (const part of [
         'client',
@@ -32,6 +34,7 @@ test('pages of a real mesh are taken apart', { timeout: 120_000 }, async () => {
       }
     }
   } finally {
+    program.remove();
     rmSync(folder, { recursive: true });
   }
 });

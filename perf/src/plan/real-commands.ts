@@ -6,23 +6,35 @@ import { loadRelease, type Release } from '@onepass/release';
 import { describeMachine } from '../machine.js';
 import { mergeIntoSummary, REPORT_FOLDER } from '../summary.js';
 import { table } from '../table.js';
+import { FIT_EFFORT, fitToLoads, SMOKE_FIT_EFFORT } from './measure/fit-to-loads.js';
 import { type MeasureTerms, measureServiceTimes } from './measure/measure-times.js';
 import type { RealOptions } from './options.js';
 import { HOPS, paceOf } from './sim/draw.js';
 import { ENCODE_KINDS, readServiceTimes, type ServiceTimes, writeServiceTimes } from './sim/service-times.js';
 import { type Compared, errorsOf, rangeOf, SERVICE_TIMES, worstOf, writeRange } from './validate/compare.js';
 import { validationPlot } from './validate/plot.js';
+import { sendRealLoads } from './validate/real-loads.js';
 import { FULL_EFFORT, SMOKE_EFFORT, validate } from './validate/run-validate.js';
 
 type Progress = (line: string) => void;
 
-const FULL_MEASURE = { people: 480, newcomers: 80, heatSeconds: 30, loadSeconds: 4 };
-const SMOKE_MEASURE = { people: 3, newcomers: 2, heatSeconds: 1, loadSeconds: 0.5 };
+const FULL_MEASURE = { people: 360, newcomers: 80, heatSeconds: 45 };
+const SMOKE_MEASURE = { people: 3, newcomers: 2, heatSeconds: 1 };
 const PLOT = 'plan-validation.svg';
 
+/** Of who starts them: JavaScript file of the kit's replayer; absent: the built one. */
+interface Programs {
+  readonly replayer?: string;
+}
+
 /** @returns what to tell */
-export async function measureCommand(file: string, options: RealOptions, progress: Progress): Promise<string> {
-  const times = await measure(options, progress);
+export async function measureCommand(
+  file: string,
+  options: RealOptions,
+  progress: Progress,
+  programs: Programs = {},
+): Promise<string> {
+  const times = await fitted(await measure(options, progress), options, progress, programs);
   await mkdir(dirname(file), { recursive: true });
   await writeServiceTimes(file, times);
   return `\n${[...tellTimes(times), '', `Written to ${file}.`].join('\n')}`;
@@ -41,18 +53,25 @@ async function measure(options: RealOptions, progress: Progress): Promise<Servic
   }
 }
 
-/** @param replayer JavaScript file of the kit's replayer; absent: the built one. @returns what to tell */
+async function fitted(times: ServiceTimes, options: RealOptions, progress: Progress, programs: Programs) {
+  const { release, releaseDir } = await releaseOf(options);
+  const effort = options.smoke ? SMOKE_FIT_EFFORT : FIT_EFFORT;
+  const real = await sendRealLoads({ release, releaseDir, progress, ...programs }, effort, 1);
+  progress('fitting what a load does to pages');
+  return fitToLoads(times, real, release);
+}
+
+/** @returns what to tell */
 export async function validateCommand(
   options: RealOptions,
   progress: Progress,
-  { replayer }: { readonly replayer?: string } = {},
+  programs: Programs = {},
 ): Promise<string> {
   const { release, releaseDir } = await releaseOf(options);
-  // What a smoke run measures is its own release's and counts nowhere.
+  // What a smoke run measures is its own release's, fitted to no load, and counts nowhere.
   const times = options.smoke ? await measure(options, progress) : await readServiceTimes(SERVICE_TIMES);
   const effort = options.smoke ? SMOKE_EFFORT : FULL_EFFORT;
-  const terms = { release, releaseDir, times, effort, progress };
-  const compared = await validate({ ...terms, ...(replayer !== undefined && { replayer }) });
+  const compared = await validate({ release, releaseDir, times, effort, progress, ...programs });
   const { cpu, cores } = describeMachine();
   const date = new Date().toISOString().slice(0, 10);
   if (options.smoke) {
@@ -100,8 +119,8 @@ function tellTimes(times: ServiceTimes): string[] {
   return [
     ...table(['CPU of a page, ms', 'pages', 'as seen', ...loops], rows),
     '',
-    `Waking a thread takes ${times.hopMs.toFixed(3)} ms (${hopMs.toFixed(3)} for each of a page's ${HOPS} ways), ${(100 * behind).toFixed(0)}% of an event loop's CPU come behind what it tells,`,
-    `and a core is ${times.busySpeed.toFixed(2)} times as fast when all are busy.`,
+    `Waking a thread takes ${times.hopMs.toFixed(3)} ms (${hopMs.toFixed(3)} for each of a page's ${HOPS} ways), ${(100 * behind).toFixed(0)}% of an event loop's CPU come behind what it tells.`,
+    `Fitted to loads of ${FIT_EFFORT.rates.join(' and ')} pages a second: ${times.wakeMs.toFixed(3)} ms more for each way, and a core that is ${times.busySpeed.toFixed(2)} times as fast when all are busy.`,
   ];
 }
 

@@ -11,12 +11,11 @@ import { PageCaller } from '../../kit/where/page-caller.js';
 import { describeMachine } from '../../machine.js';
 import { type Habits, habitsOf, type MeasuredPage, pageOf, servedShape } from '../../page.js';
 import { personId, writeHistories } from '../../people.js';
-import { median } from '../../statistics.js';
+import { lengthOf } from '../history-length.js';
 import {
   type ActionTimes,
   ENCODE_KINDS,
   type EncodeKind,
-  PAGE_PARTS,
   type PageTimes,
   type ServiceTimes,
 } from '../sim/service-times.js';
@@ -32,9 +31,8 @@ export interface MeasureTerms {
   readonly people: number;
   /** Newcomers, whose histories are written and encoded. */
   readonly newcomers: number;
-  /** Load before anything counts, until the JavaScript is compiled; and for how fast cores are when all are busy. */
+  /** Load before anything counts, until the JavaScript is compiled. */
   readonly heatSeconds: number;
-  readonly loadSeconds: number;
   readonly progress: (line: string) => void;
 }
 
@@ -45,21 +43,17 @@ const SLOTS = 64;
 const WARM = 32;
 /** Pages at a time that keep all cores of a small machine busy. */
 const AT_A_TIME = 4;
-const LOAD_ROUNDS = 3;
 /** Share of the people that only heat what the load does not: history that is read, actions that are logged. */
 const TRIALS = 0.25;
 /** Before each page the machine is idle for a while, as it is between the pages of people: cores that slept and caches that others filled make a page cost more. */
 const IDLE_MS = 40;
+/** As if loads did nothing to pages. */
+const UNFITTED = { wakeMs: 0, busySpeed: 1 };
 /** Actions that a newcomer brings: as many as in `usualTrace`. */
 const NEWCOMER_ACTIONS = 64;
-/** Actions before the first page: nearly the window, but so that some more fit. */
-const LENGTH = 7 / 8;
-
-/** What people have before anything happens, in the measurement and in what is compared with it. */
-export const lengthOf = ({ manifest }: Pick<Release, 'manifest'>) => Math.floor(manifest.model.window * LENGTH);
-
 /**
- * Starts system A and asks it for one page at a time, each taken apart by the CPU that every thread used for it.
+ * Starts system A and asks it for one page at a time, each taken apart by the CPU that every thread used for it. What a load does to them is left to
+ * `fitToLoads`.
  * @throws OnepassError `startup` when it does not start, or pages are not what they should be
  */
 export async function measureServiceTimes(terms: MeasureTerms): Promise<ServiceTimes> {
@@ -77,7 +71,7 @@ export async function measureServiceTimes(terms: MeasureTerms): Promise<ServiceT
     const habits = habitsOf(release, page);
     progress(`writing histories of ${WARM + terms.people} people`);
     await writeHistories(system.address, ids, habits, { count: WARM + terms.people, length, nowMs: Date.now() });
-    const busyMs = await measureBusy(system, page, terms);
+    await heat(system, page, terms);
     progress(`taking pages of ${terms.people} people and ${terms.newcomers} newcomers apart`);
     const dissect = new Dissection(system, { page, habits, itemIds: ids, length });
     const trials = Math.floor(terms.people * TRIALS);
@@ -93,7 +87,7 @@ export async function measureServiceTimes(terms: MeasureTerms): Promise<ServiceT
       machine: describeMachine(),
       date: new Date().toISOString(),
       ...{ release: release.id, shape, historyLength: length },
-      ...{ hopMs: await wakingMs(), busySpeed: dissect.keptMs() / busyMs },
+      ...{ hopMs: await wakingMs(), ...UNFITTED },
       pages: dissect.pages,
       actions: dissect.actions,
     };
@@ -102,33 +96,15 @@ export async function measureServiceTimes(terms: MeasureTerms): Promise<ServiceT
   }
 }
 
-/** CPU of a warm page when all cores are busy, the caller's included, in ms. */
-async function measureBusy(
-  system: RunningSystem,
-  page: MeasuredPage,
-  { heatSeconds, loadSeconds, progress }: MeasureTerms,
-): Promise<number> {
+/** Pages on held KV until the JavaScript is compiled. */
+async function heat(system: RunningSystem, page: MeasuredPage, { heatSeconds, progress }: MeasureTerms): Promise<void> {
   const caller = new PageCaller(system.address, page, WARM);
   try {
     progress(`heating for ${heatSeconds} s`);
     await caller.many(AT_A_TIME, heatSeconds);
-    progress('timing pages with all cores busy');
-    const found: number[] = [];
-    for (let round = 0; round < LOAD_ROUNDS; round += 1) {
-      const before = allCpu(system);
-      const pages = await caller.many(AT_A_TIME, loadSeconds);
-      found.push((allCpu(system) - before) / pages);
-    }
-    return median(found);
   } finally {
     caller.close();
   }
-}
-
-function allCpu({ pids }: RunningSystem): number {
-  const { user: inUser, system } = process.cpuUsage();
-  const of = ({ loop, pool, other }: LoopCpu) => loop + pool + other;
-  return (inUser + system) / 1000 + Object.values(pids()).reduce((sum, pid) => sum + of(loopCpu(pid)), 0);
 }
 
 interface Content {
@@ -190,12 +166,6 @@ class Dissection {
   drop(): void {
     this.pages.length = 0;
     this.actions.length = 0;
-  }
-
-  /** CPU of a page whose KV is held, of all threads, in ms. */
-  keptMs(): number {
-    const kept = this.pages.filter(({ kind }) => kind === 'keep');
-    return kept.reduce((sum, page) => sum + PAGE_PARTS.reduce((all, part) => all + page[part], 0), 0) / kept.length;
   }
 
   close(): void {

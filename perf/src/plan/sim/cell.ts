@@ -88,10 +88,9 @@ export class SimCell {
   /** @throws OnepassError `overloaded` */
   rank({ times }: CellEncoded, deadlineMs: number): Promise<void> {
     return this.ranking.bounded(async () => {
-      await this.ranking.turn(times.ranking / 2);
+      await this.ranking.turn(times.ranking / 2, times.rankingBeside);
       await this.ranking.run(times.rankingGraph, deadlineMs);
       await this.ranking.turn(times.ranking / 2);
-      this.ranking.beside(times.rankingBeside);
     });
   }
 
@@ -117,7 +116,7 @@ export class SimCell {
       const { kind, tokens, length } = planOf(lease, history, this.#terms.window, cold);
       const { sequence } = history;
       const times = this.#draw.page(kind, tokens);
-      await this.encoder.turn(times.encoder / 2);
+      await this.encoder.turn(times.encoder / 2, times.encoderBeside);
       while (!this.#takes(lease, kind, length)) {
         if (this.#clock.now() >= deadlineMs) throw overloaded(this.#terms.restMs, 'every KV slot is in use');
         await this.#clock.delay(POLL_MS);
@@ -125,7 +124,6 @@ export class SimCell {
       await this.encoder.run(times.encoderGraph, deadlineMs);
       lease.publish({ length, sequence });
       await this.encoder.turn(times.encoder / 2);
-      this.encoder.beside(times.encoderBeside);
       return { kind, times };
     } finally {
       lease.end();
@@ -189,8 +187,8 @@ export class StageProcess {
     }
   }
 
-  turn(workMs: number): Promise<void> {
-    return turn(this.loop, workMs, this.#draw);
+  turn(workMs: number, besideMs = 0): Promise<void> {
+    return turn(this.loop, workMs, this.#draw, besideMs);
   }
 
   /** A graph run, and the ways to its thread and back. @throws OnepassError `overloaded` when it would be late */
@@ -204,19 +202,14 @@ export class StageProcess {
     };
     return this.#runs.schedule(work, { deadlineMs, expectedMs: this.#usualMs });
   }
-
-  /** What other threads do beside, which nobody waits for. */
-  beside(workMs: number): void {
-    void this.loop.machine.run(workMs);
-  }
 }
 
-/** CPU of an event loop, some of it behind what it has to tell. */
-export function turn(loop: EventLoop, workMs: number, { pace }: ServiceDraw): Promise<void> {
-  return loop.turn(workMs * (1 - pace.behind), workMs * pace.behind);
+/** CPU of an event loop, some of it behind what it has to tell, and of V8's threads beside it. */
+export function turn(loop: EventLoop, workMs: number, { pace }: ServiceDraw, besideMs = 0): Promise<void> {
+  return loop.turn(workMs * (1 - pace.behind), workMs * pace.behind, besideMs);
 }
 
 /** Wakes a thread on `machine`: where a core sleeps that takes a moment, and where none does the thread waits its turn anyway. */
 export async function hop(clock: SimClock, machine: Machine, { pace }: ServiceDraw): Promise<void> {
-  if (!machine.isFull) await clock.delay(pace.hopMs);
+  if (!machine.isFull) await clock.delay(pace.hopMs + pace.wakeMs);
 }

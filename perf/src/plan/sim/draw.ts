@@ -8,6 +8,8 @@ export const HOPS = 12;
 export interface Pace {
   /** From one thread to another that sleeps, in ms. */
   readonly hopMs: number;
+  /** That it takes longer under a load. */
+  readonly wakeMs: number;
   /** Share of an event loop's CPU that comes behind what it has to tell. */
   readonly behind: number;
 }
@@ -16,11 +18,12 @@ export interface Pace {
  * CPU of all threads on a page's way, and ways between them, come to more than the page took by what was done behind an answer. Where they come to less,
  * ways take longer.
  */
-export function paceOf({ hopMs, pages }: Pick<ServiceTimes, 'hopMs' | 'pages'>): Pace {
+export function paceOf({ hopMs, wakeMs, pages }: Pick<ServiceTimes, 'hopMs' | 'wakeMs' | 'pages'>): Pace {
   const loops = median(pages.map(loopsMs));
   // Of the page in the middle: a few that something else held up say nothing of ways.
   const beyond = median(pages.map((page) => loopsMs(page) + graphsMs(page) - page.wallMs)) + HOPS * hopMs;
-  return beyond >= 0 ? { hopMs, behind: Math.min(0.9, beyond / loops) } : { hopMs: hopMs - beyond / HOPS, behind: 0 };
+  if (beyond < 0) return { hopMs: hopMs - beyond / HOPS, wakeMs, behind: 0 };
+  return { hopMs, wakeMs, behind: Math.min(0.9, beyond / loops) };
 }
 
 export const loopsMs = ({ client, gateway, encoder, retrieval, ranking }: PageTimes) =>

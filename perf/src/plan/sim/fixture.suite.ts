@@ -20,7 +20,7 @@ export const TIMES: ServiceTimes = {
   date: '2026-01-01T00:00:00.000Z',
   release: 'made-up',
   shape: { n: 256, k: 200, layers: 4, width: 128 },
-  ...{ historyLength: 224, hopMs: 0.05, busySpeed: 0.9 },
+  ...{ historyLength: 224, hopMs: 0.05, wakeMs: 0, busySpeed: 0.9 },
   pages: ENCODE_KINDS.flatMap((kind) => TOKENS[kind].flatMap((tokens) => SLOW.map((slow) => page(kind, tokens, slow)))),
   actions: [1, 64].flatMap((events) =>
     SLOW.map((slow) => ({ events, client: 0.5 * slow, gateway: slow, gatewayBeside: 0.5 })),

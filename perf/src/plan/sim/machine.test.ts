@@ -96,6 +96,20 @@ test('an event loop takes turns in order, and does what is behind an answer befo
   expect(() => clock.at(5, () => {})).toThrow('is before now');
 });
 
+test("V8's threads take cores from a turn, and nobody waits for them", async () => {
+  const clock = new SimClock();
+  const machine = new Machine(clock, { cores: 2, busySpeed: 1 });
+  const loop = new EventLoop(machine);
+  const told: number[] = [];
+  void loop.turn(2, 0, 8).then(() => told.push(clock.now()));
+  await clock.run();
+  // Five threads on two cores until the turn is done.
+  expect(told).toEqual([expect.closeTo((2 * 5) / 2, 9)]);
+  expect(clock.now()).toBeCloseTo((2 + 8) / 2, 9);
+  expect(machine.doneMs).toBeCloseTo(10, 9);
+  expect(loop.workMs).toBe(2);
+});
+
 test('of events at one time, the one that was asked for first comes first', async () => {
   const clock = new SimClock();
   const order: number[] = [];

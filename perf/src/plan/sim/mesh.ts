@@ -133,9 +133,8 @@ export class SimMesh {
     await turn(gateway.loop, BEFORE_ADMISSION * all, this.#draw);
     const deadlineMs = this.#clock.now() + this.#terms.budgetMs;
     const make = async (): Promise<[CellEncoded | undefined, Outcome]> => {
-      await turn(gateway.loop, work - BEFORE_ADMISSION * all, this.#draw);
+      await turn(gateway.loop, work - BEFORE_ADMISSION * all, this.#draw, front.gatewayBeside);
       const made = await this.#make(page, gateway.loop, work, deadlineMs);
-      void gateway.loop.machine.run(front.gatewayBeside);
       return [made, this.#clock.now() <= deadlineMs ? 'whole' : 'late'];
     };
     const caller = new AbortController();
@@ -155,9 +154,8 @@ export class SimMesh {
     const { client, gateway: work, gatewayBeside } = this.#draw.actions(events);
     const { loop } = nextOf(this.#gateways, this.#pages++);
     await this.#clientTurn(client / 2, loop.machine);
-    await turn(loop, work, this.#draw);
+    await turn(loop, work, this.#draw, gatewayBeside);
     history.sequence += events;
-    void loop.machine.run(gatewayBeside);
     await hop(this.#clock, this.#client?.machine ?? loop.machine, this.#draw);
     if (this.#client) await turn(this.#client, client / 2, this.#draw);
   }
@@ -175,8 +173,7 @@ export class SimMesh {
       await turn(gateway, work, this.#draw);
       const { retrieval, retrievalBeside } = encoded.times;
       const index = nextOf(this.#retrievals, this.#searches++);
-      await this.#stage(gateway, index.machine, () => turn(index, retrieval, this.#draw));
-      void index.machine.run(retrievalBeside);
+      await this.#stage(gateway, index.machine, () => turn(index, retrieval, this.#draw, retrievalBeside));
       await turn(gateway, work, this.#draw);
       await this.#stage(gateway, cell.ranking.loop.machine, () => cell.rank(encoded, rankedMs));
       await turn(gateway, work, this.#draw);

@@ -37,6 +37,7 @@ const broken: readonly (readonly [string, (held: Held) => unknown, string])[] = 
   ],
   ['without actions', (held) => ({ ...held, actions: [] }), 'it holds no actions'],
   ['without a way', (held) => ({ ...held, hopMs: null }), 'its hopMs is no number'],
+  ['of before loads were fitted', ({ ...held }) => ({ ...held, wakeMs: undefined }), 'its wakeMs is no number'],
 ];
 
 test.each(broken)('a file that is %s is refused in one sentence', async (_, damage, sentence) => {
@@ -60,7 +61,8 @@ test('what is done behind an answer is what a page is shorter than its threads t
     ...page,
     wallMs: loopsMs(page) + page.encoderGraph + page.rankingGraph + 6,
   }));
-  expect(paceOf({ hopMs: 0.05, pages: slower })).toEqual({ behind: 0, hopMs: expect.closeTo(6 / HOPS, 9) });
+  const pace = paceOf({ hopMs: 0.05, wakeMs: 0.1, pages: slower });
+  expect(pace).toEqual({ behind: 0, hopMs: expect.closeTo(6 / HOPS, 9), wakeMs: 0.1 });
 });
 
 test('rows are drawn whole, of the nearest number of tokens, and by the seed alone', () => {

@@ -41,7 +41,7 @@ export interface ActionTimes extends Readonly<Record<(typeof ACTION_PARTS)[numbe
   readonly events: number;
 }
 
-/** Measured one at a time on an idle machine, but for `busySpeed`. */
+/** Measured one at a time on an idle machine, but for `wakeMs` and `busySpeed`. */
 export interface ServiceTimes {
   readonly machine: Machine;
   readonly date: string;
@@ -51,7 +51,9 @@ export interface ServiceTimes {
   readonly historyLength: number;
   /** From one thread to another that sleeps on an idle core, in ms. */
   readonly hopMs: number;
-  /** CPU of pages on held KV one at a time, to that of the same pages when every core is busy. */
+  /** How much longer that takes under a load, when a thread finds the core that wakes it in use though another sleeps. Fitted to a light load. */
+  readonly wakeMs: number;
+  /** How fast a core is while all are busy, to one that is alone. Fitted to a heavy load. */
   readonly busySpeed: number;
   readonly pages: readonly PageTimes[];
   readonly actions: readonly ActionTimes[];
@@ -116,7 +118,7 @@ function parseServiceTimes({ pageColumns, pages, actionColumns, actions, ...head
     ) as unknown as PageTimes[],
     actions: (actions as Row[]).map((row) => named(ACTION_COLUMNS, row)) as unknown as ActionTimes[],
   };
-  for (const name of ['historyLength', 'hopMs', 'busySpeed'] as const) {
+  for (const name of ['historyLength', 'hopMs', 'wakeMs', 'busySpeed'] as const) {
     if (!Number.isFinite(times[name])) throw new Error(`its ${name} is no number`);
   }
   for (const kind of ENCODE_KINDS) {

@@ -6,8 +6,9 @@ import { SimClock } from '../sim/clock.js';
 import { ServiceDraw } from '../sim/draw.js';
 import { Machine } from '../sim/machine.js';
 import { SimMesh } from '../sim/mesh.js';
-import { replayTrace, type SeenAt, SimPeople } from '../sim/replay-trace.js';
+import { replayTrace, type SeenAt, SimPeople, type Told, toldOf } from '../sim/replay-trace.js';
 import type { ServiceTimes } from '../sim/service-times.js';
+import type { RealLoads } from './real-loads.js';
 
 /** One mesh on one machine, with whoever sends the load, as it is started to be compared with. */
 export interface MeshTold {
@@ -50,4 +51,37 @@ export async function predict({ release, times, told, loads, length, seed }: Pre
     seen.push(await replayTrace(makeTrace(parameters), { clock, mesh, people, known: parameters.people, load }));
   }
   return seen;
+}
+
+export interface PredictLoadsTerms {
+  readonly release: PredictTerms['release'];
+  readonly times: ServiceTimes;
+  readonly seeds: readonly number[];
+}
+
+/** What is told of the same loads simulated, of each the mean over all seeds. */
+export async function predictLoads(
+  { told, traces, windows, length }: Omit<RealLoads, 'seen'>,
+  { release, times, seeds }: PredictLoadsTerms,
+): Promise<Told[]> {
+  const bySeed: Told[][] = [];
+  for (const seed of seeds) {
+    const seen = await predict({ release, times, told, loads: traces, length, seed });
+    bySeed.push(seen.map((pages, load) => toldOf(pages, windows[load]!)));
+  }
+  return traces.map((_, load) => meanTold(bySeed.map((loads) => loads[load]!)));
+}
+
+/** Of the same load several times; the pages are those of all. */
+export function meanTold(all: readonly Told[]): Told {
+  const sum = (of: (told: Told) => number) => all.reduce((total, told) => total + of(told), 0);
+  const mean = (of: (told: Told) => number) => sum(of) / all.length;
+  return {
+    pages: sum(({ pages }) => pages),
+    held: mean(({ held }) => held),
+    p50Ms: mean(({ p50Ms }) => p50Ms),
+    p99Ms: mean(({ p99Ms }) => p99Ms),
+    refused: mean(({ refused }) => refused),
+    late: mean(({ late }) => late),
+  };
 }

@@ -33,7 +33,9 @@ export class LaneThread {
   #ended: Error | undefined;
 
   constructor(name: string) {
-    this.#worker = new Worker(`(${laneProgram})(require)`, { eval: true, name, workerData: { koffiPath } });
+    // Node's own options stay behind: some would make the text a module, or load into the thread what is meant for the process.
+    const options = { eval: true, execArgv: [], name, workerData: { koffiPath } };
+    this.#worker = new Worker(`(${laneProgram})(require)`, options);
     this.#worker.on('message', (played: Played) => this.#settle((waiting) => waiting.resolve(played)));
     this.#worker.on('error', (error) => this.#end(error));
     this.#worker.on('exit', () => this.#end(new Error(`thread ${name} has ended`)));

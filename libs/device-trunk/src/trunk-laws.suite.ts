@@ -17,7 +17,7 @@ export interface LawSubject {
   /** Of a slate on a past of these rows, in one pass over both, without anything kept. */
   probabilities(past: Float32Array, slate: Slate): Promise<Float32Array>;
   /** Of the last of these rows; absent = there is no graph that says it from scratch. */
-  hidden?(rows: Float32Array): Float32Array;
+  hidden?(rows: Float32Array): Promise<Float32Array>;
   close(): Promise<void>;
 }
 
@@ -81,13 +81,13 @@ export function trunkLaws(name: string, open: () => Promise<LawSubject>, histori
       }));
       const answers = async (isTogether: boolean) => {
         const trunk = await openTrunk(subject, people.length);
-        const one = async ({ key, rows, slates }: (typeof people)[number]) => {
-          const kv = rows.length === 0 ? EMPTY : (await encode(trunk, subject, undefined, key, rows)).reference;
-          return Promise.all(slates.map((slate) => trunk.rank({ ...slate, kv })));
-        };
-        const all = [];
-        if (isTogether) all.push(...(await Promise.all(people.map(one))));
-        else for (const person of people) all.push(await one(person));
+        const held = async ({ key, rows }: (typeof people)[number]) =>
+          rows.length === 0 ? EMPTY : (await encode(trunk, subject, undefined, key, rows)).reference;
+        const references = isTogether ? await Promise.all(people.map(held)) : await inTurn(people, held);
+        const ranked = (i: number) =>
+          Promise.all(people[i]!.slates.map((slate) => trunk.rank({ ...slate, kv: references[i]! })));
+        const order = [...people.keys()];
+        const all = isTogether ? await Promise.all(order.map(ranked)) : await inTurn(order, ranked);
         const shared = Math.max(...all.flat().map(({ timing }) => timing.shared));
         await trunk.close();
         return { all, shared };
@@ -207,7 +207,7 @@ class World {
       this.#missed(error),
     );
     if (done === undefined) return;
-    if (this.#subject.hidden) expectEqual(done.hidden, this.#subject.hidden(all));
+    if (this.#subject.hidden) expectEqual(done.hidden, await this.#subject.hidden(all));
     who.held = { state: done.state, rows: all };
     who.references.push({ kv: done.reference, rows: all });
   }
@@ -259,6 +259,12 @@ async function encode(
   } finally {
     kv.release(state);
   }
+}
+
+async function inTurn<T, R>(items: readonly T[], each: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (const item of items) results.push(await each(item));
+  return results;
 }
 
 let pools = 0;

@@ -7,7 +7,11 @@ export const SMOKE_RELEASE = fileURLToPath(new URL('../fixtures/release-smoke', 
 export const DEFAULT_RELEASE = fileURLToPath(new URL('../../../releases/default', import.meta.url));
 
 /**
- * Directory of device graphs of the smallest size, with plain and mha attention, made in training/ by `python -m onepass_training device-graphs --n 24
- * --layers 2 --width 16 --heads 2 --page-tokens 4 --attention plain,mha`.
+ * Directories of device graphs of the smallest size, made in training/ by `python -m onepass_training device-graphs`: `smoke` with `--release
+ * ../libs/testing/fixtures/release-smoke --page-tokens 4 --attention plain`, `mha` with `--n 24 --layers 2 --width 16 --heads 2 --page-tokens 4 --attention
+ * mha`.
  */
-export const DEVICE_GRAPHS = fileURLToPath(new URL('../fixtures/device-graphs', import.meta.url));
+export const DEVICE_GRAPHS = {
+  smoke: fileURLToPath(new URL('../fixtures/device-graphs/smoke', import.meta.url)),
+  mha: fileURLToPath(new URL('../fixtures/device-graphs/mha', import.meta.url)),
+};

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,6 +24,8 @@ test('of calls cancelled while they wait, for a graph run or for an encode of th
       return opened;
     };
     const gone = new AbortController();
+    // One for all of them, as a test may have it and no server.
+    setMaxListeners(0, gone.signal);
     const stay: Promise<unknown>[] = [];
     const leave: Promise<unknown>[] = [];
     for (let i = 0; i < 200; i += 1) {
@@ -52,6 +55,7 @@ test('an LMDB commit does not wait for graph runs, under way or queued', async (
       return { data: data.fill(fill), shape };
     };
     const abort = new AbortController();
+    setMaxListeners(0, abort.signal);
     const endless = Array.from({ length: 12 }, () => {
       const inputs = { x: tensor(1, [1, 4]), rounds: tensor(2_000_000_000, [1]) };
       return slow.run(inputs, { y: tensor(0, [1, 4]) }, { signal: abort.signal }).catch((error) => error);

@@ -2,7 +2,7 @@
 export interface EncodeSizes {
   /** People. */
   readonly b: number;
-  /** Pages of each. */
+  /** Pages of each; 0 = people without a past: a graph of its own, which gathers nothing. */
   readonly g: number;
   /** New rows of each. */
   readonly m: number;
@@ -28,6 +28,8 @@ export interface BucketShape {
   readonly contextRows: number;
   /** Most candidates of a slate. */
   readonly candidates: number;
+  /** Whether there is a graph for people without a past. */
+  readonly prefill: boolean;
 }
 
 export interface BucketOptions {
@@ -86,7 +88,7 @@ export class Buckets {
 
   /** @param needs what is asked for, within the shape */
   encode({ b, g, m }: EncodeSizes): EncodeSizes {
-    return { b: roundUp(this.people, b), g: roundUp(this.pages, g), m: roundUp(this.rows, m) };
+    return { b: roundUp(this.people, b), g: g === 0 ? 0 : roundUp(this.pages, g), m: roundUp(this.rows, m) };
   }
 
   rank({ b, g, s, c, k }: RankSizes): RankSizes {
@@ -102,7 +104,8 @@ export class Buckets {
   /** Every bucket that there is. */
   list(): { readonly encode: readonly EncodeSizes[]; readonly rank: readonly RankSizes[] } {
     const { people, pages, rows, slates, contexts, candidates } = this;
-    const encode = people.flatMap((b) => pages.flatMap((g) => rows.map((m) => ({ b, g, m }))));
+    const held = this.shape.prefill ? [0, ...pages] : pages;
+    const encode = people.flatMap((b) => held.flatMap((g) => rows.map((m) => ({ b, g, m }))));
     const rank = people.flatMap((b) =>
       slates
         .filter((s) => b * s <= this.options.slates)
@@ -129,7 +132,8 @@ export class Buckets {
   #count({ pages, rows, contexts, candidates }: Axes): number {
     const { slates, people } = this;
     const pairs = people.flatMap((b) => slates.filter((s) => b * s <= this.options.slates)).length;
-    return people.length * pages.length * rows.length + pairs * pages.length * contexts.length * candidates.length;
+    const held = pages.length + Number(this.shape.prefill);
+    return people.length * held * rows.length + pairs * pages.length * contexts.length * candidates.length;
   }
 }
 
@@ -140,7 +144,7 @@ export function workOf({ width }: Pick<BucketShape, 'width'>, rows: number, colu
 
 /** Of a run of these sizes, its padding included. */
 export function encodeWork(shape: BucketShape, { b, g, m }: EncodeSizes): number {
-  return b * workOf(shape, m, g * shape.pageTokens);
+  return b * workOf(shape, m, g === 0 ? m : g * shape.pageTokens);
 }
 
 export function rankWork(shape: BucketShape, { b, g, s, c, k }: RankSizes): number {
@@ -158,9 +162,11 @@ function axesOf({ width, pageTokens, capacity, contextRows, candidates }: Bucket
   // Rows and columns share what may be padding; of the work of a row, columns are only this part.
   const each = 1 - Math.sqrt(1 - padding);
   const ofColumns = capacity / (6 * width + capacity);
+  const most = Math.ceil(capacity / pageTokens);
   return {
-    pages: ladder(Math.ceil(capacity / pageTokens), Math.min(MOST_OF_COLUMNS, each / ofColumns), 1),
-    rows: [1, ...ladder(capacity, each, Math.min(pageTokens, capacity)).filter((rows) => rows > 1)],
+    pages: ladder(most, Math.min(MOST_OF_COLUMNS, each / ofColumns), 1),
+    // To the end of the last page: what another person left there is overwritten with the new rows.
+    rows: [1, ...ladder(most * pageTokens, each, pageTokens).filter((rows) => rows > 1)],
     contexts: contextRows === 1 ? [1] : [1, contextRows],
     candidates: ladder(candidates, each, Math.min(LEAST_CANDIDATES, candidates)),
   };

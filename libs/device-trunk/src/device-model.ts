@@ -20,7 +20,7 @@ const description = z.object({
   actions: count,
   window: count,
   contextRows: count,
-  graphs: z.object({ encode: files, rank: files, recompute: files, gather: z.string() }),
+  graphs: z.object({ prefill: files.optional(), encode: files, rank: files, recompute: files, gather: z.string() }),
   weights: z.string(),
 });
 
@@ -53,12 +53,12 @@ export async function readDeviceModel(directory: string): Promise<DeviceModel> {
 /** Path of one graph. @throws OnepassError `startup` naming the ways to compute attention that there are */
 export function graphPath(
   { directory, graphs }: DeviceModel,
-  graph: 'encode' | 'rank' | 'recompute',
+  graph: 'prefill' | 'encode' | 'rank' | 'recompute',
   attention: string,
 ): string {
-  const file = graphs[graph][attention];
+  const file = graphs[graph]?.[attention];
   if (file === undefined) {
-    const known = Object.keys(graphs[graph]).join(', ') || 'none';
+    const known = Object.keys(graphs[graph] ?? {}).join(', ') || 'none';
     throw startupError(
       `"${join(directory, DEVICE_DESCRIPTION)}" has no ${graph} graph with attention "${attention}": ${known}`,
     );

@@ -129,6 +129,8 @@ test('who comes while lanes are busy shares the next run; slates of one person a
 });
 
 test('two encodes of one person are never in one run: the second is behind the first, or is answered by it', async () => {
+  device = toyDevice({ lanes: 2, isSlow: true });
+  trunk = await open();
   const state = allocate(ANN);
   const rows = rowsOf(4);
   const same = { state, from: 0, rows, tokens: 4, sequence: 4, hash: 4n };
@@ -190,6 +192,20 @@ describe('what is bad fails alone', () => {
     expectNear((await trunk.rank({ ...asked, kv: again.kv })).probabilities, toyProbabilities(again.rows, asked));
   });
 
+  test('no number in an append: what was held before is retired and zeroed with it', async () => {
+    const { kv, state } = await held(ANN, 3);
+    const pages = trunk.kv.pagesFor(state, 4);
+    await expect(append(state, new Float32Array(TOY.columns).fill(Number.NaN))).rejects.toMatchObject({
+      kind: 'internal',
+    });
+    expect(trunk.kv.lookup(ANN)).toBeUndefined();
+    await expect(trunk.rank({ ...slate(1), kv })).rejects.toThrow('KV miss');
+    const row = new Float32Array(16).fill(1);
+    await trunk.kv.pools.read(pages[0]! * 4, [row], [row]);
+    expect([...row]).toEqual(Array(16).fill(0));
+    trunk.kv.release(state);
+  });
+
   test('no number in one ranking: of what was asked with, it is only theirs; of the KV, it is retired', async () => {
     const people = await Promise.all([ANN, BEA].map((person) => held(person, 8)));
     const bad = slate(8);
@@ -237,8 +253,11 @@ describe('what is bad fails alone', () => {
 
   test('KV that is retired or used again under a run is a miss of theirs alone', async () => {
     const people = await Promise.all([ANN, BEA].map((person) => held(person, 8)));
+    const asks = () => people.map(({ kv }) => trunk.rank({ ...slate(4), kv }));
+    await Promise.all(asks());
+    await calm();
     const release = hold(device);
-    const answers = people.map(({ kv }) => trunk.rank({ ...slate(4), kv }));
+    const answers = asks();
     const settled = Promise.allSettled(answers);
     await calm();
     trunk.kv.retire(BEA);

@@ -80,18 +80,21 @@ export class DeviceTrunk {
     const { engine, model, attention, candidates } = options;
     const { layers, width, pageTokens, window, contextRows } = model;
     const capacity = window + contextRows;
+    const hasPrefill = model.graphs.prefill?.[attention] !== undefined;
+    const prefill = hasPrefill ? await engine.load(graphPath(model, 'prefill', attention)) : undefined;
     const encode = await engine.load(graphPath(model, 'encode', attention));
     const rank = await engine.load(graphPath(model, 'rank', attention));
     const now = options.now ?? (() => performance.now());
     const shape = { kv: { layers, width, capacity }, element: model.dtype, pageTokens };
     const kv = await DeviceKv.create(engine, { ...options.kv, shape, now });
-    const buckets = new Buckets({ width, pageTokens, capacity, contextRows, candidates }, options.buckets);
+    const sizes = { width, pageTokens, capacity, contextRows, candidates, prefill: hasPrefill };
+    const buckets = new Buckets(sizes, options.buckets);
     const limits = options.prepared;
     return new DeviceTrunk(
       options,
       kv,
       buckets,
-      new TrunkRuns(model, buckets, { encode, rank }, kv.pools, { limits, now }),
+      new TrunkRuns(model, buckets, { prefill, encode, rank }, kv.pools, { limits, now }),
     );
   }
 
@@ -113,7 +116,7 @@ export class DeviceTrunk {
       {
         count,
         work: workOf(this.buckets.shape, count, to),
-        sizes: () => ({ b: 1, g: this.kv.pagesFor(state, to).length || 1, m: count + this.#behind(ask, to) }),
+        sizes: () => ({ b: 1, g: this.#pagesOf(ask, to), m: count + this.#behind(ask, to) }),
       },
       terms,
       this.#epochNow(),
@@ -316,6 +319,11 @@ export class DeviceTrunk {
   /** Of a run of its own. */
   #bucketOf(work: AnyWork): RunSizes {
     return work.kind === 'encode' ? this.buckets.encode(work.sizes) : this.buckets.rank(work.sizes);
+  }
+
+  /** None for people without a past, where there is a graph for them. */
+  #pagesOf({ from }: EncodeAsk, to: number): number {
+    return from === 0 && this.buckets.shape.prefill ? 0 : pagesOf(this.kv.pools.shape, to);
   }
 
   #behind({ state }: EncodeAsk, to: number): number {

@@ -4,7 +4,8 @@ import type { EncodeSizes } from './buckets.js';
 import type { DeviceKv, PageWrite } from './device-kv.js';
 import type { DeviceModel } from './device-model.js';
 import { areFinite, type EncodeEntry, fillEncode, hiddenOf } from './run-inputs.js';
-import { type EncodeWork, trunkDefect } from './trunk-ask.js';
+import type { EncodeWork } from './trunk-ask.js';
+import { trunkDefect } from './trunk-defect.js';
 import type { TrunkRuns } from './trunk-runs.js';
 
 /** One person's encode in a run. */

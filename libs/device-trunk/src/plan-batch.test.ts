@@ -5,7 +5,7 @@ import { AskLine } from './ask-line.js';
 import { Buckets, encodeWork, rankWork, workOf } from './buckets.js';
 import { type AskedEncode, type AskedRank, type Batch, planBatch } from './plan-batch.js';
 
-const SHAPE = { width: 64, pageTokens: 4, capacity: 64, contextRows: 2, candidates: 64 };
+const SHAPE = { width: 64, pageTokens: 4, capacity: 64, contextRows: 2, candidates: 64, prefill: false };
 const buckets = new Buckets(SHAPE, { people: 4, slates: 8, padding: 0.4, most: 2048 });
 
 type Ask = (AskedEncode | AskedRank) & { readonly priority: Priority; readonly dueMs: number; readonly id: number };

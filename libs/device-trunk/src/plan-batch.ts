@@ -88,7 +88,7 @@ class Draft<A extends AskedEncode | AskedRank> {
   }
 
   join(ask: A): void {
-    if (ask.kind !== this.#kind) return;
+    if (ask.kind !== this.#kind || (ask.sizes.g === 0) !== (this.#asks[0]!.sizes.g === 0)) return;
     if (this.#asks.some((other) => other.person === ask.person && !isSamePast(other, ask))) return;
     const entries = entriesOf([...this.#asks, ask]);
     const extent = extentOf(entries);

@@ -4,7 +4,8 @@ import type { DeviceKv } from './device-kv.js';
 import type { DeviceModel } from './device-model.js';
 import { isStill } from './encode-batch.js';
 import { areFinite, fillRank, probabilitiesOf, type RankEntry } from './run-inputs.js';
-import { type RankWork, trunkDefect } from './trunk-ask.js';
+import type { RankWork } from './trunk-ask.js';
+import { trunkDefect } from './trunk-defect.js';
 import type { TrunkRuns } from './trunk-runs.js';
 
 export interface RankDeps {

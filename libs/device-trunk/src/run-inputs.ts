@@ -2,6 +2,7 @@ import type { HostArrays } from '@onepass/inference';
 import type { EncodeSizes, RankSizes } from './buckets.js';
 import type { DeviceModel } from './device-model.js';
 import { PADDING_PAGE, ZERO_PAGE } from './page-table.js';
+import { trunkDefect } from './trunk-defect.js';
 
 /** One person's part of an encode. */
 export interface EncodeEntry {
@@ -48,20 +49,22 @@ export function fillEncode(
   entries: readonly EncodeEntry[],
 ): void {
   const rows = floats(inputs, 'rows').fill(0);
-  const [lengths, counts, pages, targets] = ['lengths', 'counts', 'pages', 'targets'].map((name) =>
-    words(inputs, name),
-  );
-  lengths!.fill(0n);
-  counts!.fill(1n);
-  pages!.fill(BigInt(ZERO_PAGE));
-  for (let i = 0; i < b * m; i++) targets![i] = paddingRow(pageTokens, i);
+  const [counts, targets] = [words(inputs, 'counts').fill(1n), words(inputs, 'targets')];
+  // People without a past have neither.
+  const lengths = g === 0 ? undefined : words(inputs, 'lengths').fill(0n);
+  const pages = g === 0 ? undefined : words(inputs, 'pages').fill(BigInt(ZERO_PAGE));
+  for (let i = 0; i < b * m; i++) targets[i] = paddingRow(pageTokens, i);
   for (const [i, entry] of entries.entries()) {
     const count = entry.rows.length / columns;
+    if (count + entry.behind > m || (g > 0 && entry.pages.length > g))
+      throw trunkDefect(
+        `${count} rows, ${entry.behind} behind them and ${entry.pages.length} pages in a run of m=${m}, g=${g}`,
+      );
     rows.set(entry.rows, i * m * columns);
-    lengths![i] = BigInt(entry.from);
-    counts![i] = BigInt(count);
-    for (const [j, page] of entry.pages.entries()) pages![i * g + j] = BigInt(page);
-    for (let j = 0; j < count + entry.behind; j++) targets![i * m + j] = BigInt(entry.rowOf(entry.from + j));
+    counts[i] = BigInt(count);
+    if (lengths) lengths[i] = BigInt(entry.from);
+    if (pages) for (const [j, page] of entry.pages.entries()) pages[i * g + j] = BigInt(page);
+    for (let j = 0; j < count + entry.behind; j++) targets[i * m + j] = BigInt(entry.rowOf(entry.from + j));
   }
 }
 
@@ -89,6 +92,8 @@ export function fillRank(
   lengths!.fill(0n);
   pages!.fill(BigInt(ZERO_PAGE));
   for (const [i, entry] of entries.entries()) {
+    if (entry.pages.length > g || entry.slates.length > s)
+      throw trunkDefect(`${entry.pages.length} pages and ${entry.slates.length} slates in a run of g=${g}, s=${s}`);
     lengths![i] = BigInt(entry.length);
     for (const [j, page] of entry.pages.entries()) pages![i * g + j] = BigInt(page);
     for (const [j, slate] of entry.slates.entries()) {

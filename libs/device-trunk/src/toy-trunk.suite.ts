@@ -14,7 +14,7 @@ export const TOY: DeviceModel = {
   columns: 5,
   embedding: 3,
   actions: 2,
-  window: 14,
+  window: 13,
   contextRows: 2,
   graphs: { encode: { plain: 'encode.onnx' }, rank: { plain: 'rank.onnx' }, recompute: {}, gather: 'gather.onnx' },
   weights: 'weights.bin',
@@ -62,13 +62,15 @@ export interface ToyDevice {
   sabotage: ((graph: 'encode' | 'rank', inputs: HostArrays) => void) | undefined;
 }
 
-export function toyDevice(options: { lanes?: number; bytes?: number } = {}): ToyDevice {
+/** @param options.isSlow between a run's beginning and its numbers everything else has a turn */
+export function toyDevice(options: { lanes?: number; bytes?: number; isSlow?: boolean } = {}): ToyDevice {
   const graph = (name: 'encode' | 'rank', play: Play, parts: Omit<FakeDeviceGraph, 'run'>): FakeDeviceGraph => ({
     ...parts,
     run: async (inputs, outputs, dimensions) => {
       const { r, ...sizes } = dimensions;
       device.runs.push({ graph: name, sizes });
       await device.gate;
+      if (options.isSlow) await new Promise((resolve) => setImmediate(resolve));
       device.sabotage?.(name, inputs);
       play(inputs as Numbers, outputs as Numbers, dimensions as Sizes);
     },

@@ -189,8 +189,3 @@ export class RankWork extends Work<RankResult> implements AskedRank {
 }
 
 type WorkTerms = [terms: RunTerms, now: number, onUnwanted: () => void];
-
-/** What went wrong inside: the sentence is for the log. */
-export function trunkDefect(sentence: string): OnepassError {
-  return new OnepassError({ kind: 'internal' }, 'a graph run failed', { cause: new Error(sentence) });
-}

@@ -1,5 +1,6 @@
 import type { DeviceModel } from './device-model.js';
-import { type EncodeAsk, type RankAsk, trunkDefect } from './trunk-ask.js';
+import type { EncodeAsk, RankAsk } from './trunk-ask.js';
+import { trunkDefect } from './trunk-defect.js';
 
 /**
  * Whether the ask has the model's shape: what has not, never comes near a run of others.

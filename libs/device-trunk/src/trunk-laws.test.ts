@@ -9,7 +9,7 @@ import { type LawSubject, trunkLaws } from './trunk-laws.suite.js';
 trunkLaws(
   'the toy',
   async () => {
-    const { engine } = toyDevice({ lanes: 2 });
+    const { engine } = toyDevice({ lanes: 2, isSlow: true });
     const probabilities = async (past: Float32Array, slate: Slate) => toyProbabilities(past, slate);
     const hidden = async (rows: Float32Array) => toyHidden(rows);
     return { engine, model: TOY, attention: 'plain', probabilities, hidden, close: () => engine.close() };

@@ -1,5 +1,5 @@
 import { OnepassError } from '@onepass/errors';
-import type { DeviceBuffer, DeviceGraph, PreparedRun } from '@onepass/inference';
+import type { DeviceGraph, PreparedRun } from '@onepass/inference';
 import { type Buckets, type EncodeSizes, encodeWork, type RankSizes, rankWork } from './buckets.js';
 import type { DeviceModel } from './device-model.js';
 import type { DevicePools } from './device-pools.js';
@@ -13,7 +13,7 @@ const RETRY_MS = 60_000;
 
 /** `encode b=8 g=36 m=1`: names a bucket, in the log too. */
 export function keyOf(sizes: RunSizes): string {
-  const graph = kindOf(sizes);
+  const graph = kindOf(sizes) === 'encode' && sizes.g === 0 ? 'prefill' : kindOf(sizes);
   return `${graph} ${Object.entries(sizes)
     .map(([name, size]) => `${name}=${size}`)
     .join(' ')}`;
@@ -23,11 +23,18 @@ export function kindOf(sizes: RunSizes): 'encode' | 'rank' {
   return 'm' in sizes ? 'encode' : 'rank';
 }
 
-/** The prepared runs of the trunk's two graphs, over the pools of all people. */
+export interface TrunkGraphs {
+  /** Encodes people without a past; absent = `encode` does. */
+  readonly prefill: DeviceGraph | undefined;
+  readonly encode: DeviceGraph;
+  readonly rank: DeviceGraph;
+}
+
+/** The prepared runs of the trunk's graphs, over the pools of all people. */
 export class TrunkRuns {
   readonly #model: DeviceModel;
   readonly #buckets: Buckets;
-  readonly #graphs: { readonly encode: DeviceGraph; readonly rank: DeviceGraph };
+  readonly #graphs: TrunkGraphs;
   readonly #pools: DevicePools;
   readonly #prepared: PreparedRuns<RunSizes>;
   readonly #now: () => number;
@@ -37,7 +44,7 @@ export class TrunkRuns {
   constructor(
     model: DeviceModel,
     buckets: Buckets,
-    graphs: { readonly encode: DeviceGraph; readonly rank: DeviceGraph },
+    graphs: TrunkGraphs,
     pools: DevicePools,
     options: { readonly limits: PreparedLimits; readonly now: () => number },
   ) {
@@ -102,20 +109,18 @@ export class TrunkRuns {
   }
 
   #prepare(sizes: RunSizes): Promise<PreparedRun> {
-    const dimensions = { ...sizes, r: this.#pools.rows };
-    if (!('m' in sizes)) return this.#graphs.rank.prepare(dimensions, this.#resident(false));
-    return this.#graphs.encode.prepare(dimensions, this.#resident(true), (inputs) =>
-      fillNobody(inputs, sizes, this.#model),
-    );
-  }
-
-  #resident(isWritten: boolean): Readonly<Record<string, DeviceBuffer>> {
-    return this.#pools.resident(isWritten);
+    const r = this.#pools.rows;
+    if (!('m' in sizes)) return this.#graphs.rank.prepare({ ...sizes, r }, this.#pools.resident(false));
+    const { b, g, m } = sizes;
+    const { prefill, encode } = this.#graphs;
+    const [graph, dimensions] = g === 0 && prefill ? [prefill, { b, m, r }] : [encode, { b, g, m, r }];
+    return graph.prepare(dimensions, this.#pools.resident(true), (inputs) => fillNobody(inputs, sizes, this.#model));
   }
 }
 
 /** Whether a run of sizes `one` has room for `other`. */
 function covers(one: RunSizes, other: RunSizes): boolean {
+  if ((one.g === 0) !== (other.g === 0)) return false;
   const large = one as unknown as Readonly<Record<string, number>>;
   return Object.entries(other).every(([name, size]) => (large[name] ?? -1) >= size);
 }

@@ -32,6 +32,14 @@ test('buckets of the large shape, printed', () => {
   `);
 });
 
+test('runs that repeat are buckets', () => {
+  const buckets = new Buckets(LARGE);
+  const { encode, rank } = buckets.list();
+  const usual = buckets.usual();
+  expect(usual).toHaveLength(12);
+  for (const sizes of usual) expect('m' in sizes ? encode : rank).toContainEqual(sizes);
+});
+
 test('every step of a ladder is for what is little smaller, and the last one for the most', () => {
   const sizes = fc.record({
     most: fc.integer({ min: 1, max: 2_000 }),

@@ -114,6 +114,21 @@ export class Buckets {
     return { encode, rank };
   }
 
+  /**
+   * Runs that repeat, to be warmed up at start: whole windows encoded, one token appended, and all candidates on a whole window ranked, of every number
+   * of people.
+   */
+  usual(): (EncodeSizes | RankSizes)[] {
+    const { capacity, contextRows, candidates, pageTokens, prefill } = this.shape;
+    const window = capacity - contextRows;
+    const g = Math.ceil(window / pageTokens);
+    return this.people.flatMap((b) => [
+      this.encode({ b, g: prefill ? 0 : g, m: window }),
+      this.encode({ b, g: Math.ceil((window + 1) / pageTokens), m: 1 }),
+      this.rank({ b, g, s: 1, c: 1, k: candidates }),
+    ]);
+  }
+
   /** For people to read. */
   describe(): string {
     const { encode, rank } = this.list();

@@ -23,7 +23,13 @@ beforeEach(async () => {
 
 async function open(more: Partial<DeviceTrunkOptions> = {}): Promise<DeviceTrunk> {
   const kv = { slots: 8, bytes: 34 * pageBytes(SHAPE), releaseId: 'r', poolId: 'p', restMs: 0 };
-  const usual = { model: TOY, attention: 'plain', candidates: 8, buckets: BUCKETS, maxQueued: 64 };
+  const usual = {
+    model: TOY,
+    attention: { encode: 'plain', rank: 'plain' },
+    candidates: 8,
+    buckets: BUCKETS,
+    maxQueued: 64,
+  };
   return DeviceTrunk.open({ engine: device.engine, kv, prepared: { most: 64, bytes: 1e9 }, ...usual, ...more });
 }
 

@@ -15,11 +15,18 @@ import { type EncodeAsk, type EncodeResult, EncodeWork, type RankAsk, type RankR
 import { checkEncode, checkRank } from './trunk-checks.js';
 import { keyOf, kindOf, type RunSizes, TrunkRuns } from './trunk-runs.js';
 
+/** Which of the model's ways to compute attention each graph uses: what is fastest differs (docs/decisions/022-attention.md). */
+export interface TrunkAttention {
+  /** Of people without a past; absent = `encode`'s graph does it, from pages. */
+  readonly prefill?: string | undefined;
+  readonly encode: string;
+  readonly rank: string;
+}
+
 export interface DeviceTrunkOptions {
   readonly engine: DeviceEngine;
   readonly model: DeviceModel;
-  /** Which of the model's ways to compute attention. */
-  readonly attention: string;
+  readonly attention: TrunkAttention;
   readonly kv: Omit<DeviceKvOptions, 'shape' | 'now'>;
   /** Most candidates of one request. */
   readonly candidates: number;
@@ -80,14 +87,14 @@ export class DeviceTrunk {
     const { engine, model, attention, candidates } = options;
     const { layers, width, pageTokens, window, contextRows } = model;
     const capacity = window + contextRows;
-    const hasPrefill = model.graphs.prefill?.[attention] !== undefined;
-    const prefill = hasPrefill ? await engine.load(graphPath(model, 'prefill', attention)) : undefined;
-    const encode = await engine.load(graphPath(model, 'encode', attention));
-    const rank = await engine.load(graphPath(model, 'rank', attention));
+    const prefill =
+      attention.prefill === undefined ? undefined : await engine.load(graphPath(model, 'prefill', attention.prefill));
+    const encode = await engine.load(graphPath(model, 'encode', attention.encode));
+    const rank = await engine.load(graphPath(model, 'rank', attention.rank));
     const now = options.now ?? (() => performance.now());
     const shape = { kv: { layers, width, capacity }, element: model.dtype, pageTokens };
     const kv = await DeviceKv.create(engine, { ...options.kv, shape, now });
-    const sizes = { width, pageTokens, capacity, contextRows, candidates, prefill: hasPrefill };
+    const sizes = { width, pageTokens, capacity, contextRows, candidates, prefill: prefill !== undefined };
     const buckets = new Buckets(sizes, options.buckets);
     const limits = options.prepared;
     return new DeviceTrunk(

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DeviceModel } from './device-model.js';
 import { type PagedShape, pageBytes, pagesOf } from './device-pools.js';
-import { DeviceTrunk } from './device-trunk.js';
+import { DeviceTrunk, type TrunkAttention } from './device-trunk.js';
 import { PADDING_PAGE, RESERVED_PAGES } from './page-table.js';
 import type { Slate } from './run-inputs.js';
 
@@ -13,7 +13,7 @@ import type { Slate } from './run-inputs.js';
 export interface LawSubject {
   readonly engine: DeviceEngine;
   readonly model: DeviceModel;
-  readonly attention: string;
+  readonly attention: TrunkAttention;
   /** Of a slate on a past of these rows, in one pass over both, without anything kept. */
   probabilities(past: Float32Array, slate: Slate): Promise<Float32Array>;
   /** Of the last of these rows; absent = there is no graph that says it from scratch. */

@@ -12,7 +12,14 @@ trunkLaws(
     const { engine } = toyDevice({ lanes: 2, isSlow: true });
     const probabilities = async (past: Float32Array, slate: Slate) => toyProbabilities(past, slate);
     const hidden = async (rows: Float32Array) => toyHidden(rows);
-    return { engine, model: TOY, attention: 'plain', probabilities, hidden, close: () => engine.close() };
+    return {
+      engine,
+      model: TOY,
+      attention: { encode: 'plain', rank: 'plain' },
+      probabilities,
+      hidden,
+      close: () => engine.close(),
+    };
   },
   150,
 );
@@ -25,7 +32,7 @@ trunkLaws(
     const close = async () => {
       await Promise.all([engine.close(), release.close()]);
     };
-    return { ...release, engine, model, attention: 'plain', close };
+    return { ...release, engine, model, attention: ofAll('plain'), close };
   },
   12,
 );
@@ -36,10 +43,12 @@ trunkLaws(
     const model = await readDeviceModel(DEVICE_GRAPHS.mha);
     const engine = await deviceEngine();
     const probabilities = await openRecompute(engine, model, 'mha');
-    return { engine, model, attention: 'mha', probabilities, close: () => engine.close() };
+    return { engine, model, attention: ofAll('mha'), probabilities, close: () => engine.close() };
   },
   12,
 );
+
+const ofAll = (attention: string) => ({ prefill: attention, encode: attention, rank: attention });
 
 function deviceEngine(): Promise<DeviceEngine> {
   const onLost = (error: Error) => {

@@ -38,7 +38,7 @@ export interface BucketOptions {
   readonly slates: number;
   /** Share of a run's work that may be padding; context rows, and what is smaller than an axis' least bucket, are not counted. */
   readonly padding: number;
-  /** Most buckets of both graphs together: where there would be more, padding may be more. */
+  /** Most buckets of both graphs together: where there would be more, padding may be more, up to ladders of few steps. */
   readonly most: number;
 }
 
@@ -178,13 +178,19 @@ function axesOf({ width, pageTokens, capacity, contextRows, candidates }: Bucket
   const each = 1 - Math.sqrt(1 - padding);
   const ofColumns = capacity / (6 * width + capacity);
   const most = Math.ceil(capacity / pageTokens);
+  const window = capacity - contextRows;
   return {
-    pages: ladder(most, Math.min(MOST_OF_COLUMNS, each / ofColumns), 1),
+    pages: withStep(ladder(most, Math.min(MOST_OF_COLUMNS, each / ofColumns), 1), Math.ceil(window / pageTokens)),
     // To the end of the last page: what another person left there is overwritten with the new rows.
-    rows: [1, ...ladder(most * pageTokens, each, pageTokens).filter((rows) => rows > 1)],
+    rows: withStep([1, ...ladder(most * pageTokens, each, pageTokens)], window),
     contexts: contextRows === 1 ? [1] : [1, contextRows],
     candidates: ladder(candidates, each, Math.min(LEAST_CANDIDATES, candidates)),
   };
+}
+
+/** Whole windows are what comes most: they have a bucket without padding. */
+function withStep(steps: readonly number[], step: number): number[] {
+  return [...new Set([...steps, Math.max(1, step)])].sort((a, b) => a - b);
 }
 
 /** From `least` to `most`, so that no more than `padding` of a bucket is more than what it is for. */

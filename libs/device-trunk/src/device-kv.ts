@@ -341,7 +341,10 @@ export class DeviceKv {
     const end = this.#hold(wanted, undefined);
     try {
       await this.pools.clear(wanted.map((page) => [page * pageTokens, (page + 1) * pageTokens]));
-      for (const page of wanted) this.#table.setOwner(page, undefined);
+      for (const page of wanted) {
+        this.#table.setOwner(page, undefined);
+        this.#tenants[page] = undefined;
+      }
     } finally {
       end();
     }

@@ -12,5 +12,6 @@ export * from './device-model.js';
 export * from './device-pools.js';
 export * from './device-trunk.js';
 export type { PreparedLimits } from './prepared-runs.js';
+export { type SoakCounts, type SoakOptions, soak } from './soak.js';
 export type { EncodeAsk, EncodeResult, RankAsk, RankResult, TrunkTiming } from './trunk-ask.js';
 export type { RunSizes } from './trunk-runs.js';

@@ -92,7 +92,8 @@ for (const [command, args] of Object.entries(NPM)) {
   test.skipIf(!canRun)(`${command} works`, { timeout: 300_000 }, async () => {
     const { stdout } = await run('npm', args(folder), { cwd: repositoryRoot, maxBuffer: 2 ** 26 });
     expect(stdout).not.toBe('');
-    if (command === 'npm run train -- --smoke') expect(await readdir(join(folder, 'release'))).toContain('manifest.json');
+    if (command === 'npm run train -- --smoke')
+      expect(await readdir(join(folder, 'release'))).toContain('manifest.json');
   });
 }
 

@@ -1,4 +1,6 @@
 import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createDeviceEngine, type DeviceEngine } from '@onepass/inference';
 import { repositoryRoot } from '@onepass/local';
@@ -18,15 +20,20 @@ describe.skipIf(!existsSync(PYTHON))('on the CPU', () => {
   let engine: DeviceEngine;
   let graphs: DeviceGraphs;
   let bed: TrunkBed;
+  let within: string;
   beforeAll(async () => {
     const onLost = (error: Error) => {
       throw error;
     };
     engine = await createDeviceEngine({ device: 'cpu', lanes: 1, threads: 1, onLost });
-    graphs = await makeDeviceGraphs(SHAPE, 'float32', { python: PYTHON, progress: () => {} });
+    within = await mkdtemp(join(tmpdir(), 'onepass-bed-'));
+    graphs = await makeDeviceGraphs(SHAPE, 'float32', { python: PYTHON, within, progress: () => {} });
     bed = await TrunkBed.open(engine, graphs, { ...SHAPE, ...PAGE });
   });
-  afterAll(() => engine.close());
+  afterAll(async () => {
+    await engine.close();
+    await rm(within, { recursive: true, force: true });
+  });
 
   const outputs = async (asked: Partial<GpuCase>) => (await bed.prepare({ ...OWN, ...asked })).outputs();
   const off = (left: Float32Array, right: Float32Array) => {
@@ -40,13 +47,16 @@ describe.skipIf(!existsSync(PYTHON))('on the CPU', () => {
     const ranked = await outputs({});
     expect(ranked.length).toBe(SHAPE.batch * SHAPE.k * graphs.description.actions);
     expect(Math.max(...ranked) - Math.min(...ranked)).toBeGreaterThan(1e-3);
-    for (const asked of ownCases(SHAPE, Object.keys(graphs.description.graphs.rank), false)) {
+    const { rank, prefill = {} } = graphs.description.graphs;
+    const attentions = { rank: Object.keys(rank), prefill: Object.keys(prefill) };
+    expect(attentions.prefill).toContain('gqa');
+    for (const asked of ownCases(SHAPE, attentions, false)) {
       const ready = await bed.prepare(asked);
       const { deviceMicros, wallMicros } = await ready.time(2);
       expect([...deviceMicros, ...wallMicros].every((micros) => micros > 0)).toBe(true);
       const found = await ready.outputs();
       if (asked.timed === 'gather') expect(found.length).toBe(0);
-      else if (asked.timed === 'encode' || asked.timed === 'append') {
+      else if (['encode', 'append', 'prefill'].includes(asked.timed)) {
         expect(off(found, encoded.subarray(0, found.length))).toBeLessThan(1e-5);
       } else expect(off(found, ranked.subarray(0, found.length))).toBeLessThan(1e-5);
     }

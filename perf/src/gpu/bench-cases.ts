@@ -8,13 +8,19 @@ export const APPENDS = [1, 8, 32] as const;
 /** One context row and one slate a person, as a page has them. */
 export const PAGE = { contexts: 1, slates: 1 } as const;
 
+/** Kinds of attention that graphs are there with. */
+export interface Attentions {
+  readonly rank: readonly string[];
+  readonly prefill: readonly string[];
+}
+
 /**
  * Everything of ours, with every kind of attention, captured where the device can and not; smaller batches for what a page needs. KV from the host and the gather
  * only at the whole batch.
  */
 export function ownCases(
   { n, batch }: Pick<BenchShape, 'n' | 'batch'>,
-  attentions: readonly string[],
+  attentions: Attentions,
   canCapture: boolean,
 ): GpuCase[] {
   const captures = canCapture ? [true, false] : [false];
@@ -23,7 +29,10 @@ export function ownCases(
   };
   return captures.flatMap((captured) => [
     of('gather', batch, 'none', captured),
-    ...attentions.flatMap((attention) =>
+    ...attentions.prefill.flatMap((attention) =>
+      [...new Set([batch, 1])].map((size) => of('prefill', size, attention, captured, n)),
+    ),
+    ...attentions.rank.flatMap((attention) =>
       batchesUpTo(batch).flatMap((size) => [
         of('encode', size, attention, captured, n),
         ...APPENDS.filter((rows) => rows < n && (size === batch || rows === 1)).map((rows) =>

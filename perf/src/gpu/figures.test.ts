@@ -60,6 +60,15 @@ test('what capturing saves is seen with the same attention', () => {
   expect(figuresOf(measured, { ...HOME, batch: 8 }).capture_speedup?.value).toBe(3);
 });
 
+test('a whole past is encoded by whichever graph is faster', () => {
+  const measured = [
+    of({ timed: 'encode', rows: 992 }, 1000),
+    of({ timed: 'prefill', rows: 992, attention: 'gqa' }, 800),
+    of({ timed: 'append', rows: 1 }, 40),
+  ];
+  expect(figuresOf(measured, HOME).append_speedup?.value).toBe(20);
+});
+
 test('the fastest is by its median', () => {
   const [steady, lucky] = [of({}, 10, 10, 10), of({ attention: 'mha' }, 1, 20, 20)];
   expect(fastest([lucky, steady], { timed: 'rank' })).toBe(steady);

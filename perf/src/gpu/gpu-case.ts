@@ -1,7 +1,7 @@
 import type { PassKind } from './flops.js';
 
-/** What is timed: a pass, the gather alone, or ranking on KV that is copied from the host for every run. */
-export type Timed = PassKind | 'gather' | 'rank_host_kv';
+/** What is timed: a pass, an encode that knows that nothing is held, the gather alone, or ranking on KV that is copied from the host for every run. */
+export type Timed = PassKind | 'prefill' | 'gather' | 'rank_host_kv';
 export type SystemName = 'onepass' | 'pytorch';
 
 export interface GpuCase {
@@ -9,7 +9,7 @@ export interface GpuCase {
   readonly timed: Timed;
   /** People in one run. */
   readonly batch: number;
-  /** New rows of each person: all of an encode's, some of an append's. */
+  /** New rows of each person: all of an encode's or a prefill's, some of an append's. */
   readonly rows: number;
   /** Of the device graphs, or PyTorch's; "none" of a gather. */
   readonly attention: string;

@@ -75,7 +75,7 @@ async function prepareOwn(
   note: (line: string) => void,
 ): Promise<ReadyCase[]> {
   const { graphs } = description;
-  const attentions = Object.keys(graphs.rank);
+  const attentions = { rank: Object.keys(graphs.rank), prefill: Object.keys(graphs.prefill ?? {}) };
   const { on, reason } = await bed.capture(graphs.gather);
   if (!on) note(`captured runs are left out: ${reason}`);
   const ready: ReadyCase[] = [];

@@ -48,7 +48,7 @@ export function describeShape({ layers, width, heads, n, k, batch, dtype }: Benc
 
 /** Passes in the order of a page, the whole batch first. */
 export function sorted(measured: readonly MeasuredCase[]): MeasuredCase[] {
-  const passes = ['encode', 'append', 'rank', 'rank_host_kv', 'recompute', 'gather'];
+  const passes = ['encode', 'prefill', 'append', 'rank', 'rank_host_kv', 'recompute', 'gather'];
   const place = ({ case: of }: MeasuredCase) => [
     passes.indexOf(of.timed),
     of.rows,

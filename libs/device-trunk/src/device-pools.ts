@@ -91,9 +91,11 @@ export class DevicePools {
   /** Zeros in rows [from, to) of every pool, behind all runs under way. */
   async clear(rows: readonly (readonly [from: number, to: number])[]): Promise<void> {
     const each = rowBytes(this.shape);
-    const ranges = joined(rows).map(([from, to]) => [from * each, to * each] as const);
+    const ranges = joined(rows);
     const buffers = [...this.#keys, ...this.#values];
-    await Promise.all(buffers.flatMap((buffer) => ranges.map(([from, to]) => this.#engine.clear(buffer, from, to))));
+    await this.#engine.clear(
+      buffers.flatMap((buffer) => ranges.map(([from, to]) => ({ buffer, from: from * each, to: to * each }))),
+    );
   }
 
   /** K, then V of each layer into pool rows from `row` on, as many as each array has. */

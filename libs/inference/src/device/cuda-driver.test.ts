@@ -56,7 +56,10 @@ test.skipIf(!hasCompiler)('copies in and out in the lane, and gives everything b
   await engine.read(pool, 0, held);
   expect([...held]).toEqual([0, 0, 1, 2, 2, 4, 3, 6, 4, 8, 0, 0, 0, 0, 7, 14]);
   await engine.write(pool, 8, Float32Array.of(9));
-  await engine.clear(pool, 16, 64);
+  await engine.clear([
+    { buffer: pool, from: 16, to: 32 },
+    { buffer: pool, from: 32, to: 64 },
+  ]);
   await engine.read(pool, 0, held);
   expect([...held]).toEqual([0, 0, 9, 2, ...new Array(12).fill(0)]);
   await engine.close();

@@ -6,7 +6,7 @@ import { RunQueue } from '../run-queue.js';
 import { chooseDevice, type DeviceChoice } from './choose-device.js';
 import { cpuDriver } from './cpu-driver.js';
 import { cudaDriver } from './cuda-driver.js';
-import type { DeviceBuffer, DeviceEngine, DeviceGraph, DeviceMemoryUse, HostArray } from './device.js';
+import type { DeviceBuffer, DeviceEngine, DeviceGraph, DeviceMemoryUse, DevicePart, HostArray } from './device.js';
 import { OnnxDeviceGraph } from './device-graph.js';
 import { DeviceHost, type Lane } from './device-host.js';
 import type { Driver, Pair } from './driver.js';
@@ -143,13 +143,13 @@ class OnnxDeviceEngine implements DeviceEngine {
     return buffer;
   }
 
-  clear(buffer: DeviceBuffer, from: number, to: number): Promise<void> {
-    requireRange(buffer, from, to - from);
+  clear(parts: readonly DevicePart[]): Promise<void> {
+    for (const { buffer, from, to } of parts) requireRange(buffer, from, to - from);
     return this.#host.whole.alone(async () => {
       this.#host.requireDevice();
       const lane = this.#host.lanes[0]!;
-      const step = lane.driver.zero(buffer.address + BigInt(from), to - from);
-      await this.#native('clear', () => this.#host.play(lane, [step, ...lane.driver.finish]));
+      const steps = parts.map(({ buffer, from, to }) => lane.driver.zero(buffer.address + BigInt(from), to - from));
+      await this.#native('clear', () => this.#host.play(lane, [...steps, ...lane.driver.finish]));
     });
   }
 

@@ -14,6 +14,13 @@ export interface DeviceBuffer {
   close(): void;
 }
 
+/** Bytes `from` to `to` of a buffer. */
+export interface DevicePart {
+  readonly buffer: DeviceBuffer;
+  readonly from: number;
+  readonly to: number;
+}
+
 /** Values of a graph's named dimensions; 0 allowed. */
 export type Dimensions = Readonly<Record<string, number>>;
 
@@ -82,8 +89,8 @@ export interface DeviceEngine {
   memory(): DeviceMemoryUse;
   /** Zeros. @throws OnepassError `startup` when the device has not so much memory */
   allocate(bytes: number): Promise<DeviceBuffer>;
-  /** Sets bytes `from` to `to` to zero, when all runs under way are done and before any later one. */
-  clear(buffer: DeviceBuffer, from: number, to: number): Promise<void>;
+  /** Zeros, when all runs under way are done and before any later one: all parts for the price of one wait. */
+  clear(parts: readonly DevicePart[]): Promise<void>;
   /** Copies from and to host memory, from byte `at` of the buffer; for measurements, tests, and KV that comes back from a tier. */
   write(buffer: DeviceBuffer, at: number, data: HostArray): Promise<void>;
   read(buffer: DeviceBuffer, at: number, data: HostArray): Promise<void>;

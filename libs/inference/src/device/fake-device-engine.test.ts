@@ -39,7 +39,7 @@ test('runs functions over resident memory, per lane, and says who has no room', 
   const held = new Float32Array(4);
   await engine.read(pool, 0, held);
   expect([...held]).toEqual([0, 0, 111, 3]);
-  await engine.clear(pool, 8, 12);
+  await engine.clear([{ buffer: pool, from: 8, to: 12 }]);
   await engine.write(pool, 0, Float32Array.of(7));
   await engine.read(pool, 0, held);
   expect([...held]).toEqual([7, 0, 0, 3]);

@@ -7,6 +7,7 @@ import type {
   DeviceEngine,
   DeviceGraph,
   DeviceMemoryUse,
+  DevicePart,
   Dimensions,
   HostArray,
   HostArrays,
@@ -87,8 +88,10 @@ export class FakeDeviceEngine implements DeviceEngine {
     return this.#take(bytes, `${bytes} bytes`);
   }
 
-  clear(buffer: DeviceBuffer, from: number, to: number): Promise<void> {
-    return this.#whole.alone(async () => void new Uint8Array(memoryOf(buffer), from, to - from).fill(0));
+  clear(parts: readonly DevicePart[]): Promise<void> {
+    return this.#whole.alone(async () => {
+      for (const { buffer, from, to } of parts) new Uint8Array(memoryOf(buffer), from, to - from).fill(0);
+    });
   }
 
   async write(buffer: DeviceBuffer, at: number, data: HostArray): Promise<void> {

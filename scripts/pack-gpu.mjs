@@ -18,7 +18,7 @@ Packs the built bench, this Node, the npm packages that it needs and ONNX Runtim
   --out DIR        folder of the parts; must not exist
   --libraries DIR  folder of libonnxruntime.so.1 and both providers, as docs/gpu.md makes it
   --arch N         keep only the machine code of this compute capability (90 = H100, H200; 89 = L4, L40S); else of all
-  --part-mb N      size of a part; default 56
+  --part-mb N      size of a part; default 44
   --help           this text`;
 
 const LIBRARIES = ['libonnxruntime.so.1', 'libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
@@ -26,6 +26,35 @@ const LIBRARIES = ['libonnxruntime.so.1', 'libonnxruntime_providers_shared.so', 
 const LEFT_OUT =
   /\/(darwin|win32|linux\/arm64)(\/|$)|\.(map|md|markdown|pdb|lib|d\.[cm]?ts)$|\/(test|tests|docs|examples)(\/|$)/;
 const PARTS = 'parts';
+
+const ENTRY = `import { runBenchGpu } from './perf/dist/index.js';
+process.exit(await runBenchGpu(process.argv.slice(2)));
+`;
+
+const START = `#!/bin/sh
+# The bench with this machine's Python and the CUDA libraries of its packages.
+here=$(cd "$(dirname "$0")" && pwd)
+python=\${PYTHON:-$(command -v python3)}
+beside=$("$python" -c 'import glob, os, sysconfig
+print(":".join(sorted(glob.glob(os.path.join(sysconfig.get_paths()["purelib"], "nvidia", "*", "lib")))))')
+export LD_LIBRARY_PATH="$here/onnxruntime:$beside\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export UV_THREADPOOL_SIZE=16
+exec "$here/node" "$here/bench-gpu.mjs" --python "$python" --libraries "$here/onnxruntime" "$@"
+`;
+
+const RUN = `#!/bin/sh
+# Puts the parts together in ONEPASS_DIR (default /tmp/onepass-gpu), once, and runs the bench with what stands behind.
+set -e
+here=$(cd "$(dirname "$0")" && pwd)
+to=\${ONEPASS_DIR:-/tmp/onepass-gpu}
+if [ ! -x "$to/bench-gpu.sh" ]; then
+  (cd "$here" && sha256sum --quiet -c SHA256SUMS)
+  mkdir -p "$to.unpacking"
+  cat "$here"/parts/part-* | tar -xz -C "$to.unpacking"
+  mv "$to.unpacking" "$to"
+fi
+exec "$to/bench-gpu.sh" "$@"
+`;
 
 await main(async () => {
   const options = parse(process.argv.slice(2));
@@ -72,7 +101,7 @@ function parse(args) {
     out: resolve(out),
     libraries: resolve(libraries),
     arch: whole('--arch', values.arch),
-    partMb: whole('--part-mb', values['part-mb']) ?? 56,
+    partMb: whole('--part-mb', values['part-mb']) ?? 44,
   };
 }
 
@@ -193,32 +222,3 @@ async function writeParts(archive, { out, partMb }) {
   const { length } = await readdir(join(out, PARTS));
   report('packed', `${length} parts of at most ${partMb} MB in ${out}`);
 }
-
-const ENTRY = `import { runBenchGpu } from './perf/dist/index.js';
-process.exit(await runBenchGpu(process.argv.slice(2)));
-`;
-
-const START = `#!/bin/sh
-# The bench with this machine's Python and the CUDA libraries of its packages.
-here=$(cd "$(dirname "$0")" && pwd)
-python=\${PYTHON:-$(command -v python3)}
-beside=$("$python" -c 'import glob, os, sysconfig
-print(":".join(sorted(glob.glob(os.path.join(sysconfig.get_paths()["purelib"], "nvidia", "*", "lib")))))')
-export LD_LIBRARY_PATH="$here/onnxruntime:$beside\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-export UV_THREADPOOL_SIZE=16
-exec "$here/node" "$here/bench-gpu.mjs" --python "$python" --libraries "$here/onnxruntime" "$@"
-`;
-
-const RUN = `#!/bin/sh
-# Puts the parts together in ONEPASS_DIR (default /tmp/onepass-gpu), once, and runs the bench with what stands behind.
-set -e
-here=$(cd "$(dirname "$0")" && pwd)
-to=\${ONEPASS_DIR:-/tmp/onepass-gpu}
-if [ ! -x "$to/bench-gpu.sh" ]; then
-  (cd "$here" && sha256sum --quiet -c SHA256SUMS)
-  mkdir -p "$to.unpacking"
-  cat "$here"/parts/part-* | tar -xz -C "$to.unpacking"
-  mv "$to.unpacking" "$to"
-fi
-exec "$to/bench-gpu.sh" "$@"
-`;

@@ -17,6 +17,8 @@ export interface MeasureTerms {
   readonly engine: DeviceEngine;
   readonly shape: BenchShape;
   readonly python: string;
+  /** Folder of ONNX Runtime's libraries: a process can load one only. */
+  readonly libraries: string | undefined;
   /** Makes device graphs of the shape; absent `attention` = every kind. */
   graphs(dtype: Dtype, attention?: readonly string[]): Promise<DeviceGraphs>;
   readonly rounds: number;
@@ -147,7 +149,7 @@ async function compare(
   const { shape } = terms;
   const people = Math.min(COMPARED_PEOPLE, shape.batch);
   const exact = shape.dtype === 'float32' ? graphs : await terms.graphs('float32', ['plain']);
-  const reference = await onCpu(exact, { ...shape, batch: people });
+  const reference = await onCpu(exact, { ...shape, batch: people }, terms.libraries);
   const length = shape.k * PAGE.slates;
   const left = { data: reference, length, columns: reference.length / (people * length) };
   const whole = new Set(measured.map((one) => one.case));
@@ -167,11 +169,21 @@ async function compare(
 }
 
 /** Probabilities by encoding and ranking there. */
-async function onCpu(graphs: DeviceGraphs, shape: BenchShape): Promise<Float32Array> {
+async function onCpu(
+  graphs: DeviceGraphs,
+  shape: BenchShape,
+  libraryDirectory: string | undefined,
+): Promise<Float32Array> {
   const lost = (error: OnepassError) => {
     throw error;
   };
-  const engine = await createDeviceEngine({ device: 'cpu', lanes: 1, threads: availableParallelism(), onLost: lost });
+  const engine = await createDeviceEngine({
+    device: 'cpu',
+    lanes: 1,
+    threads: availableParallelism(),
+    libraryDirectory,
+    onLost: lost,
+  });
   try {
     const bed = await TrunkBed.open(engine, graphs, { ...shape, ...PAGE });
     const of = { system: 'onepass', batch: shape.batch, attention: 'plain', captured: false } as const;

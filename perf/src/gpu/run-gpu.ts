@@ -65,6 +65,7 @@ async function bench(options: GpuOptions, python: string, engine: DeviceEngine):
     shape,
     python,
     graphs,
+    libraries: options.libraries,
     rounds: options.rounds,
     smoke: options.smoke,
     progress,

@@ -32,19 +32,24 @@ export async function mergeIntoSummary(
   folder: string,
   numbers: Readonly<Record<string, number | Estimate>>,
   device?: string,
-): Promise<FigureTable> {
+): Promise<void> {
   await mkdir(folder, { recursive: true });
   const path = join(folder, FILE);
-  const before = await readSummary(folder);
+  const before = await readAll(folder);
   const seen = figures(numbers, describeMachine(), device);
   const after = Object.fromEntries(Object.entries({ ...before, ...seen }).sort(([a], [b]) => (a < b ? -1 : 1)));
   await writeFile(`${path}.new`, `${JSON.stringify(after, null, 2)}\n`);
   await rename(`${path}.new`, path);
-  return after;
 }
 
-/** Empty where there is none yet. */
+/** What has been measured. Empty where nothing was yet. */
 export async function readSummary(folder: string): Promise<FigureTable> {
+  const measured = Object.entries(await readAll(folder)).flatMap(([name, figure]) => (figure ? [[name, figure]] : []));
+  return Object.fromEntries(measured);
+}
+
+/** Beside what was measured, null for what is to be measured and has not been. */
+async function readAll(folder: string): Promise<Readonly<Record<string, Figure | null>>> {
   return JSON.parse(await readFile(join(folder, FILE), 'utf8').catch(() => '{}'));
 }
 

@@ -1,5 +1,8 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { fastest, figuresOf, isHome, summaryEntries } from './figures.js';
+import { REPORT_FOLDER } from '../summary.js';
+import { fastest, figuresOf, GPU_FIGURES, type GpuFigureKind, isHome, summaryEntries } from './figures.js';
 import type { GpuCase, MeasuredCase } from './gpu-case.js';
 import type { BenchShape } from './options.js';
 
@@ -73,6 +76,14 @@ test('the fastest is by its median', () => {
   const [steady, lucky] = [of({}, 10, 10, 10), of({ attention: 'mha' }, 1, 20, 20)];
   expect(fastest([lucky, steady], { timed: 'rank' })).toBe(steady);
   expect(fastest([lucky, steady], { timed: 'encode' })).toBeUndefined();
+});
+
+test('what a figure should reach has its place in the summary: null until it is measured', async () => {
+  const summary = JSON.parse(await readFile(join(REPORT_FOLDER, 'summary.json'), 'utf8'));
+  const wanted = Object.entries(GPU_FIGURES).flatMap(([name, { goal }]: [string, GpuFigureKind]) =>
+    goal ? [`gpu_${name}`] : [],
+  );
+  expect(Object.keys(summary)).toEqual(expect.arrayContaining([...wanted, 'gpu_soak_growth']));
 });
 
 test("the paper's shape has the bare names in the summary, others their shape", () => {

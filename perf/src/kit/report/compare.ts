@@ -37,7 +37,7 @@ function spread({ value, band = [value, value] }: Banded, runs: readonly number[
 }
 
 /** Puts a run's figures into perf/report/summary.json, with their bands. */
-export function writeSummary(folder: string, figures: readonly KitFigure[]): Promise<FigureTable> {
+export function writeSummary(folder: string, figures: readonly KitFigure[]): Promise<void> {
   const estimate = ({ value, band }: KitFigure) => ({ value, ...(band && { band }) });
   return mergeIntoSummary(folder, Object.fromEntries(figures.map((figure) => [figure.name, estimate(figure)])));
 }

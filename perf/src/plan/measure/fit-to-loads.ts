@@ -9,7 +9,7 @@ import type { RealEffort, RealLoads } from '../validate/real-loads.js';
  */
 export const FIT_EFFORT: RealEffort = {
   ...{ rates: [12, 36], rounds: 2, slots: 160, people: 1_500 },
-  ...{ warmUpSeconds: 4, pages: 600, heatSeconds: 45 },
+  ...{ warmUpSeconds: 4, pages: 600, heatSeconds: 90 },
 };
 export const SMOKE_FIT_EFFORT: RealEffort = {
   ...{ rates: [8, 16], rounds: 1, slots: 16, people: 120 },

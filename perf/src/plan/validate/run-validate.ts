@@ -16,7 +16,7 @@ export interface ValidateEffort extends RealEffort {
 /** Other rates than those that `--measure` fits anything to. */
 export const FULL_EFFORT: ValidateEffort = {
   ...{ cells: [1, 2], rates: [24, 44], rounds: 2, slots: 160, people: 1_500 },
-  ...{ warmUpSeconds: 5, pages: 1_100, heatSeconds: 45 },
+  ...{ warmUpSeconds: 5, pages: 1_100, heatSeconds: 90 },
 };
 export const SMOKE_EFFORT: ValidateEffort = {
   ...{ cells: [1], rates: [10], rounds: 1, slots: 16, people: 120 },

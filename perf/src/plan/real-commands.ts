@@ -56,9 +56,9 @@ async function measure(options: RealOptions, progress: Progress): Promise<Servic
 async function fitted(times: ServiceTimes, options: RealOptions, progress: Progress, programs: Programs) {
   const { release, releaseDir } = await releaseOf(options);
   const effort = options.smoke ? SMOKE_FIT_EFFORT : FIT_EFFORT;
-  const real = await sendRealLoads({ release, releaseDir, progress, ...programs }, effort, 1);
+  const [real] = await sendRealLoads({ release, releaseDir, progress, ...programs }, effort, [1]);
   progress('fitting what a load does to pages');
-  return fitToLoads(times, real, release);
+  return fitToLoads(times, real!, release);
 }
 
 /** @returns what to tell */

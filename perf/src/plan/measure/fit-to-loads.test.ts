@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import { usualTrace } from '../../kit/load/index.js';
 import { TIMES } from '../sim/fixture.suite.js';
 import type { Told } from '../sim/replay-trace.js';
+import type { RealLoads } from '../validate/loads.js';
 import { predictLoads } from '../validate/predict.js';
-import type { RealLoads } from '../validate/real-loads.js';
 import { bisect, fitToLoads } from './fit-to-loads.js';
 
 const MODEL = { layers: 4, width: 128, window: 256, contextRows: 8 };

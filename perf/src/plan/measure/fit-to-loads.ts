@@ -1,7 +1,8 @@
 import type { Release } from '@onepass/release';
 import type { ServiceTimes } from '../sim/service-times.js';
+import type { RealLoads } from '../validate/loads.js';
 import { meanTold, predictLoads } from '../validate/predict.js';
-import type { RealEffort, RealLoads } from '../validate/real-loads.js';
+import type { RealEffort } from '../validate/real-loads.js';
 
 /**
  * What `wakeMs` and `busySpeed` are fitted to: one cell, a light load and a heavy one, neither of them a load that the simulator is compared at. Two

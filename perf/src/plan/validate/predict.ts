@@ -8,18 +8,7 @@ import { Machine } from '../sim/machine.js';
 import { SimMesh } from '../sim/mesh.js';
 import { replayTrace, type SeenAt, SimPeople, type Told, toldOf } from '../sim/replay-trace.js';
 import type { ServiceTimes } from '../sim/service-times.js';
-import type { RealLoads } from './real-loads.js';
-
-/** One mesh on one machine, with whoever sends the load, as it is started to be compared with. */
-export interface MeshTold {
-  /** As the gateway names them. */
-  readonly cells: readonly string[];
-  /** Of each cell. */
-  readonly slots: number;
-  readonly inFlight: number;
-  readonly budgetMs: number;
-  readonly restMs: number;
-}
+import type { MeshTold, RealLoads } from './loads.js';
 
 export interface PredictTerms {
   readonly release: Pick<Release, 'manifest'>;

@@ -4,14 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openItems, type Release } from '@onepass/release';
 import { gatewayTarget, type LoadOptions, type SentLoad, sendLoad, traceOf } from '../../kit/load/index.js';
-import type { TraceParameters } from '../../kit/load/trace-events.js';
 import { slotMiB } from '../../kit/shape/memory.js';
 import { commonSettings, kvSlotsOf, startSystem } from '../../kit/systems/systems.js';
 import { habitsOf, pageOf, servedShape } from '../../page.js';
 import { writeHistories } from '../../people.js';
 import { lengthOf } from '../history-length.js';
 import type { Told } from '../sim/replay-trace.js';
-import type { MeshTold } from './predict.js';
+import type { RealLoads } from './loads.js';
 
 export interface RealTerms {
   readonly release: Release;
@@ -36,71 +35,93 @@ export interface RealEffort {
   readonly heatSeconds: number;
 }
 
-/** Loads of sessions of people that a real mesh was under, one after the other. */
-export interface RealLoads {
-  /** The mesh. */
-  readonly told: MeshTold;
-  /** Actions in everybody's history before. */
-  readonly length: number;
-  /** The first one heats, and counts nowhere. */
-  readonly traces: readonly TraceParameters[];
-  /** Of each trace, in its ms, what counts. */
-  readonly windows: readonly { readonly fromMs: number; readonly toMs: number }[];
-  /** What was seen of each trace. */
-  readonly seen: readonly Told[];
-}
-
 /** A day is pressed into so much: sessions come and go within a load, and more people than there are slots are between two of their pages. */
 const DAY_MS = 60_000;
 
 /**
- * Starts a real mesh and sends it sessions of people, more than it has slots for.
- * @throws OnepassError `startup` when it does not start
+ * Starts real meshes of so many cells, side by side, and sends them sessions of people, more than they have slots for. Each load goes to one mesh after the
+ * other, while the others stand idle: machines are not the same all the time.
+ * @throws OnepassError `startup` when one does not start
  */
 export async function sendRealLoads(
+  terms: RealTerms,
+  effort: RealEffort,
+  meshes: readonly (1 | 2)[],
+): Promise<RealLoads[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'onepass-validate-'));
+  const open: RealMesh[] = [];
+  try {
+    for (const cells of meshes) open.push(await openMesh(terms, effort, cells, join(folder, String(cells))));
+    const seen: Told[][] = open.map(() => []);
+    for (const load of plansOf(effort).keys()) {
+      for (const [i, mesh] of open.entries()) seen[i]!.push(await mesh.send(load));
+    }
+    return open.map(({ loads }, i) => ({ ...loads, seen: seen[i]! }));
+  } finally {
+    for (const mesh of open) await mesh.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+interface LoadPlan {
+  readonly qps: number;
+  readonly seconds: number;
+  readonly warmUpSeconds: number;
+}
+
+/** The first one heats. */
+function plansOf({ rates, rounds, pages, warmUpSeconds, heatSeconds }: RealEffort): LoadPlan[] {
+  const counted = Array.from({ length: rounds }, () => rates)
+    .flat()
+    .map((qps) => ({ qps, seconds: Math.ceil(pages / qps), warmUpSeconds }));
+  return [{ qps: rates.at(-1)!, seconds: heatSeconds, warmUpSeconds: 0 }, ...counted];
+}
+
+interface RealMesh {
+  readonly loads: Omit<RealLoads, 'seen'>;
+  send(load: number): Promise<Told>;
+  stop(): Promise<void>;
+}
+
+/** Its people have histories. */
+async function openMesh(
   { release, releaseDir, progress, replayer }: RealTerms,
   effort: RealEffort,
   cells: 1 | 2,
-): Promise<RealLoads> {
-  const { people, slots: wanted, pages, rates, rounds, warmUpSeconds, heatSeconds } = effort;
+  folder: string,
+): Promise<RealMesh> {
+  const { people, slots: wanted } = effort;
   const shape = servedShape(release);
   const page = pageOf(release);
   const length = lengthOf(release);
   const { ids: itemIds } = await openItems(release);
   const habits = habitsOf(release, page);
-  const folder = await mkdtemp(join(tmpdir(), 'onepass-validate-'));
   const settings = commonSettings(shape);
   const kvMiB = (wanted + 1) * slotMiB(shape);
-  progress(`starting ${cells === 1 ? 'one cell' : `${cells} cells`} and writing histories of ${people} people`);
+  const name = cells === 1 ? 'one cell' : `${cells} cells`;
+  progress(`starting ${name} and writing histories of ${people} people`);
   const system = await startSystem('A', { releaseDir, folder, settings, cells, kvMiB });
   try {
     await writeHistories(system.address, itemIds, habits, { count: people, length, nowMs: Date.now() });
-    // Plain pages alone: they are what was taken apart.
-    const parameters = { surfaces: { related: 0, search: 0 } };
-    const optionsOf = (load: number, plan: { seconds: number; warmUpSeconds: number }): LoadOptions => ({
+  } catch (error) {
+    await system.stop();
+    throw error;
+  }
+  // Plain pages alone: they are what was taken apart.
+  const parameters = { surfaces: { related: 0, search: 0 } };
+  const sent = plansOf(effort).map(({ qps, ...plan }, i) => {
+    const options: LoadOptions = {
       ...plan,
       ...{ people, page, folder, protoset: '' },
-      trace: { seed: 100 + load, habits, itemIds, surfaces: [], queries: [], dayMs: DAY_MS, parameters },
+      trace: { seed: 100 + i, habits, itemIds, surfaces: [], queries: [], dayMs: DAY_MS, parameters },
       ...(replayer !== undefined && { replayer }),
-    });
-    const counted = Array.from({ length: rounds }, () => rates)
-      .flat()
-      .map((qps) => ({ qps, seconds: Math.ceil(pages / qps), warmUpSeconds }));
-    const plans = [{ qps: rates.at(-1)!, seconds: heatSeconds, warmUpSeconds: 0 }, ...counted];
-    const loads = plans.map(({ qps, ...plan }, i) => ({
-      load: { kind: 'trace', people, qps } as const,
-      options: optionsOf(i, plan),
-    }));
-    const target = gatewayTarget(system.address, () => system.pids());
-    const seen: Told[] = [];
-    for (const { load, options } of loads) {
-      const before = cpuTicks();
-      const told = toldOfReal(await sendLoad(load, target, options));
-      progress(`  ${load.qps} pages a second: ${tellSeen(told)}; ${tellTaken(before, cpuTicks())}`);
-      seen.push(told);
-    }
-    const { slots } = kvSlotsOf('A', release.manifest.model, { kvMiB, cells, settings });
-    return {
+    };
+    return { load: { kind: 'trace', people, qps } as const, options };
+  });
+  const target = gatewayTarget(system.address, () => system.pids());
+  const { slots } = kvSlotsOf('A', release.manifest.model, { kvMiB, cells, settings });
+  return {
+    loads: {
       told: {
         ...{ cells: cellNames(cells), slots },
         inFlight: Number(settings.ONEPASS_INFERENCE_IN_FLIGHT),
@@ -108,17 +129,21 @@ export async function sendRealLoads(
         restMs: Number(settings.ONEPASS_KV_REST_MS),
       },
       length,
-      traces: loads.map(({ load, options }) => traceOf(load, options)),
-      windows: plans.map(({ seconds, warmUpSeconds: warmUp }) => ({
+      traces: sent.map(({ load, options }) => traceOf(load, options)),
+      windows: plansOf(effort).map(({ seconds, warmUpSeconds: warmUp }) => ({
         fromMs: 1000 * warmUp,
         toMs: 1000 * (warmUp + seconds),
       })),
-      seen,
-    };
-  } finally {
-    await system.stop();
-    await rm(folder, { recursive: true, force: true });
-  }
+    },
+    send: async (i) => {
+      const { load, options } = sent[i]!;
+      const before = cpuTicks();
+      const told = toldOfReal(await sendLoad(load, target, options));
+      progress(`  ${name}, ${load.qps} pages a second: ${tellSeen(told)}; ${tellTaken(before, cpuTicks())}`);
+      return told;
+    },
+    stop: () => system.stop(),
+  };
 }
 
 const tellSeen = ({ p50Ms, p99Ms }: Told) => `p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms`;

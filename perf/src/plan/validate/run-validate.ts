@@ -32,8 +32,8 @@ const SEEDS = [1, 2, 3, 4];
  */
 export async function validate({ effort, times, ...terms }: ValidateTerms): Promise<Compared[]> {
   const compared: Compared[] = [];
-  for (const cells of effort.cells) {
-    const real = await sendRealLoads(terms, effort, cells);
+  for (const [i, real] of (await sendRealLoads(terms, effort, effort.cells)).entries()) {
+    const cells = effort.cells[i]!;
     const predicted = await predictLoads(real, { release: terms.release, times, seeds: SEEDS });
     for (const qps of effort.rates) {
       const of = (told: readonly Told[]) => meanTold(told.filter((_, i) => i > 0 && real.traces[i]!.qps === qps));

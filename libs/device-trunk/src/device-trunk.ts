@@ -1,7 +1,7 @@
 import { OnepassError, overloaded, unavailable } from '@onepass/errors';
 import { abortReason, type DeviceEngine, type RunTerms } from '@onepass/inference';
 import { AskLine } from './ask-line.js';
-import type { Played } from './batch-run.js';
+import { type Played, sumOfWork } from './batch-run.js';
 import { type BucketOptions, Buckets, workOf } from './buckets.js';
 import { DeviceKv, type DeviceKvOptions } from './device-kv.js';
 import { type DeviceModel, graphPath } from './device-model.js';
@@ -255,8 +255,7 @@ export class DeviceTrunk {
   }
 
   async #run(batch: Batch<AnyWork>, works: readonly AnyWork[]): Promise<void> {
-    const sum = works.reduce((total, { work }) => total + work, 0);
-    const expectedMs = this.#forecast.runMs(batch.kind, keyOf(batch.sizes), sum);
+    const expectedMs = this.#forecast.runMs(batch.kind, keyOf(batch.sizes), sumOfWork(works));
     this.#running++;
     this.#runningMs += expectedMs;
     const persons = batch.kind === 'encode' ? works.map(({ person }) => person) : [];

@@ -1,12 +1,10 @@
-import { kvMiss, OnepassError } from '@onepass/errors';
-import type { Played } from './batch-run.js';
+import { kvMiss } from '@onepass/errors';
+import { type BatchDeps, isStill, type Played, sumOfWork, waitedMicros } from './batch-run.js';
 import type { EncodeSizes } from './buckets.js';
 import type { DeviceKv, PageWrite } from './device-kv.js';
-import type { DeviceModel } from './device-model.js';
 import { areFinite, type EncodeEntry, fillEncode, hiddenOf } from './run-inputs.js';
 import type { EncodeWork } from './trunk-ask.js';
 import { trunkDefect } from './trunk-defect.js';
-import type { TrunkRuns } from './trunk-runs.js';
 
 /** One person's encode in a run. */
 interface Part {
@@ -15,17 +13,16 @@ interface Part {
   readonly entry: EncodeEntry;
 }
 
-export interface EncodeDeps {
-  readonly model: DeviceModel;
-  readonly kv: DeviceKv;
-  readonly runs: TrunkRuns;
-}
-
 /** Whether the slot is still what the rows were made for. @throws OnepassError `kv_miss` */
-export function requireCurrent(kv: DeviceKv, { ask, count }: EncodeWork): void {
+function requireCurrent(kv: DeviceKv, { ask, count }: EncodeWork): void {
   kv.require(ask.state);
   if (ask.state.length !== ask.from) throw kvMiss('the slot holds other tokens than were meant');
   if (kv.roomOf(ask.state) < ask.from + count) throw kvMiss('the slot has no room');
+}
+
+/** Those of whom that is so; the others have their answer. */
+function currentOf(kv: DeviceKv, works: readonly EncodeWork[]): EncodeWork[] {
+  return works.filter((work) => isStill(work, () => requireCurrent(kv, work)));
 }
 
 /**
@@ -33,13 +30,13 @@ export function requireCurrent(kv: DeviceKv, { ask, count }: EncodeWork): void {
  * @returns those who are to be tried again, alone
  */
 export async function encodeBatch(
-  deps: EncodeDeps,
+  deps: BatchDeps,
   works: readonly EncodeWork[],
   sizes: EncodeSizes,
   signal: AbortSignal,
 ): Promise<Played<EncodeWork>> {
   const { kv } = deps;
-  const current = works.filter((work) => isStill(work, () => requireCurrent(kv, work)));
+  const current = currentOf(kv, works);
   for (const { ask } of current) kv.lease(ask.state);
   try {
     return await encodeLeased(deps, current, sizes, signal);
@@ -49,12 +46,12 @@ export async function encodeBatch(
 }
 
 async function encodeLeased(
-  { model, kv, runs }: EncodeDeps,
+  { model, kv, runs }: BatchDeps,
   works: readonly EncodeWork[],
   sizes: EncodeSizes,
   signal: AbortSignal,
 ): Promise<Played<EncodeWork>> {
-  const use = await runs.use(sizes, sumOf(works));
+  const use = await runs.use(sizes, sumOfWork(works));
   try {
     const writable = await writableOf(kv, works);
     if (writable.length === 0) return {};
@@ -74,7 +71,7 @@ async function encodeLeased(
       );
       const answers = parts.map((part, i) => answer(kv, part, value[i]!, { ...timing, shared: parts.length }));
       await Promise.all(answers);
-      return { ran: { sizes: chosen, work: sumOf(writable), ms: timing.runMicros / 1000 } };
+      return { ran: { sizes: chosen, work: sumOfWork(writable), ms: timing.runMicros / 1000 } };
     } catch (error) {
       await Promise.all(parts.map(({ write }) => write.failed()));
       return { failed: { works: writable, error } };
@@ -87,7 +84,7 @@ async function encodeLeased(
 /** Those whose pages nobody else is at work on. What is said here holds until something is awaited. */
 async function writableOf(kv: DeviceKv, works: readonly EncodeWork[]): Promise<EncodeWork[]> {
   for (;;) {
-    const current = works.filter((work) => isStill(work, () => requireCurrent(kv, work)));
+    const current = currentOf(kv, works);
     const blocked = current.find(({ ask, count }) => !kv.isWritable(ask.state, ask.from, ask.from + count));
     if (blocked === undefined) return current;
     await kv.writable(blocked.ask.state, blocked.ask.from, blocked.ask.from + blocked.count).catch(() => {});
@@ -122,21 +119,6 @@ async function answer(
   // Whoever has left was told that it failed: then nothing may have changed.
   if (!isStill(work, () => work.isWanted && tokens > 0 && kv.publish(state, { length: from + tokens, sequence, hash })))
     return;
-  const queueMicros = Math.round((performance.now() - work.askedAt) * 1000) - timing.runMicros;
+  const queueMicros = waitedMicros(work, timing.runMicros);
   work.succeed({ hidden, reference: kv.reference(state), timing: { ...timing, queueMicros } });
-}
-
-/** Whether `check` does not throw; what it throws is the work's answer. */
-export function isStill(work: { fail(error: unknown): void }, check: () => void): boolean {
-  try {
-    check();
-    return true;
-  } catch (error) {
-    work.fail(OnepassError.from(error));
-    return false;
-  }
-}
-
-function sumOf(works: readonly EncodeWork[]): number {
-  return works.reduce((sum, { work }) => sum + work, 0);
 }

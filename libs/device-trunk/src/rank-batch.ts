@@ -1,30 +1,21 @@
-import type { Played } from './batch-run.js';
+import { type BatchDeps, isStill, type Played, sumOfWork, waitedMicros } from './batch-run.js';
 import type { RankSizes } from './buckets.js';
 import type { DeviceKv } from './device-kv.js';
-import type { DeviceModel } from './device-model.js';
-import { isStill } from './encode-batch.js';
 import { areFinite, fillRank, probabilitiesOf, type RankEntry } from './run-inputs.js';
 import type { RankWork } from './trunk-ask.js';
 import { trunkDefect } from './trunk-defect.js';
-import type { TrunkRuns } from './trunk-runs.js';
-
-export interface RankDeps {
-  readonly model: DeviceModel;
-  readonly kv: DeviceKv;
-  readonly runs: TrunkRuns;
-}
 
 /**
  * Several people's slates in one run; each is answered on its own. Nothing is leased: KV that changes under the run is a miss of those whose it is.
  * @param entries by person, all slates of one on the same past
  */
 export async function rankBatch(
-  { model, kv, runs }: RankDeps,
+  { model, kv, runs }: BatchDeps,
   entries: readonly (readonly RankWork[])[],
   sizes: RankSizes,
   signal: AbortSignal,
 ): Promise<Played<RankWork>> {
-  const use = await runs.use(sizes, sumOf(entries));
+  const use = await runs.use(sizes, sumOfWork(entries.flat()));
   try {
     const chosen = use.sizes as RankSizes;
     const parts = entries.flatMap((works) => partsOf(kv, works));
@@ -55,7 +46,7 @@ export async function rankBatch(
         part.works.map((work, j) => answer(kv, work, value[i]![j]!, { runMicros, shared: works.length })),
       );
       await Promise.all(answers);
-      return { ran: { sizes: chosen, work: sumOf([works]), ms: timing.runMicros / 1000 } };
+      return { ran: { sizes: chosen, work: sumOfWork(works), ms: timing.runMicros / 1000 } };
     } catch (error) {
       return { failed: { works, error } };
     }
@@ -89,7 +80,7 @@ async function answer(
   timing: { readonly runMicros: number; readonly shared: number },
 ): Promise<void> {
   if (areFinite(probabilities)) {
-    const queueMicros = Math.round((performance.now() - work.askedAt) * 1000) - timing.runMicros;
+    const queueMicros = waitedMicros(work, timing.runMicros);
     work.succeed({ probabilities, timing: { ...timing, queueMicros } });
     return;
   }
@@ -101,8 +92,4 @@ async function answer(
     await kv.scrub({ ...reference, personKey: Buffer.from(reference.personKey).toString('hex') });
     work.fail(trunkDefect(`${problem}; the KV is retired`));
   } else work.fail(trunkDefect(problem));
-}
-
-function sumOf(entries: readonly (readonly RankWork[])[]): number {
-  return entries.flat().reduce((sum, { work }) => sum + work, 0);
 }

@@ -1,11 +1,12 @@
 import { basename } from 'node:path';
 import { type OnepassError, startupError } from '@onepass/errors';
 import { koffi } from '@onepass/shared-memory';
-import type { DeviceFaults } from './device/faults.js';
+import { type DeviceFaults, messageOf } from './device/faults.js';
 import type { AnyTensors, Graph, RunTerms, RunTiming, Tensor, TensorData } from './engine.js';
 import type { Address, OnnxRuntime } from './onnxruntime.js';
 import { abortReason, type RunQueue } from './run-queue.js';
 import { checkTensors, type ElementType, type TensorSpec } from './tensors.js';
+import { micros, TimedQueue } from './timed-queue.js';
 
 /** What one run at a time needs on the native side, made once. */
 export interface Lane {
@@ -22,7 +23,6 @@ export const MAX_TENSORS = 512;
 export const ELEMENT_CODES = { float32: 1, int8: 3, int64: 7, float16: 10 } as const satisfies Readonly<
   Record<ElementType, number>
 >;
-const USUAL_WEIGHT = 0.1;
 
 /** Everything that graphs of one engine share. */
 export interface GraphHost {
@@ -46,11 +46,11 @@ export class OnnxGraph implements Graph {
   readonly #outputNames: NativeNames;
   /** Scratch for the shape of the tensor being made. */
   readonly #shape = new BigInt64Array(16);
-  /** Moving average of what a run takes, from 0: nothing is refused before something is known. */
-  #usualMs = 0;
+  readonly #queue: TimedQueue;
 
   private constructor(host: GraphHost, path: string, session: Address) {
     this.#host = host;
+    this.#queue = new TimedQueue(host.queue);
     this.#session = session;
     this.#name = basename(path);
     this.#inputSpecs = readSpecs(host.runtime, session, 'input');
@@ -84,16 +84,11 @@ export class OnnxGraph implements Graph {
 
   async run(inputs: AnyTensors, outputs: AnyTensors, terms: RunTerms = {}): Promise<RunTiming> {
     checkTensors(this.#name, [this.#inputSpecs, inputs], [this.#outputSpecs, outputs]);
-    const { signal, deadlineMs, priority } = terms;
-    const asked = performance.now();
-    const work = async (lane: number) => {
+    return this.#queue.schedule(async (lane, queueMicros) => {
       const started = performance.now();
-      await this.#runNow(this.#host.lanes[lane]!, [inputs, outputs], signal);
-      const runMs = performance.now() - started;
-      this.#usualMs += (runMs - this.#usualMs) * USUAL_WEIGHT;
-      return { queueMicros: micros(started - asked), runMicros: micros(runMs) };
-    };
-    return this.#host.queue.schedule(work, { signal, deadlineMs, priority, expectedMs: this.#usualMs });
+      await this.#runNow(this.#host.lanes[lane]!, [inputs, outputs], terms.signal);
+      return { queueMicros, runMicros: micros(performance.now() - started) };
+    }, terms);
   }
 
   release(): void {
@@ -243,12 +238,4 @@ function settle(runtime: OnnxRuntime, resolve: () => void, reject: (reason: unkn
 
 export function cannotLoad(path: string, error: unknown): OnepassError {
   return startupError(`graph "${path}" cannot be loaded: ${messageOf(error)}`, error);
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-export function micros(milliseconds: number): number {
-  return Math.round(milliseconds * 1000);
 }

@@ -1,5 +1,6 @@
 import { startupError } from '@onepass/errors';
-import { messageOf, NativeNames } from './onnx-graph.js';
+import { messageOf } from './device/faults.js';
+import { NativeNames } from './onnx-graph.js';
 import { type Address, LOG_FATAL, type OnnxRuntime } from './onnxruntime.js';
 
 /** Options of ONNX Runtime's CUDA provider, by its names. */

@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { startupError } from '@onepass/errors';
 import type { DeviceName } from '../engine.js';
-import { messageOf } from '../onnx-graph.js';
 import type { OnnxRuntime } from '../onnxruntime.js';
 import { makeSessionOptions } from '../session-options.js';
 import { type CudaRuntime, loadCudaRuntime } from './cuda-runtime.js';
+import { messageOf } from './faults.js';
 
 export type DeviceChoice =
   | { readonly name: 'cpu'; readonly reason: string; readonly index?: undefined }

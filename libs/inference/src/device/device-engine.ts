@@ -1,6 +1,5 @@
 import { type OnepassError, startupError } from '@onepass/errors';
 import type { DeviceName } from '../engine.js';
-import { messageOf } from '../onnx-graph.js';
 import { loadOnnxRuntime, type OnnxRuntime } from '../onnxruntime.js';
 import { RunQueue } from '../run-queue.js';
 import { chooseDevice, type DeviceChoice } from './choose-device.js';
@@ -10,8 +9,9 @@ import type { DeviceBuffer, DeviceEngine, DeviceGraph, DeviceMemoryUse, DevicePa
 import { OnnxDeviceGraph } from './device-graph.js';
 import { DeviceHost, type Lane } from './device-host.js';
 import type { Driver, Pair } from './driver.js';
+import { messageOf } from './faults.js';
 import { LaneThread } from './lane-thread.js';
-import { WholeQueue } from './timed-queue.js';
+import { WholeQueue } from './whole-queue.js';
 
 export interface DeviceEngineOptions {
   /** `auto` is the first CUDA device where there is one, else the CPU. */

@@ -1,13 +1,12 @@
 import { type OnepassError, unavailable } from '@onepass/errors';
 import { koffi } from '@onepass/shared-memory';
-import { messageOf } from '../onnx-graph.js';
 import type { OnnxRuntime } from '../onnxruntime.js';
 import type { RunQueue } from '../run-queue.js';
 import type { Driver, LaneDriver } from './driver.js';
-import { DeviceFault, DeviceFaults, faultOfCode, faultOfMessage } from './faults.js';
+import { DeviceFault, DeviceFaults, faultOfCode, messageOf } from './faults.js';
 import type { LaneThread } from './lane-thread.js';
 import type { Played, Step } from './step.js';
-import type { WholeQueue } from './timed-queue.js';
+import type { WholeQueue } from './whole-queue.js';
 
 /** One lane: its thread, and its stream on the device. */
 export interface Lane {
@@ -77,7 +76,7 @@ export class DeviceHost {
     try {
       this.runtime.check(result);
     } catch (error) {
-      return new DeviceFault(messageOf(error), faultOfMessage(messageOf(error)));
+      return new DeviceFault(messageOf(error));
     }
     return new DeviceFault('a native call failed', 'other');
   }

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { OnepassError, startupError, unavailable } from '@onepass/errors';
 import { RunQueue } from '../run-queue.js';
 import type { TensorSpec } from '../tensors.js';
+import { TimedQueue } from '../timed-queue.js';
 import type {
   DeviceBuffer,
   DeviceEngine,
@@ -15,7 +16,7 @@ import type {
   Resident,
 } from './device.js';
 import { type BoundTensor, bindShapes, describeDimensions, viewOf } from './shapes.js';
-import { TimedQueue, WholeQueue } from './timed-queue.js';
+import { WholeQueue } from './whole-queue.js';
 
 /** A graph made of a function. What is resident comes in and out as arrays too, over the very memory of its buffer. */
 export interface FakeDeviceGraph {

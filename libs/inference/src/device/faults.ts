@@ -31,6 +31,10 @@ export function faultOfMessage(message: string): FaultKind {
   return MEMORY_WORDS.test(message) ? 'memory' : 'other';
 }
 
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** What a native call failed with, and what that means. */
 export class DeviceFault extends Error {
   readonly kind: FaultKind;
@@ -63,10 +67,7 @@ export class DeviceFaults {
 
   /** What was thrown, as a fault; a lost device is told at once. */
   noticed(thrown: unknown): DeviceFault {
-    const fault =
-      thrown instanceof DeviceFault
-        ? thrown
-        : new DeviceFault(thrown instanceof Error ? thrown.message : String(thrown));
+    const fault = thrown instanceof DeviceFault ? thrown : new DeviceFault(messageOf(thrown));
     if (fault.kind === 'lost' && this.#lost === undefined) {
       this.#lost = unavailable(`the device ${this.#device} is lost`, fault);
       this.#onLost(this.#lost);

@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
 import { EXIT_CODES, type OnepassError } from '@onepass/errors';
 import { libc } from '@onepass/shared-memory';
-import { messageOf } from '../onnx-graph.js';
+import { messageOf } from './faults.js';
 
 /**
  * For `onLost`: one sentence on standard error, and the process ends with an exit code of its own, so that a supervisor starts one that opens the device anew. At

@@ -1,15 +1,15 @@
 import { koffi } from '@onepass/shared-memory';
 import type { RunTerms } from '../engine.js';
-import { ELEMENT_CODES, micros, type NativeNames } from '../onnx-graph.js';
+import { ELEMENT_CODES, type NativeNames } from '../onnx-graph.js';
 import type { Address } from '../onnxruntime.js';
 import { abortReason } from '../run-queue.js';
 import { graphDefect } from '../tensors.js';
+import { micros, TimedQueue } from '../timed-queue.js';
 import type { DeviceRunTiming, HostArrays, PreparedRun, Resident } from './device.js';
 import type { DeviceHost, Lane } from './device-host.js';
 import { MOST_HOST_BYTES, type Pair } from './driver.js';
 import type { Script } from './lane-thread.js';
 import { type BoundTensor, viewOf } from './shapes.js';
-import { TimedQueue } from './timed-queue.js';
 
 /** What is bound in every lane. */
 export interface Binding {

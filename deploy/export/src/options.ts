@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { startupError } from '@onepass/errors';
 import { parseStorePlace, type StorePlace } from '@onepass/history';
+import { readCommandLine } from '@onepass/local';
 
 /** What the command line asks for. */
 export type ExportCommand =
@@ -69,23 +69,19 @@ export function parseOptions(args: readonly string[], root: string): ExportComma
 function parse(args: readonly string[]) {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean', default: false } as const;
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        data: text,
-        history: text,
-        out: text,
-        since: text,
-        replay: text,
-        release: text,
-        compact: flag,
-        help: flag,
-      },
-    }).values;
-  } catch (error) {
-    throw startupError((error as Error).message, error);
-  }
+  return readCommandLine({
+    args: [...args],
+    options: {
+      data: text,
+      history: text,
+      out: text,
+      since: text,
+      replay: text,
+      release: text,
+      compact: flag,
+      help: flag,
+    },
+  }).values;
 }
 
 function refuse(beside: string, options: Readonly<Record<string, string | undefined>>): void {

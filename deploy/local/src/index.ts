@@ -1,4 +1,4 @@
-export { runCommand } from './command.js';
+export { readCommandLine, runCommand } from './command.js';
 export * from './local.js';
 export * from './mesh.js';
 export { freePorts } from './ports.js';

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { startupError } from '@onepass/errors';
+import { readCommandLine } from './command.js';
 import { processNames } from './plan.js';
 
 /** What the command line asks for. */
@@ -62,23 +62,19 @@ export function parseOptions(args: readonly string[], root: string): LocalOption
 }
 
 function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        port: { type: 'string' },
-        release: { type: 'string' },
-        cells: { type: 'string' },
-        data: { type: 'string' },
-        ephemeral: { type: 'boolean', default: false },
-        'no-demo': { type: 'boolean', default: false },
-        smoke: { type: 'boolean', default: false },
-        help: { type: 'boolean', default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw startupError((error as Error).message, error);
-  }
+  return readCommandLine({
+    args: [...args],
+    options: {
+      port: { type: 'string' },
+      release: { type: 'string' },
+      cells: { type: 'string' },
+      data: { type: 'string' },
+      ephemeral: { type: 'boolean', default: false },
+      'no-demo': { type: 'boolean', default: false },
+      smoke: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  }).values;
 }
 
 const parsePort = (given: string | undefined, cells: number) =>

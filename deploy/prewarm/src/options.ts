@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { readSettings } from '@onepass/config';
 import { startupError } from '@onepass/errors';
 import { historySettings, type StorePlace } from '@onepass/history';
+import { readCommandLine } from '@onepass/local';
 import { type CellLine, parseCellFile, parseCells } from '@onepass/routing';
 
 /** What the command line asks for. */
@@ -100,18 +100,14 @@ function parse(args: readonly string[]) {
   const text = { type: 'string' } as const;
   const flag = { type: 'boolean', default: false } as const;
   const usual = (value: string) => ({ type: 'string', default: value }) as const;
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        ...{ cells: text, 'cells-file': text, cell: text, release: text, data: text, most: text },
-        ...{ 'active-within': usual('7d'), rate: usual('50'), 'in-flight': usual('1') },
-        ...{ 'dry-run': flag, smoke: flag, help: flag },
-      },
-    }).values;
-  } catch (error) {
-    throw startupError((error as Error).message, error);
-  }
+  return readCommandLine({
+    args: [...args],
+    options: {
+      ...{ cells: text, 'cells-file': text, cell: text, release: text, data: text, most: text },
+      ...{ 'active-within': usual('7d'), rate: usual('50'), 'in-flight': usual('1') },
+      ...{ 'dry-run': flag, smoke: flag, help: flag },
+    },
+  }).values;
 }
 
 /** An option before the variables, these before what the data directory has; of both the file before the line, as for the gateways. */

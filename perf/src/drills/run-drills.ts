@@ -1,6 +1,5 @@
-import { parseArgs } from 'node:util';
 import { OnepassError, startupError } from '@onepass/errors';
-import { runCommand } from '@onepass/local';
+import { readCommandLine, runCommand } from '@onepass/local';
 import { mergeIntoSummary, REPORT_FOLDER } from '../summary.js';
 import type { Drill } from './drill.js';
 import { describeGoal, GOALS, isMet } from './goals.js';
@@ -66,17 +65,11 @@ function tell(name: string, value: number): boolean {
 }
 
 function parse(args: readonly string[], drills: readonly Drill[]) {
-  let parsed: { values: { smoke: boolean; help: boolean }; positionals: string[] };
-  try {
-    parsed = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: { smoke: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
-    });
-  } catch (error) {
-    throw startupError((error as Error).message, error);
-  }
-  const { values, positionals } = parsed;
+  const { values, positionals } = readCommandLine({
+    args: [...args],
+    allowPositionals: true,
+    options: { smoke: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+  });
   const known = drills.map(({ name }) => name);
   const unknown = positionals.find((name) => !known.includes(name));
   if (unknown !== undefined) throw startupError(`there is no drill "${unknown}"; there are: ${known.join(', ')}`);

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { startupError } from '@onepass/errors';
+import { readCommandLine } from '@onepass/local';
 
 export type Dtype = 'float32' | 'float16';
 export type DeviceChoice = 'auto' | 'cpu' | `cuda:${number}`;
@@ -117,17 +117,13 @@ export const batchesUpTo = (batch: number): number[] =>
 function parse(args: readonly string[]) {
   const flag = { type: 'boolean', default: false } as const;
   const text = { type: 'string' } as const;
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        ...{ device: text, layers: text, width: text, heads: text, n: text, k: text, batch: text, dtype: text },
-        ...{ rounds: text, soak: text, people: text, python: text, libraries: text, smoke: flag, help: flag },
-      },
-    }).values;
-  } catch (error) {
-    throw startupError((error as Error).message, error);
-  }
+  return readCommandLine({
+    args: [...args],
+    options: {
+      ...{ device: text, layers: text, width: text, heads: text, n: text, k: text, batch: text, dtype: text },
+      ...{ rounds: text, soak: text, people: text, python: text, libraries: text, smoke: flag, help: flag },
+    },
+  }).values;
 }
 
 function numberOf(

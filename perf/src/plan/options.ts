@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { startupError } from '@onepass/errors';
+import { readCommandLine } from '@onepass/local';
 
 /** What the command is to do. */
 export type PlanCommand =
@@ -89,17 +89,13 @@ function planOptions(values: ReturnType<typeof parse>, real: RealOptions): PlanO
 function parse(args: readonly string[]) {
   const flag = { type: 'boolean', default: false } as const;
   const text = { type: 'string' } as const;
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        ...{ people: text, qps: text, cores: text, 'kv-gib': text, busiest: text, 'in-flight': text },
-        ...{ measure: text, validate: flag, release: text, smoke: flag, help: flag },
-      },
-    }).values;
-  } catch (error) {
-    throw startupError((error as Error).message, error);
-  }
+  return readCommandLine({
+    args: [...args],
+    options: {
+      ...{ people: text, qps: text, cores: text, 'kv-gib': text, busiest: text, 'in-flight': text },
+      ...{ measure: text, validate: flag, release: text, smoke: flag, help: flag },
+    },
+  }).values;
 }
 
 function numberOf(option: string, raw: string | undefined, { from, to }: { from: number; to: number }): number {

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { startupError } from '@onepass/errors';
+import { readCommandLine } from '@onepass/local';
 import { SYSTEMS, type SystemName } from '../measurements.js';
 import { parseShape, type ReleaseShape } from '../shape/shape.js';
 
@@ -65,17 +65,13 @@ export function parseKitOptions(args: readonly string[]): KitOptions | 'help' {
 function parse(args: readonly string[]) {
   const flag = { type: 'boolean', default: false } as const;
   const text = { type: 'string' } as const;
-  try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        ...{ quick: flag, smoke: flag, fresh: flag, compare: flag, help: flag },
-        ...{ shape: text, release: text, systems: text, rounds: text, seconds: text },
-      },
-    }).values;
-  } catch (error) {
-    throw startupError((error as Error).message, error);
-  }
+  return readCommandLine({
+    args: [...args],
+    options: {
+      ...{ quick: flag, smoke: flag, fresh: flag, compare: flag, help: flag },
+      ...{ shape: text, release: text, systems: text, rounds: text, seconds: text },
+    },
+  }).values;
 }
 
 function systemsOf(text: string): readonly SystemName[] {

@@ -1,5 +1,6 @@
 """The command device-graphs: a release's weights, or random ones of any shape."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from device_fixtures import LAYERS, LAYOUT
 from device_people import DevicePeople
 
 from onepass_training.__main__ import main
-from onepass_training.device.released import released
+from onepass_training.device.released import release_id, released
 from onepass_training.device.sizes import Sizes, synthetic_sizes, synthetic_state
 from onepass_training.device.write import VARIANTS, Options, write_device_graphs
 from onepass_training.release.export import export_graphs
@@ -20,6 +21,7 @@ from onepass_training.release.laws import positions
 from onepass_training.release.reference import GraphRunner, empty_cache
 
 DEFAULT = Path(__file__).parents[2] / "releases" / "default"
+GRAPHS_OF = ["device-graphs", "--release", str(DEFAULT)]
 SHAPE = ["--n", "24", "--layers", "3", "--width", "32", "--heads", "2"]
 GRAPHS = {f"{name}.{variant.name}.onnx" for variant in VARIANTS.values() for name in variant.graphs}
 
@@ -36,7 +38,7 @@ def answers(people, random):
 
 
 def test_a_release_answers_as_its_own_graphs_do(tmp_path, capsys):
-    assert main(["device-graphs", "--release", str(DEFAULT), "--out", str(tmp_path / "graphs")]) == 0
+    assert main([*GRAPHS_OF, "--out", str(tmp_path / "graphs")]) == 0
     assert str(tmp_path / "graphs") in capsys.readouterr().out
     run = GraphRunner(DEFAULT / "graphs", 4)
     for variant in ("plain", "mha", "attention"):
@@ -49,6 +51,18 @@ def test_a_release_answers_as_its_own_graphs_do(tmp_path, capsys):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
+def test_a_directory_says_whose_weights_it_has_and_what_is_in_its_files(tmp_path):
+    of_release = [*GRAPHS_OF, "--attention", "plain", "--out", str(tmp_path / "released")]
+    assert main(of_release) == 0
+    assert main(["device-graphs", *SHAPE, "--attention", "plain", "--out", str(tmp_path / "random")]) == 0
+    known = json.loads((DEFAULT / "manifest.json").read_text())["id"]
+    for name, expected in (("released", known), ("random", None)):
+        described = json.loads((tmp_path / name / "device.json").read_text())
+        assert described["releaseId"] == expected
+        found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (tmp_path / name).iterdir()}
+        assert described["files"] == {file: digest for file, digest in found.items() if file != "device.json"}
+
+
 def test_weights_are_read_back(device_model, device_sizes, tmp_path):
     export_graphs(device_model, tmp_path / "graphs", texts=False)
     manifest = {
@@ -59,6 +73,7 @@ def test_weights_are_read_back(device_model, device_sizes, tmp_path):
     (tmp_path / "manifest.draft.json").write_text(json.dumps(manifest))
     sizes, state = released(tmp_path)
     assert sizes == device_sizes
+    assert release_id(tmp_path) is None, "a draft has none yet"
     expected = device_model.serving_state()
     for name, array in state.items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-6, err_msg=name)

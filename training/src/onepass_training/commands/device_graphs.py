@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..arguments import natural, positive
 from ..config import usual_heads
-from ..device.released import released
+from ..device.released import release_id, released
 from ..device.sizes import Sizes, State, synthetic_sizes, synthetic_state
 from ..device.weights import DTYPES
 from ..device.write import PAGE_TOKENS, VARIANTS, Options, write_device_graphs
@@ -38,8 +38,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argp
 def run(arguments: argparse.Namespace) -> None:
     """Writes the graphs."""
     began = time.monotonic()
-    options = Options(arguments.dtype, tuple(arguments.attention.split(",")), arguments.page_tokens)
     sizes, state = _weights(arguments)
+    known = None if arguments.release is None else release_id(arguments.release)
+    options = Options(arguments.dtype, tuple(arguments.attention.split(",")), arguments.page_tokens, known)
     write_device_graphs(state, sizes, arguments.out, options)
     print(f"device graphs: {arguments.out} ({time.monotonic() - began:.1f} s)")
 

@@ -21,11 +21,8 @@ def released(directory: Path) -> tuple[Sizes, dict[str, NDArray[np.float32]]]:
 
     FileNotFoundError or ValueError in a sentence where it is none, or its graphs are not as this version writes them.
     """
-    path = next((directory / name for name in MANIFESTS if (directory / name).is_file()), None)
-    if path is None:
-        raise FileNotFoundError(f"{directory} is no release: it has neither {' nor '.join(MANIFESTS)}")
+    path, manifest = _manifest(directory)
     try:
-        manifest = json.loads(path.read_text())
         model, graphs = manifest["model"], _fp32_graphs(manifest)
         layers, width = model["layers"], model["width"]
         files = {name: directory / graphs[name] for name in ("encode", "rank")}
@@ -37,6 +34,19 @@ def released(directory: Path) -> tuple[Sizes, dict[str, NDArray[np.float32]]]:
         raise ValueError(f"{path} is incomplete: {error} is missing or of the wrong kind") from error
     _unscale(state, sizes)
     return sizes, state
+
+
+def release_id(directory: Path) -> str | None:
+    """The release's id; None of a draft, which has none yet. FileNotFoundError where it is neither."""
+    _, manifest = _manifest(directory)
+    return manifest.get("id")
+
+
+def _manifest(directory: Path) -> tuple[Path, dict]:
+    path = next((directory / name for name in MANIFESTS if (directory / name).is_file()), None)
+    if path is None:
+        raise FileNotFoundError(f"{directory} is no release: it has neither {' nor '.join(MANIFESTS)}")
+    return path, json.loads(path.read_text())
 
 
 def _fp32_graphs(manifest: dict) -> dict[str, str]:

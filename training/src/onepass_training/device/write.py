@@ -1,5 +1,6 @@
 """A directory of device graphs: the graphs, their weights, and device.json, which says what they are."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ class Options:
     attention: tuple[str, ...] = tuple(VARIANTS)
     page_tokens: int = PAGE_TOKENS
     """T, tokens of a page."""
+    release_id: str | None = None
+    """Of the release whose weights they are."""
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.attention if name not in VARIANTS]
@@ -52,15 +55,24 @@ def write_device_graphs(state: State, sizes: Sizes, directory: Path, options: Op
                 _BUILDERS[name](weights, variant, options.page_tokens).write(out / file)
         build_gather(weights, options.page_tokens).write(out / graphs["gather"])
         weights.write(out)
-        described = _description(sizes, options, graphs)
+        described = _description(sizes, options, graphs) | {"files": _checksums(out)}
         (out / DESCRIPTION).write_text(json.dumps(described, indent=2) + "\n")
     return described
 
 
+def _checksums(directory: Path) -> dict[str, str]:
+    """name -> SHA-256 of every file, in hexadecimal."""
+    digests = {}
+    for path in sorted(directory.iterdir()):
+        with path.open("rb") as file:
+            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
 def _description(sizes: Sizes, options: Options, graphs: dict) -> dict:
     return {
-        "formatVersion": FORMAT, "dtype": options.dtype, "pageTokens": options.page_tokens, "layers": sizes.layers,
-        "width": sizes.width, "heads": sizes.heads, "columns": sizes.columns, "embedding": sizes.embedding,
-        "actions": sizes.actions, "window": sizes.window, "contextRows": sizes.context_rows,
+        "formatVersion": FORMAT, "releaseId": options.release_id, "dtype": options.dtype, "pageTokens": options.page_tokens,
+        "layers": sizes.layers, "width": sizes.width, "heads": sizes.heads, "columns": sizes.columns,
+        "embedding": sizes.embedding, "actions": sizes.actions, "window": sizes.window, "contextRows": sizes.context_rows,
         "graphs": graphs, "weights": WEIGHTS,
     }  # fmt: skip

@@ -99,9 +99,9 @@ test.skipIf(!hasCompiler)('who finds no memory is told, and nothing stays taken'
     kind: 'startup',
     message: 'cuda:0 has not the 1001 bytes that are to be resident',
   });
-  await expect(graph.prepare({ n: 20, g: 1, r: 1 }, {})).rejects.toMatchObject({
+  await expect(graph.prepare({ n: 40, g: 1, r: 1 }, {})).rejects.toMatchObject({
     kind: 'startup',
-    message: 'graph pool.onnx cannot be prepared for n=20, g=1, r=1 in 2 lanes: cuda:0 has too little memory',
+    message: 'graph pool.onnx cannot be prepared for n=40, g=1, r=1 in 2 lanes: cuda:0 has too little memory',
   });
   expect([fake.live(), engine.memory().freeBytes]).toEqual([before, 1000]);
   const run = await graph.prepare({ n: 1, g: 2, r: 8 }, {}, fill(7));

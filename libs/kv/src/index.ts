@@ -1,4 +1,5 @@
 export type { Visit } from './eviction-order.js';
+export type { KvSlots } from './kv-slots.js';
 export { KV_POOL_FILE, type KvShape, type KvTensors, kvBytes, kvShape, pagesOf, poolBytes } from './layout.js';
 export * from './reader.js';
 export * from './reference.js';

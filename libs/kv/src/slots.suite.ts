@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { KvReference, KvRefusal, SlotContent, SlotState, Visit } from './index.js';
+import type { KvReference, KvSlots, SlotState } from './index.js';
 
 /** Every pool of the suites. One page of a slot holds all of it, so that pools count pages alike. */
 export const SHAPE = { layers: 2, width: 4, capacity: 8 };
@@ -7,16 +7,7 @@ export const RELEASE = 'r-1';
 export const REST_MS = 100;
 
 /** A pool wherever its bytes lie, by the verbs that all pools have. */
-export interface SlotsUnderTest {
-  lookup(person: string, visit?: Visit): SlotState | undefined;
-  allocate(person: string, tokens: number, visit?: Visit): SlotState | KvRefusal;
-  grow(state: SlotState, tokens: number): KvRefusal | undefined;
-  lease(state: SlotState): void;
-  release(state: SlotState): void;
-  publish(state: SlotState, content: SlotContent): void;
-  retire(person: string): void;
-  forget(person: string): Promise<void> | void;
-  reference(state: SlotState): KvReference;
+export interface SlotsUnderTest extends Omit<KvSlots, 'stats'> {
   stats(): object;
   /** Every number of tokens `from` to `to`, in K and V of every layer, is `value`. */
   write(state: SlotState, from: number, to: number, value: number): Promise<void> | void;

@@ -15,6 +15,7 @@ import { KvDoor } from './kv-door.js';
 import { RankGraph } from './rank-graph.js';
 import { type RankingParts, rank } from './ranking-service.js';
 import { servedModel } from './served-model.js';
+import { SharedRanker } from './shared-ranker.js';
 
 const PERSON = 'a'.repeat(32);
 const cellDir = mkdtempSync(join(tmpdir(), 'onepass-ranking-service-'));
@@ -50,7 +51,7 @@ function score({ candidates, past_key_0, context }: Tensors, { probabilities }: 
 
 let seen: Tensors;
 let during: () => void | Promise<void>;
-const graph: FakeGraph = {
+const rankGraph: FakeGraph = {
   inputs: [
     { name: 'context', shape: ['c', features] },
     { name: 'context_positions', shape: ['c'] },
@@ -74,14 +75,11 @@ let parts: RankingParts;
 beforeEach(async () => {
   during = () => {};
   writer = createPool('p-1');
-  const engine = new FakeEngine({ 'rank.onnx': graph }, 2);
-  parts = {
-    served,
-    engine,
-    graph: await RankGraph.load(engine, 'rank.onnx', served),
-    kv: new KvDoor(cellDir, served),
-    measurements: new Measurements(),
-  };
+  const engine = new FakeEngine({ 'rank.onnx': rankGraph }, 2);
+  const measurements = new Measurements();
+  const graph = await RankGraph.load(engine, 'rank.onnx', served);
+  const ranker = new SharedRanker({ engine, graph, kv: new KvDoor(cellDir, served), measurements });
+  parts = { served, ranker, measurements };
 });
 
 function createPool(poolId: string): KvPoolWriter {

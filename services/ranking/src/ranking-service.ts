@@ -8,25 +8,16 @@ import {
   type RankRequest,
 } from '@onepass/contracts';
 import { OnepassError } from '@onepass/errors';
-import type { InferenceEngine, RunTerms } from '@onepass/inference';
-import type { KvReference, KvTensors } from '@onepass/kv';
-import { type Measurements, NO_SPAN, type Span, tellGraphRun } from '@onepass/telemetry';
-import type { KvDoor, KvLease } from './kv-door.js';
+import type { Measurements } from '@onepass/telemetry';
 import { decodeRank, type RankAsk } from './rank-ask.js';
-import { EMPTY_PAST, type RankGraph, type RankRun } from './rank-graph.js';
+import type { RankRun } from './rank-graph.js';
+import type { Ranker, RankTerms } from './ranker.js';
 import type { ServedModel } from './served-model.js';
 
 export interface RankingParts {
   readonly served: ServedModel;
-  readonly engine: Pick<InferenceEngine, 'provider' | 'queued' | 'running' | 'started'>;
-  readonly graph: RankGraph;
-  readonly kv: KvDoor;
+  readonly ranker: Ranker;
   readonly measurements: Measurements;
-}
-
-/** Of the call that a rank is done for. */
-export interface RankTerms extends RunTerms {
-  readonly span?: Span;
 }
 
 interface RankAnswer {
@@ -39,10 +30,11 @@ interface RankAnswer {
 }
 
 export function rankingImplementation(parts: RankingParts): Implementation {
-  const { engine, measurements } = parts;
-  measurements.observe('onepass.inference.queued', () => engine.queued);
-  measurements.observe('onepass.inference.runs', () => engine.started);
-  measurements.observe('onepass.inference.running', () => engine.running);
+  const { ranker, measurements } = parts;
+  const { load } = ranker;
+  measurements.observe('onepass.inference.queued', () => load.queued);
+  measurements.observe('onepass.inference.runs', () => load.started);
+  measurements.observe('onepass.inference.running', () => load.running);
   return implement(RankingService, {
     rank: (request, call) => rank(parts, request, call),
     describe: () => describe(parts),
@@ -73,37 +65,11 @@ export async function rank(parts: RankingParts, request: RankRequest, terms: Ran
 
 const NO_RUN: RankRun = { probabilities: new Float32Array(0), timing: { queueMicros: 0, runMicros: 0 } };
 
-async function runOverKv({ kv, graph, measurements }: RankingParts, ask: RankAsk, terms: RankTerms): Promise<RankRun> {
-  const { span = NO_SPAN } = terms;
-  const runOver = async (past: KvTensors) => {
-    const run = await graph.run(ask, past, terms);
-    tellGraphRun('rank', run.timing, { measurements, span });
-    return run;
-  };
-  if (ask.kv.length === 0) return runOver(EMPTY_PAST);
+async function runOverKv({ ranker, measurements }: RankingParts, ask: RankAsk, terms: RankTerms): Promise<RankRun> {
   try {
-    const lease = leaseKv(kv, ask.kv, span);
-    try {
-      const run = await runOver(lease);
-      lease.check();
-      return run;
-    } finally {
-      lease.done();
-    }
+    return await ranker.rank(ask, terms);
   } catch (error) {
     if (error instanceof OnepassError && error.kind === 'kv_miss') measurements.count('onepass.kv.misses');
-    throw error;
-  }
-}
-
-function leaseKv(kv: KvDoor, reference: KvReference, span: Span): KvLease {
-  const check = span.child('check_kv', { attributes: { 'onepass.kv.tokens': reference.length } });
-  try {
-    const lease = kv.read(reference);
-    check.end();
-    return lease;
-  } catch (error) {
-    check.end(OnepassError.from(error).kind);
     throw error;
   }
 }
@@ -125,7 +91,7 @@ function utilities(probabilities: Float32Array, weights: Float64Array): Float32A
   return out;
 }
 
-function describe({ served, engine, measurements }: RankingParts) {
+function describe({ served, ranker, measurements }: RankingParts) {
   const { model, vocabulary } = served;
   return {
     role: 'ranking',
@@ -140,7 +106,7 @@ function describe({ served, engine, measurements }: RankingParts) {
       itemDimension: model.itemDimension,
       contextRows: model.contextRows,
     },
-    executionProvider: engine.provider,
+    executionProvider: ranker.provider,
     measurements: measurements.snapshot(),
   };
 }

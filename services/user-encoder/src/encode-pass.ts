@@ -1,15 +1,16 @@
 import { KvSource } from '@onepass/contracts';
 import type { HistoryHead } from '@onepass/history';
 import type { RunTiming } from '@onepass/inference';
-import type { KvPoolWriter, KvReference, SlotState } from '@onepass/kv';
+import type { KvReference, SlotState } from '@onepass/kv';
 import type { PersonKey } from '@onepass/routing';
 import { type Measurements, tellGraphRun } from '@onepass/telemetry';
 import type { HistoryPlan } from './history-plan.js';
 import type { PersonState } from './person-state.js';
 import type { QueryTower, TextEmbeddings } from './query-tower.js';
+import type { RetrievalHead } from './retrieval-head.js';
 import type { ServedModel } from './served-model.js';
 import type { StageClock } from './stage-clock.js';
-import type { PassPast, Trunk } from './trunk.js';
+import { type PassPast, passRows, type Trunk } from './trunk.js';
 import type { Work } from './work.js';
 
 export interface Encoded {
@@ -38,6 +39,7 @@ export interface Prepared {
 }
 
 const NO_TEXTS: TextEmbeddings = new Map();
+const NO_QUERIES = new Float32Array(0);
 
 const KINDS = {
   empty: { source: KvSource.EMPTY, name: 'empty' },
@@ -50,9 +52,9 @@ const BROUGHT_BACK = { source: KvSource.TIER, name: 'tier' } as const;
 export interface EncodePassParts {
   readonly model: ServedModel;
   readonly trunk: Trunk;
+  readonly head: RetrievalHead;
   /** Undefined where the model has no tokenizer of queries. */
   readonly queryTower: QueryTower | undefined;
-  readonly pool: KvPoolWriter;
   readonly measurements: Measurements;
   /** Told of a person whose slot holds their history now. */
   readonly settled: (
@@ -89,71 +91,71 @@ export class EncodePass {
    */
   async run(work: Work, prepared: Prepared, slot: SlotState | undefined): Promise<Encoded> {
     const { plan, degraded } = prepared;
-    const { trunk, measurements } = this.#parts;
     const { call, stages } = work;
     const texts = await this.#embedTexts(plan, work);
     const ask = { ...work.ask, embeddings: work.ask.embeddings ?? texts.get(work.ask.queryText ?? '') };
-    const past = this.#past(plan, slot, texts);
-    const buffers = trunk.takeBuffers(past, ask);
-    try {
-      if (past.tokens.length > 0 || ask.queries.length > 0) {
-        const timing = await trunk.encode(past, ask, buffers, call);
-        addTiming(stages, 'encode', timing);
-        tellGraphRun('encode', timing, { measurements, span: call.span });
-        measurements.count('onepass.encode.tokens', past.tokens.length);
-      }
-      const reference = this.#settle(ask.person, prepared, slot);
-      const { source, name } = prepared.isBroughtBack ? BROUGHT_BACK : KINDS[plan.kind];
-      measurements.count('onepass.kv.requests', { 'onepass.kv.source': name });
-      if (ask.queries.length > 0) {
-        const timing = await trunk.retrieve(ask, buffers, call);
-        addTiming(stages, 'head', timing);
-        tellGraphRun('retrieve_head', timing, { measurements, span: call.span });
-      }
-      return {
-        reference,
-        source,
-        queries: buffers.queries.slice(),
-        contextEmbeddings: ask.embeddings,
-        seenRows: plan.next.seen.rows(this.#parts.model.world.itemRow),
-        lastMs: plan.next.lastMs,
-        encodedTokens: past.tokens.length,
-        degraded,
-        stages,
-      };
-    } finally {
-      buffers.release();
-    }
-  }
-
-  #past(plan: HistoryPlan, slot: SlotState | undefined, texts: TextEmbeddings): PassPast {
-    const fresh = plan.kind === 'append' || plan.kind === 'encode' ? plan : undefined;
-    const kept = plan.kind === 'empty' ? undefined : slot;
+    const past = passPast(plan, slot, texts);
+    const hidden = await this.#encode(past, { ...work, ask });
+    const reference = this.#settle(ask.person, prepared, slot);
+    const { source, name } = prepared.isBroughtBack ? BROUGHT_BACK : KINDS[plan.kind];
+    this.#parts.measurements.count('onepass.kv.requests', { 'onepass.kv.source': name });
     return {
-      tensors: kept && this.#parts.pool.tensors(kept),
-      length: kept?.length ?? 0,
-      tokens: fresh?.tokens ?? [],
-      texts,
-      previousMs: fresh?.previousMs,
+      reference,
+      source,
+      queries: hidden && ask.queries.length > 0 ? await this.#retrieve(hidden, { call, stages, ask }) : NO_QUERIES,
+      contextEmbeddings: ask.embeddings,
+      seenRows: plan.next.seen.rows(this.#parts.model.world.itemRow),
       lastMs: plan.next.lastMs,
+      encodedTokens: past.tokens.length,
+      degraded,
+      stages,
     };
   }
 
-  /** Leaves slot and state as the plan says, together. */
+  /** @returns the last row's hidden state; undefined when there is no row */
+  async #encode(past: PassPast, { ask, call, stages }: Work): Promise<Float32Array | undefined> {
+    if (passRows(past, ask) === 0) return undefined;
+    const { trunk, measurements } = this.#parts;
+    const { hidden, timing } = await trunk.encode(past, ask, call);
+    addTiming(stages, 'encode', timing);
+    tellGraphRun('encode', timing, { measurements, span: call.span });
+    measurements.count('onepass.encode.tokens', past.tokens.length);
+    return hidden;
+  }
+
+  async #retrieve(hidden: Float32Array, { ask, call, stages }: Work): Promise<Float32Array> {
+    const { head, measurements } = this.#parts;
+    const { queries, timing } = await head.retrieve(ask, hidden, call);
+    addTiming(stages, 'head', timing);
+    tellGraphRun('retrieve_head', timing, { measurements, span: call.span });
+    return queries;
+  }
+
+  /** Leaves slot and state as the plan says, together; new tokens the trunk has published. */
   #settle(person: PersonKey | undefined, { plan, degraded }: Prepared, slot: SlotState | undefined): KvReference {
-    const { pool, model } = this.#parts;
+    const { trunk, model } = this.#parts;
+    const { kv } = trunk;
     const { head } = plan.next;
     if (person !== undefined && degraded === undefined) {
-      if (plan.kind === 'empty') pool.retire(person);
-      else {
-        const tokens = 'tokens' in plan ? plan.tokens.length : 0;
-        const isLossy = plan.kind === 'keep' && slot!.isLossy;
-        pool.publish(slot!, { length: slot!.length + tokens, ...head, isLossy });
-      }
+      if (plan.kind === 'empty') kv.retire(person);
+      if (plan.kind === 'keep') kv.publish(slot!, { length: slot!.length, ...head, isLossy: slot!.isLossy });
       this.#parts.settled(person, plan.next, plan.kind, slot);
     }
-    return plan.kind === 'empty' ? emptyReference(model.releaseId, head) : pool.reference(slot!);
+    return plan.kind === 'empty' ? emptyReference(model.releaseId, head) : kv.reference(slot!);
   }
+}
+
+function passPast(plan: HistoryPlan, slot: SlotState | undefined, texts: TextEmbeddings): PassPast {
+  const fresh = plan.kind === 'append' || plan.kind === 'encode' ? plan : undefined;
+  const { head, lastMs } = plan.next;
+  return {
+    slot: plan.kind === 'empty' ? undefined : slot,
+    tokens: fresh?.tokens ?? [],
+    texts,
+    previousMs: fresh?.previousMs,
+    lastMs,
+    head,
+  };
 }
 
 function emptyReference(releaseId: string, { sequence, hash }: HistoryHead): KvReference {

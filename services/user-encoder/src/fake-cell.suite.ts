@@ -20,8 +20,9 @@ import {
 import type { WarmCodec, WarmTier } from '@onepass/warm-tier';
 import type { EncodeAsk } from './encode-ask.js';
 import { QueryTower } from './query-tower.js';
+import { RetrievalHead } from './retrieval-head.js';
 import type { ServedModel } from './served-model.js';
-import { Trunk } from './trunk.js';
+import { SharedTrunk } from './shared-trunk.js';
 import { UserEncoder } from './user-encoder.js';
 import { openTestTier } from './warm-tier.suite.js';
 
@@ -136,22 +137,21 @@ export async function fakeCell(options: FakeCellOptions = {}): Promise<FakeCell>
     },
     inFlight,
   );
-  const graphs = { encode: await engine.load('encode.onnx'), retrieveHead: await engine.load('head.onnx') };
   const measurements = new Measurements();
   const warm =
     options.warm &&
     (await openTestTier(options.warm, { directory, shape, releaseId: RELEASE, lease: (who) => encoder.leaseOf(who) }));
   const encoder: UserEncoder = new UserEncoder({
     model,
-    trunk: new Trunk(model, engine, graphs),
+    trunk: new SharedTrunk(model, engine, await engine.load('encode.onnx'), pool),
+    head: new RetrievalHead(model, await engine.load('head.onnx')),
     queryTower: new QueryTower(engine, await engine.load('query.onnx'), { tokenizer: TOKENIZER, dimension: E }),
-    pool,
     restMs,
     history: options.history?.(history) ?? history,
     logger: silentLogger,
     measurements,
     mayReuseKv: () => true,
-    warmTier: warm?.tier,
+    warm: warm && { tier: warm.tier, tensors: (slot) => pool.tensors(slot) },
     mayUseWarmTier: options.mayUseWarmTier ?? (() => true),
     rememberedPersons: 4 * slots,
   });

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { CallPriority } from '@onepass/contracts';
 import { OnepassError } from '@onepass/errors';
-import type { KvPoolWriter, KvRefusal, SlotState, Visit } from '@onepass/kv';
+import type { KvRefusal, KvSlots, SlotState, Visit } from '@onepass/kv';
 import type { Span } from '@onepass/telemetry';
 
 /** Of a call: when it is given up, and by when it must be answered. */
@@ -22,18 +22,18 @@ const POLL_MS = 2;
 
 /** The one slot that a piece of work has leased, so that nobody else's takes it across an await. */
 export class SlotHold {
-  readonly #pool: KvPoolWriter;
+  readonly #kv: KvSlots;
   readonly #person: string;
   readonly #visit: Visit;
   #slot: SlotState | undefined;
 
   /** Holds what the person has. */
-  constructor(pool: KvPoolWriter, person: string, visit: Visit) {
-    this.#pool = pool;
+  constructor(kv: KvSlots, person: string, visit: Visit) {
+    this.#kv = kv;
     this.#person = person;
     this.#visit = visit;
-    this.#slot = pool.lookup(person, visit);
-    if (this.#slot !== undefined) pool.lease(this.#slot);
+    this.#slot = kv.lookup(person, visit);
+    if (this.#slot !== undefined) kv.lease(this.#slot);
   }
 
   get slot(): SlotState | undefined {
@@ -49,7 +49,7 @@ export class SlotHold {
     // Not held while waiting: the person's own old slot may be the one that is free.
     this.end();
     await patiently(call, restMs, () => {
-      const found = this.#pool.allocate(this.#person, tokens, this.#visit);
+      const found = this.#kv.allocate(this.#person, tokens, this.#visit);
       if (typeof found === 'string') return found;
       this.#slot = found;
       return undefined;
@@ -59,12 +59,12 @@ export class SlotHold {
 
   /** Room for so many tokens in the slot that is held, as `allocate`. @throws as `allocate` */
   grow(tokens: number, call: EncodeCall, restMs: number): Promise<void> {
-    return patiently(call, restMs, () => this.#pool.grow(this.#slot!, tokens));
+    return patiently(call, restMs, () => this.#kv.grow(this.#slot!, tokens));
   }
 
   /** Lets go; an allocation that was not published ends. */
   end(): void {
-    if (this.#slot !== undefined) this.#pool.release(this.#slot);
+    if (this.#slot !== undefined) this.#kv.release(this.#slot);
     this.#slot = undefined;
   }
 }

@@ -4,12 +4,12 @@ import type { Release } from '@onepass/release';
 import type { Logger, Measurements } from '@onepass/telemetry';
 import { DROPS, FINDS, type Lease, openWarmTier, type WarmTier, type WarmTierSettings } from '@onepass/warm-tier';
 import type { ServedModel } from './served-model.js';
-import type { Trunk } from './trunk.js';
+import type { SharedTrunk } from './shared-trunk.js';
 
 export interface StartWarmTierParts {
   readonly release: Release;
   readonly model: ServedModel;
-  readonly trunk: Trunk;
+  readonly trunk: SharedTrunk;
   readonly engine: InferenceEngine;
   readonly lease: (person: string) => Lease | undefined;
   readonly logger: Logger;

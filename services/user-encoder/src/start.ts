@@ -1,22 +1,19 @@
-import { randomUUID } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { describeSettings, readSettings } from '@onepass/config';
-import { boundedStage, openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
-import { startupError } from '@onepass/errors';
+import { boundedStage, type Edge, openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
 import { openHistory } from '@onepass/history';
-import { createEngine, endOnLostDevice, type InferenceEngine } from '@onepass/inference';
-import { KV_POOL_FILE, KvPoolWriter, kvBytes, kvShape, poolBytes } from '@onepass/kv';
-import { loadRelease, openItems, type Release, requireProvider } from '@onepass/release';
-import { createSharedMemory } from '@onepass/shared-memory';
-import type { Measurements } from '@onepass/telemetry';
+import type { InferenceEngine } from '@onepass/inference';
+import type { KvSlots } from '@onepass/kv';
+import { loadRelease, openItems, type Release } from '@onepass/release';
+import type { Logger, Measurements } from '@onepass/telemetry';
+import type { Lease } from '@onepass/warm-tier';
+import { openSharedTrunk } from './open-shared-trunk.js';
 import { QueryTower } from './query-tower.js';
-import { servedModel } from './served-model.js';
+import { RetrievalHead } from './retrieval-head.js';
+import { type ServedModel, servedModel } from './served-model.js';
 import { userEncoderService } from './service.js';
 import { checkUserEncoderSettings, type UserEncoderSettings, userEncoderSettings } from './settings.js';
-import { startWarmTier } from './start-warm-tier.js';
-import { Trunk } from './trunk.js';
-import { UserEncoder } from './user-encoder.js';
+import type { Trunk } from './trunk.js';
+import { UserEncoder, type WarmBelow } from './user-encoder.js';
 
 /** The role as a program; main.ts runs it. */
 export const userEncoderProgram: RoleProgram = {
@@ -25,6 +22,36 @@ export const userEncoderProgram: RoleProgram = {
   help: describeSettings(userEncoderSettings),
   start: async (env) => startUserEncoder(readSettings(userEncoderSettings, env)),
 };
+
+/** What a trunk is opened for. */
+export interface TrunkHost {
+  readonly settings: UserEncoderSettings;
+  readonly release: Release;
+  readonly model: ServedModel;
+  readonly logger: Logger;
+  readonly measurements: Measurements;
+  /** What is to be closed, the last one first, once nobody encodes any more. */
+  readonly closing: (() => Promise<void> | void)[];
+  /** The slot of a person as a warm tier is to write it. */
+  leaseOf(person: string): Lease | undefined;
+}
+
+/** The trunk of a user-encoder, and what it stands on. */
+export interface OpenTrunk {
+  readonly trunk: Trunk;
+  /** Runs the retrieval head and the query tower. */
+  readonly engine: InferenceEngine;
+  /** Where the trunk runs. */
+  readonly provider: string;
+  /** Graph runs of this role, for its measurements. */
+  readonly load: Pick<InferenceEngine, 'queued' | 'running' | 'started'>;
+  readonly warm?: WarmBelow | undefined;
+}
+
+export interface ServedUserEncoder extends RunningRole {
+  /** What health answers; not serving at first. */
+  setServing(serving: boolean): void;
+}
 
 /** Persons remembered for each slot: those whose KV was evicted keep their seen items for a while. */
 const REMEMBERED_PER_SLOT = 2;
@@ -37,80 +64,60 @@ export async function startUserEncoder(settings: UserEncoderSettings): Promise<R
   checkUserEncoderSettings(settings);
   const release = await loadRelease(settings.releaseDir);
   const edge = await openEdge('user-encoder', settings, release.id);
+  const served = await serveUserEncoder({ settings, release, edge }, openSharedTrunk);
+  served.setServing(true);
+  return served;
+}
+
+/**
+ * The role over the trunk that `open` gives: what is closed at its end is what was put into `closing`, and the edge.
+ * @throws OnepassError `startup`, as `startUserEncoder`; the edge is closed then too
+ */
+export async function serveUserEncoder(
+  { settings, release, edge }: { settings: UserEncoderSettings; release: Release; edge: Edge },
+  open: (host: TrunkHost) => Promise<OpenTrunk>,
+): Promise<ServedUserEncoder> {
   const { logger, measurements } = edge;
-  const closing: (() => Promise<void> | void)[] = [() => edge.close()];
+  const closing: TrunkHost['closing'] = [() => edge.close()];
   // The server first, then what it uses: graph runs write to the pool's memory and die on it when it is gone.
   const close = async () => {
     for (const one of closing.splice(0).reverse()) await one();
   };
   try {
     const model = servedModel(release, await openItems(release));
-    const pool = makePool(release, settings, measurements, closing);
     const history = await openHistory(settings);
     closing.push(() => history.close());
-    const engine = createEngine({
-      provider: settings.executionProvider,
-      libraryDirectory: settings.onnxruntimeDir,
-      onLost: endOnLostDevice,
-      inFlight: settings.inferenceInFlight,
-      threads: settings.inferenceThreads,
+    const leaseOf = (person: string) => encoder.leaseOf(person);
+    const { trunk, engine, provider, load, warm } = await open({
+      ...{ settings, release, model, logger, measurements, closing },
+      leaseOf,
     });
-    closing.push(() => engine.close());
-    logger.info({ provider: engine.provider, why: engine.providerReason }, 'execution provider');
-    requireProvider(release, engine.provider);
-    const trunk = await loadTrunk(release, model, engine);
-    const warmTier = await startWarmTier(settings, {
-      release,
-      model,
-      trunk,
-      engine,
-      lease: (person) => encoder.leaseOf(person),
-      ...{ logger, measurements },
-    });
-    if (warmTier !== undefined) closing.push(() => warmTier.close({ flushMs: settings.drainMs }));
-    const encoder = new UserEncoder({
-      model,
-      trunk,
+    measureSlots(measurements, trunk.kv, settings.kvSlots);
+    const head = new RetrievalHead(model, await engine.load(release.path(release.manifest.graphs.retrieveHead)));
+    const encoder: UserEncoder = new UserEncoder({
+      ...{ model, trunk, head, history, logger, measurements, warm },
       queryTower: await loadQueryTower(release, model, engine),
-      pool,
       restMs: settings.kvRestMs,
-      history,
-      logger,
-      measurements,
-      warmTier,
       mayUseWarmTier: () => !edge.switches.isOn('tier_off') && !edge.switches.isOn('kv_reuse_off'),
       mayReuseKv: () => !edge.switches.isOn('kv_reuse_off'),
       rememberedPersons: REMEMBERED_PER_SLOT * settings.kvSlots,
     });
     closing.push(() => encoder.idle());
-    measurements.observe('onepass.inference.queued', () => engine.queued);
-    measurements.observe('onepass.inference.running', () => engine.running);
-    measurements.observe('onepass.inference.runs', () => engine.started);
-    const service = userEncoderService({ release, model, encoder, measurements, executionProvider: engine.provider });
-    const server = await startServer({
-      ...edge.server,
-      host: settings.host,
-      port: settings.port,
-      services: [boundedStage(service, measurements)],
-    });
+    measurements.observe('onepass.inference.queued', () => load.queued);
+    measurements.observe('onepass.inference.running', () => load.running);
+    measurements.observe('onepass.inference.runs', () => load.started);
+    const service = userEncoderService({ release, model, encoder, measurements, executionProvider: provider });
+    const { host, port } = settings;
+    const server = await startServer({ ...edge.server, host, port, services: [boundedStage(service, measurements)] });
     closing.push(() => server.stop(settings.drainMs));
-    server.setServing(true);
-    return { address: server.address, logger, stop: close };
+    return { address: server.address, logger, stop: close, setServing: server.setServing };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function loadTrunk(release: Release, model: ReturnType<typeof servedModel>, engine: InferenceEngine) {
-  const { encode, retrieveHead } = release.manifest.graphs;
-  return new Trunk(model, engine, {
-    encode: await engine.load(release.path(encode)),
-    retrieveHead: await engine.load(release.path(retrieveHead)),
-  });
-}
-
-async function loadQueryTower(release: Release, model: ReturnType<typeof servedModel>, engine: InferenceEngine) {
+async function loadQueryTower(release: Release, model: ServedModel, engine: InferenceEngine) {
   const { queryTower } = release.manifest.graphs;
   const tokenizer = model.queryTokenizer;
   if (queryTower === null || tokenizer === undefined) return undefined;
@@ -118,48 +125,18 @@ async function loadQueryTower(release: Release, model: ReturnType<typeof servedM
   return new QueryTower(engine, graph, { tokenizer, dimension: model.layout.itemDimension });
 }
 
-function makePool(
-  release: Release,
-  settings: UserEncoderSettings,
-  measurements: Measurements,
-  closing: (() => void)[],
-): KvPoolWriter {
-  const shape = kvShape(release.manifest.model);
-  try {
-    mkdirSync(settings.cellDir, { recursive: true });
-  } catch (error) {
-    throw startupError(`ONEPASS_CELL_DIR: ${settings.cellDir} cannot be made: ${(error as Error).message}`, error);
-  }
-  const whole = settings.kvSlots * kvBytes(shape, shape.capacity);
-  const bytes = settings.kvMiB === 0 ? whole : Math.min(whole, settings.kvMiB * 2 ** 20);
-  const path = join(settings.cellDir, KV_POOL_FILE);
-  const memory = createSharedMemory(path, poolBytes(shape, settings.kvSlots), bytes);
-  closing.push(() => memory.close());
-  const pool = KvPoolWriter.create(memory, {
-    shape,
-    slots: settings.kvSlots,
-    bytes,
-    releaseId: release.id,
-    poolId: randomUUID(),
-    restMs: settings.kvRestMs,
-    now: () => performance.now(),
-  });
-  measurePool(measurements, pool, settings.kvSlots);
-  return pool;
-}
-
-function measurePool(measurements: Measurements, pool: KvPoolWriter, slots: number): void {
+function measureSlots(measurements: Measurements, kv: KvSlots, slots: number): void {
   measurements.observe('onepass.kv.slots.limit', () => slots);
   for (const state of ['free', 'filling', 'held', 'resting'] as const) {
-    measurements.observe('onepass.kv.slots.usage', () => pool.stats().slots[state], { 'onepass.kv.slot.state': state });
+    measurements.observe('onepass.kv.slots.usage', () => kv.stats().slots[state], { 'onepass.kv.slot.state': state });
   }
-  measurements.observe('onepass.kv.slots.leased', () => pool.stats().leased);
-  measurements.observe('onepass.kv.memory.limit', () => pool.stats().bytesLimit);
-  measurements.observe('onepass.kv.memory.usage', () => pool.stats().bytes);
-  measurements.observe('onepass.kv.allocations', () => pool.stats().allocations, {
+  measurements.observe('onepass.kv.slots.leased', () => kv.stats().leased);
+  measurements.observe('onepass.kv.memory.limit', () => kv.stats().bytesLimit);
+  measurements.observe('onepass.kv.memory.usage', () => kv.stats().bytes);
+  measurements.observe('onepass.kv.allocations', () => kv.stats().allocations, {
     'onepass.kv.allocation': 'granted',
   });
-  measurements.observe('onepass.kv.allocations', () => pool.stats().refusals, { 'onepass.kv.allocation': 'refused' });
-  measurements.observe('onepass.kv.evictions', () => pool.stats().evictions);
-  measurements.observe('onepass.kv.evictions.early', () => pool.stats().earlyEvictions);
+  measurements.observe('onepass.kv.allocations', () => kv.stats().refusals, { 'onepass.kv.allocation': 'refused' });
+  measurements.observe('onepass.kv.evictions', () => kv.stats().evictions);
+  measurements.observe('onepass.kv.evictions.early', () => kv.stats().earlyEvictions);
 }

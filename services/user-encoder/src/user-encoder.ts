@@ -3,7 +3,7 @@ import { create } from '@bufbuild/protobuf';
 import { RequestContextSchema } from '@onepass/contracts';
 import { OnepassError, unavailable } from '@onepass/errors';
 import type { HistoryHead, HistoryStore } from '@onepass/history';
-import type { KvPoolWriter, SlotState } from '@onepass/kv';
+import type { KvTensors, SlotState } from '@onepass/kv';
 import type { PersonKey } from '@onepass/routing';
 import { type Logger, type Measurements, NO_SPAN, rarely } from '@onepass/telemetry';
 import type { Lease, WarmTier } from '@onepass/warm-tier';
@@ -14,6 +14,7 @@ import { PersonQueue } from './person-queue.js';
 import { PersonStates, SeenItems } from './person-state.js';
 import type { QueryTower } from './query-tower.js';
 import { Renewals } from './renewals.js';
+import type { RetrievalHead } from './retrieval-head.js';
 import type { ServedModel } from './served-model.js';
 import { type EncodeCall, SlotHold } from './slot-hold.js';
 import { StageClock } from './stage-clock.js';
@@ -23,23 +24,31 @@ import type { Work } from './work.js';
 
 export interface UserEncoderParts {
   readonly model: ServedModel;
+  /** With the KV that it writes. */
   readonly trunk: Trunk;
+  readonly head: RetrievalHead;
   /** Undefined where the model has no tokenizer of queries. */
   readonly queryTower: QueryTower | undefined;
-  readonly pool: KvPoolWriter;
-  /** How long the pool's retired slots rest. */
+  /** How long retired slots rest. */
   readonly restMs: number;
   readonly history: HistoryStore;
   readonly logger: Logger;
   readonly measurements: Measurements;
   /** Whether KV that is held may be used; where it may not, everybody is encoded anew. */
   readonly mayReuseKv: () => boolean;
-  /** Below the slots; undefined = there is none. Its leases are `leaseOf`. */
-  readonly warmTier?: WarmTier | undefined;
+  /** Below the slots; undefined = there is none. */
+  readonly warm?: WarmBelow | undefined;
   /** Whether what the warm tier holds may be used; absent = always. */
   readonly mayUseWarmTier?: () => boolean;
   /** Persons remembered beside their slots. */
   readonly rememberedPersons: number;
+}
+
+/** The warm tier below slots whose tensors lie in host memory. */
+export interface WarmBelow {
+  /** Its leases are `UserEncoder.leaseOf`. */
+  readonly tier: WarmTier;
+  readonly tensors: (slot: SlotState) => KvTensors;
 }
 
 /** How long a write that the caller was told of may take to be seen here. */
@@ -75,16 +84,16 @@ export class UserEncoder {
     this.#parts = { ...parts, logger: rarely(parts.logger) };
     const states = new PersonStates(parts.rememberedPersons);
     this.#states = states;
-    const { warmTier: tier, model, mayUseWarmTier: mayUse = () => true } = parts;
-    this.#warm = tier && new WarmKv({ ...parts, ...model, tier, states, mayUse });
+    const { warm, trunk, model, mayUseWarmTier: mayUse = () => true } = parts;
+    this.#warm = warm && new WarmKv({ ...parts, ...model, ...warm, kv: trunk.kv, states, mayUse });
     const settled: EncodePassParts['settled'] = (person, next, change, slot) => {
       states.set(person, next);
-      if (change === 'append' || change === 'encode') tier?.offer(person);
+      if (change === 'append' || change === 'encode') warm?.tier.offer(person);
       if (slot?.isLossy) this.#renewals.add(person);
     };
     this.#pass = new EncodePass({ ...parts, settled });
     this.#renewals = new Renewals(
-      () => parts.trunk.isIdle,
+      () => trunk.isIdle,
       (person) => this.#track(this.#renew(person)),
     );
     parts.measurements.observe('onepass.persons.remembered', () => this.#states.size);
@@ -108,9 +117,9 @@ export class UserEncoder {
     const forgotten = this.#queue.run(person, signal, async () => {
       // The tier first: it may be reading the slot.
       try {
-        await this.#parts.warmTier?.forget(person);
+        await this.#parts.warm?.tier.forget(person);
       } finally {
-        this.#parts.pool.forget(person);
+        await this.#parts.trunk.kv.forget(person);
         this.#states.delete(person);
         this.#renewals.delete(person);
       }
@@ -145,7 +154,7 @@ export class UserEncoder {
     const encoded = this.#queue.run(person, call.signal, async () => {
       this.#parts.measurements.record('onepass.person_queue.duration', work.stages.addSince('queue', asked));
       waiting.end();
-      const hold = new SlotHold(this.#parts.pool, person, work.call.priority === 'batch' ? 'scan' : 'person');
+      const hold = new SlotHold(this.#parts.trunk.kv, person, work.call.priority === 'batch' ? 'scan' : 'person');
       try {
         const prepared = await this.#prepare(person, hold, work);
         await this.#takeSlot(prepared.plan, hold, work);
@@ -172,7 +181,7 @@ export class UserEncoder {
     const work: Work = { ask: { ...NOTHING_ASKED, person }, call, stages: new StageClock() };
     await this.#queue
       .run(person, signal, async () => {
-        const hold = new SlotHold(this.#parts.pool, person, 'scan');
+        const hold = new SlotHold(this.#parts.trunk.kv, person, 'scan');
         try {
           if (!hold.slot?.isLossy) return;
           const { history, model } = this.#parts;
@@ -246,9 +255,9 @@ export class UserEncoder {
   /** Room for the plan's tokens and the context rows that are written behind them. */
   async #takeSlot(plan: HistoryPlan, hold: SlotHold, { call, stages }: Work): Promise<void> {
     if (plan.kind === 'empty') return;
-    const { pool, restMs, model, measurements } = this.#parts;
+    const { trunk, restMs, model, measurements } = this.#parts;
     const added = ('tokens' in plan ? plan.tokens.length : 0) + model.contextRows;
-    if (plan.kind !== 'encode' && pool.grow(hold.slot!, hold.slot!.length + added) === undefined) return;
+    if (plan.kind !== 'encode' && trunk.kv.grow(hold.slot!, hold.slot!.length + added) === undefined) return;
     const started = performance.now();
     const span = call.span.child('allocate_slot');
     const taken: Promise<unknown> =

@@ -1,6 +1,6 @@
 import { OnepassError } from '@onepass/errors';
 import type { HistoryHead, HistoryStore } from '@onepass/history';
-import type { KvPoolWriter } from '@onepass/kv';
+import type { KvSlots, KvTensors, SlotState } from '@onepass/kv';
 import type { PersonKey } from '@onepass/routing';
 import type { Lease, WarmEntry, WarmTier } from '@onepass/warm-tier';
 import { type PersonState, type PersonStates, SeenItems } from './person-state.js';
@@ -9,7 +9,9 @@ import type { Work } from './work.js';
 
 export interface WarmKvParts {
   readonly tier: WarmTier;
-  readonly pool: KvPoolWriter;
+  readonly kv: KvSlots;
+  /** A leased slot's K and V in place, whole capacity. */
+  readonly tensors: (slot: SlotState) => KvTensors;
   readonly history: HistoryStore;
   readonly states: PersonStates;
   readonly restMs: number;
@@ -45,7 +47,7 @@ export class WarmKv {
   }
 
   async #restore(person: PersonKey, hold: SlotHold, call: EncodeCall): Promise<boolean> {
-    const { tier, pool, history, states, restMs, contextRows } = this.#parts;
+    const { tier, kv, tensors, history, states, restMs, contextRows } = this.#parts;
     const [entry, head] = await Promise.all([
       tier.find(person, call.signal),
       history.head(person).catch(() => undefined),
@@ -56,31 +58,31 @@ export class WarmKv {
     if (seen === undefined) return false;
     const slot = await hold.allocate(content.length + contextRows, call, restMs);
     try {
-      await entry.restore(pool.tensors(slot), call);
+      await entry.restore(tensors(slot), call);
     } catch (thrown) {
       hold.end();
       if (call.signal.aborted) throw OnepassError.from(thrown);
       return false;
     }
-    pool.publish(slot, { ...content, isLossy: !entry.exact });
+    kv.publish(slot, { ...content, isLossy: !entry.exact });
     states.set(person, { head: { sequence: content.sequence, hash: content.hash }, lastMs, seen });
     return true;
   }
 
   /** The slot of a person as the tier is to write it; what is not exact is there already. */
   leaseOf(person: string): Lease | undefined {
-    const { pool, states } = this.#parts;
-    const slot = pool.lookup(person, 'scan');
+    const { kv, tensors, states } = this.#parts;
+    const slot = kv.lookup(person, 'scan');
     const state = states.get(person);
     if (slot === undefined || slot.isLossy || state?.lastMs === undefined || state.head.hash !== slot.hash)
       return undefined;
     const { length, sequence, hash } = slot;
-    pool.lease(slot);
+    kv.lease(slot);
     return {
       content: { length, sequence, hash },
       lastMs: state.lastMs,
-      tensors: pool.tensors(slot),
-      end: () => pool.release(slot),
+      tensors: tensors(slot),
+      end: () => kv.release(slot),
     };
   }
 

@@ -10,6 +10,8 @@ const count = z.int().positive();
 const files = z.record(z.string(), z.string());
 const description = z.object({
   formatVersion: z.literal(1),
+  /** Whose weights they are; null for made-up ones. */
+  releaseId: z.string().nullable().default(null),
   dtype: z.enum(['float32', 'float16']),
   pageTokens: count,
   layers: count,
@@ -22,6 +24,8 @@ const description = z.object({
   contextRows: count,
   graphs: z.object({ prefill: files.optional(), encode: files, rank: files, recompute: files, gather: z.string() }),
   weights: z.string(),
+  /** By name, the SHA-256 of every file beside this one, in hexadecimal. */
+  files: files.default({}),
 });
 
 /** What device graphs are like, and where they are. */

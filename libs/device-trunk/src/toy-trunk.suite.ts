@@ -4,6 +4,8 @@ import type { Slate } from './run-inputs.js';
 
 /** Sizes of the toy: pages of 4 tokens, at most 4 of them. */
 export const TOY: DeviceModel = {
+  releaseId: null,
+  files: {},
   directory: '/toy',
   formatVersion: 1,
   dtype: 'float32',
@@ -120,6 +122,8 @@ const encode: Play = (inputs, { hidden, key_pool_out_0: keys, value_pool_out_0: 
   const { rows, lengths, counts, pages, targets } = inputs;
   for (let i = 0; i < b; i++) {
     const length = Number(lengths[i]);
+    // As ONNX Attention on the CPU: on CUDA nobody says so, and numbers are wrong.
+    if (length + m > g * T) throw new Error(`${length} tokens and ${m} rows have no room in ${g} pages`);
     for (let j = 0; j < m; j++) {
       const target = Number(targets[i * m + j]) * W;
       const key = keyOf(rows!.subarray((i * m + j) * F), length + j);

@@ -7,8 +7,8 @@ import type { ManifestFile } from './manifest.js';
 /** Read and hashed at a time: large enough to be fast, small enough to leave the event loop within a millisecond or two. */
 const CHUNK_BYTES = 1 << 20;
 
-/** Size and SHA-256 of a file of the release. @throws OnepassError `startup` naming the file. */
-export async function checksum(directory: string, path: string): Promise<ManifestFile> {
+/** Size and SHA-256 of a file. @param what the directory is, for the sentence. @throws OnepassError `startup` naming the file. */
+export async function checksum(directory: string, path: string, what = 'release'): Promise<ManifestFile> {
   let handle: FileHandle | undefined;
   try {
     handle = await open(join(directory, path));
@@ -23,7 +23,7 @@ export async function checksum(directory: string, path: string): Promise<Manifes
     }
     return { path, bytes, sha256: hash.digest('hex') };
   } catch (error) {
-    throw unreadable(directory, path, error);
+    throw unreadable(directory, path, error, what);
   } finally {
     await handle?.close();
   }
@@ -76,8 +76,8 @@ export async function readJson(directory: string, path: string): Promise<unknown
   }
 }
 
-function unreadable(directory: string, path: string, error: unknown): Error {
+function unreadable(directory: string, path: string, error: unknown, of = 'release'): Error {
   const code = (error as NodeJS.ErrnoException).code;
   const what = code === 'ENOENT' || code === 'ENOTDIR' ? 'is missing' : `cannot be read (${code ?? String(error)})`;
-  return startupError(`release ${directory}: ${path} ${what}`, error);
+  return startupError(`${of} ${directory}: ${path} ${what}`, error);
 }

@@ -1,13 +1,12 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { startupError } from '@onepass/errors';
-import { koffi } from '@onepass/shared-memory';
+import { koffi, type LibraryHandle, loadLibrary } from '@onepass/shared-memory';
 import type { Step } from './device/step.js';
 
 /** An address on the native side; 0 is null. */
 export type Address = bigint;
 
-type LibraryHandle = ReturnType<typeof koffi.load>;
 type Native<A extends unknown[], R> = ((...args: A) => R) & {
   async(...args: [...A, (error: unknown, result: R) => void]): void;
 };
@@ -24,8 +23,6 @@ const API_VERSION = 23;
  */
 export interface OnnxRuntime {
   readonly libraryPath: string;
-  /** Held on purpose: koffi unloads a library whose handle is collected, although functions of its table are still in use. */
-  readonly library: LibraryHandle;
   readonly env: Address;
   readonly cpuMemory: Address;
   readonly allocator: Address;
@@ -136,7 +133,7 @@ function packageDirectory(): string {
 }
 
 function bindLibrary(libraryPath: string): OnnxRuntime {
-  const library = loadLibrary(libraryPath);
+  const library = openLibrary(libraryPath);
   const table = apiTable(library, libraryPath);
   const bind = <F>(index: number, result: string, parameters: string[]): F =>
     koffi.decode(table[index], koffi.proto(result, parameters)) as F;
@@ -169,7 +166,6 @@ function bindLibrary(libraryPath: string): OnnxRuntime {
 
   return {
     libraryPath,
-    library,
     check,
     env,
     cpuMemory: make((out) => createCpuMemory(ARENA_ALLOCATOR, DEFAULT_MEMORY, out)),
@@ -234,9 +230,9 @@ const ARENA_ALLOCATOR = 1;
 export const DEFAULT_MEMORY = 0;
 const LAST_FUNCTION = 380;
 
-function loadLibrary(libraryPath: string): LibraryHandle {
+function openLibrary(libraryPath: string): LibraryHandle {
   try {
-    return koffi.load(libraryPath);
+    return loadLibrary(libraryPath);
   } catch (error) {
     throw startupError(`ONNX Runtime cannot be loaded from "${libraryPath}" (Linux on x64 or arm64 is needed)`, error);
   }

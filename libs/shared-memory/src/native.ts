@@ -23,6 +23,8 @@ export const libc = {
     offset: number,
   ) => bigint,
   munmap: loaded.func('int munmap(void* addr, size_t length)') as (address: bigint, bytes: number) => number,
+  /** Answers null where it cannot, the address of a handle elsewhere. */
+  dlopen: loaded.func('void* dlopen(const char* path, int flags)') as (path: string, flags: number) => bigint | null,
   /** Ends the process at once: no handler runs, no thread is waited for. */
   exit: loaded.func('void _exit(int code)') as (code: number) => void,
   /** Addresses, for threads that call them. */
@@ -40,3 +42,19 @@ export const libc = {
     bytes: number,
   ) => number,
 };
+
+export type LibraryHandle = ReturnType<typeof koffi.load>;
+
+const RTLD_NOW = 2;
+const RTLD_NODELETE = 0x1000;
+
+/**
+ * Loads a library for as long as the process lives. koffi unloads one when its handle is collected, and when Node ends: before what other libraries
+ * do at exit, which may need it (ONNX Runtime's CUDA provider does: the process would die of a segmentation fault).
+ * @throws Error of the loader
+ */
+export function loadLibrary(path: string): LibraryHandle {
+  const library = koffi.load(path);
+  libc.dlopen(path, RTLD_NOW | RTLD_NODELETE);
+  return library;
+}

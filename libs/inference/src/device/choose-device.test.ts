@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { loadOnnxRuntime } from '../onnxruntime.js';
 import { chooseDevice } from './choose-device.js';
-import { compileFakeCuda } from './fake-cuda.suite.js';
+import { compileFakeCuda } from './fake-cuda.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'onepass-libraries-'));
 afterAll(() => rmSync(directory, { recursive: true }));

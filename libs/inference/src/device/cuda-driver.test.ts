@@ -6,7 +6,8 @@ import type { OnepassError } from '@onepass/errors';
 import { afterAll, expect, test } from 'vitest';
 import type { HostArrays } from '../index.js';
 import { providerOptions } from './cuda-driver.js';
-import { compileFakeCuda, openFakeCudaEngine } from './fake-cuda.suite.js';
+import { compileFakeCuda } from './fake-cuda.js';
+import { openFakeCudaEngine } from './fake-cuda.suite.js';
 
 const poolGraph = fileURLToPath(new URL('../../fixtures/pool.onnx', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'onepass-cuda-'));

@@ -1,10 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { koffi } from '@onepass/shared-memory';
+import { type LibraryHandle, loadLibrary } from '@onepass/shared-memory';
 import type { Address } from '../onnxruntime.js';
 import type { Step } from './step.js';
-
-type LibraryHandle = ReturnType<typeof koffi.load>;
 
 /** cudaError_t; 0 when the call went well. */
 type Code = number;
@@ -23,8 +21,6 @@ export const CAPTURE_MODE_THREAD_LOCAL = 1;
 /** The part of the CUDA runtime that is used here (cuda_runtime_api.h). */
 export interface CudaRuntime {
   readonly libraryPath: string;
-  /** Held on purpose, as ONNX Runtime's. */
-  readonly library: LibraryHandle;
   /** @throws Error with the runtime's sentence, in which the code stands as `CUDA failure 2: ...` */
   check(code: Code): void;
   describe(code: Code): string;
@@ -65,7 +61,7 @@ export function loadCudaRuntime(directory: string): CudaRuntime {
 
 function tryLoad(libraryPath: string): LibraryHandle | undefined {
   try {
-    return koffi.load(libraryPath);
+    return loadLibrary(libraryPath);
   } catch {
     return undefined;
   }
@@ -83,7 +79,6 @@ function bind(library: LibraryHandle, libraryPath: string): CudaRuntime {
   };
   return {
     libraryPath,
-    library,
     describe,
     check: (error) => {
       if (error !== 0) throw new Error(describe(error));

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { EXIT_CODES } from '@onepass/errors';
 import { type BundledProgram, bundleProgram } from '@onepass/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { compileFakeCuda } from './fake-cuda.suite.js';
+import { compileFakeCuda } from './fake-cuda.js';
 
 const graph = fileURLToPath(new URL('../../fixtures/pool.onnx', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'onepass-lost-'));

@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type BucketShape, Buckets, encodeWork, ladder, rankWork, USUAL_BUCKETS, workOf } from './buckets.js';
+import {
+  type BucketShape,
+  Buckets,
+  encodeWork,
+  hasColumns,
+  ladder,
+  rankWork,
+  USUAL_BUCKETS,
+  workOf,
+} from './buckets.js';
 
 /** The anchor of the papers: L12 d768 n992 k656. */
 const LARGE: BucketShape = {
@@ -22,9 +31,10 @@ const shape = fc.record({
 
 test('buckets of the large shape, printed', () => {
   expect(new Buckets(LARGE).describe()).toMatchInlineSnapshot(`
-    "456 buckets of encode and 1500 of rank; of a run for one at most 40 % is padding
+    "532 buckets of encode and 1500 of rank; of a run for one at most 40 % is padding
       people                1 2 4 8
       pages of 16 tokens    1 8 36 62 63
+      pages of an encode    1 8 36 62 63 75
       new rows              1 16 21 28 37 49 64 83 108 140 182 236 305 395 511 660 853 992 1008
       slates of a person    1 2 4 8
       context rows          1 8
@@ -82,9 +92,12 @@ test('no more than the stated share of a run for one is padding, and there are n
         const m = Math.min(shape.capacity - n, shape.pageTokens + Math.floor(size * (shape.capacity - n)));
         if (m < shape.pageTokens) continue;
         const isFirst = n === 0 && shape.prefill;
-        const encoded = buckets.encode({ b: 1, g: isFirst ? 0 : Math.ceil((n + m) / shape.pageTokens), m });
+        const encoded = buckets.encode({ b: 1, g: isFirst ? 0 : Math.ceil((n + m) / shape.pageTokens), m }, n);
         expect(encode).toContainEqual(encoded);
-        expect(1 - workOf(shape, m, n + m) / encodeWork(shape, encoded)).toBeLessThanOrEqual(buckets.padding + slack);
+        expect(hasColumns(shape, encoded, n)).toBe(true);
+        // Rows of padding have columns too.
+        const asked = workOf(shape, m, n + encoded.m);
+        expect(1 - asked / encodeWork(shape, encoded)).toBeLessThanOrEqual(buckets.padding + slack);
       }
     }),
     { seed: 2, numRuns: 200 },

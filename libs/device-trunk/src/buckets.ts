@@ -64,6 +64,8 @@ export class Buckets {
   readonly people: readonly number[];
   readonly slates: readonly number[];
   readonly pages: readonly number[];
+  /** Of an encode: one more, with columns for the rows of padding behind a full slot. */
+  readonly encodePages: readonly number[];
   readonly rows: readonly number[];
   readonly contexts: readonly number[];
   readonly candidates: readonly number[];
@@ -81,14 +83,20 @@ export class Buckets {
     }
     this.padding = padding;
     this.pages = axes.pages;
+    this.encodePages = axes.encodePages;
     this.rows = axes.rows;
     this.contexts = axes.contexts;
     this.candidates = axes.candidates;
   }
 
-  /** @param needs what is asked for, within the shape */
-  encode({ b, g, m }: EncodeSizes): EncodeSizes {
-    return { b: roundUp(this.people, b), g: g === 0 ? 0 : roundUp(this.pages, g), m: roundUp(this.rows, m) };
+  /**
+   * @param needs what is asked for, within the shape
+   * @param held most tokens that one of them holds before
+   */
+  encode({ b, g, m }: EncodeSizes, held = 0): EncodeSizes {
+    const rows = roundUp(this.rows, m);
+    const pages = Math.max(g, Math.ceil((held + rows) / this.shape.pageTokens));
+    return { b: roundUp(this.people, b), g: g === 0 ? 0 : roundUp(this.encodePages, pages), m: rows };
   }
 
   rank({ b, g, s, c, k }: RankSizes): RankSizes {
@@ -103,8 +111,8 @@ export class Buckets {
 
   /** Every bucket that there is. */
   list(): { readonly encode: readonly EncodeSizes[]; readonly rank: readonly RankSizes[] } {
-    const { people, pages, rows, slates, contexts, candidates } = this;
-    const held = this.shape.prefill ? [0, ...pages] : pages;
+    const { people, pages, encodePages, rows, slates, contexts, candidates } = this;
+    const held = this.shape.prefill ? [0, ...encodePages] : encodePages;
     const encode = people.flatMap((b) => held.flatMap((g) => rows.map((m) => ({ b, g, m }))));
     const rank = people.flatMap((b) =>
       slates
@@ -124,7 +132,7 @@ export class Buckets {
     const g = Math.ceil(window / pageTokens);
     return this.people.flatMap((b) => [
       this.encode({ b, g: prefill ? 0 : g, m: window }),
-      this.encode({ b, g: Math.ceil((window + 1) / pageTokens), m: 1 }),
+      this.encode({ b, g: Math.ceil((window + 1) / pageTokens), m: 1 }, window),
       this.rank({ b, g, s: 1, c: 1, k: candidates }),
     ]);
   }
@@ -137,6 +145,7 @@ export class Buckets {
       `${encode.length} buckets of encode and ${rank.length} of rank; of a run for one at most ${Math.round(this.padding * 100)} % is padding`,
       line('people', this.people),
       line(`pages of ${this.shape.pageTokens} tokens`, this.pages),
+      line('pages of an encode', this.encodePages),
       line('new rows', this.rows),
       line('slates of a person', this.slates),
       line('context rows', this.contexts),
@@ -144,10 +153,10 @@ export class Buckets {
     ].join('\n');
   }
 
-  #count({ pages, rows, contexts, candidates }: Axes): number {
+  #count({ pages, encodePages, rows, contexts, candidates }: Axes): number {
     const { slates, people } = this;
     const pairs = people.flatMap((b) => slates.filter((s) => b * s <= this.options.slates)).length;
-    const held = pages.length + Number(this.shape.prefill);
+    const held = encodePages.length + Number(this.shape.prefill);
     return people.length * held * rows.length + pairs * pages.length * contexts.length * candidates.length;
   }
 }
@@ -166,8 +175,21 @@ export function rankWork(shape: BucketShape, { b, g, s, c, k }: RankSizes): numb
   return b * s * workOf(shape, c + k, g * shape.pageTokens + c);
 }
 
+/**
+ * Whether there are columns for all rows behind so many tokens, the rows of padding too: operators that are told lengths count from the last row backwards, and
+ * on CUDA nobody says that it lies outside (docs/device-graphs.md).
+ */
+export function hasColumns(
+  { pageTokens }: Pick<BucketShape, 'pageTokens'>,
+  { g, m }: Pick<EncodeSizes, 'g' | 'm'>,
+  held: number,
+): boolean {
+  return g === 0 ? held === 0 : held + m <= g * pageTokens;
+}
+
 interface Axes {
   readonly pages: readonly number[];
+  readonly encodePages: readonly number[];
   readonly rows: readonly number[];
   readonly contexts: readonly number[];
   readonly candidates: readonly number[];
@@ -179,10 +201,15 @@ function axesOf({ width, pageTokens, capacity, contextRows, candidates }: Bucket
   const ofColumns = capacity / (6 * width + capacity);
   const most = Math.ceil(capacity / pageTokens);
   const window = capacity - contextRows;
+  const pages = withStep(ladder(most, Math.min(MOST_OF_COLUMNS, each / ofColumns), 1), Math.ceil(window / pageTokens));
+  // To the end of the last page: what another person left there is overwritten with the new rows.
+  const rows = withStep([1, ...ladder(most * pageTokens, each, pageTokens)], window);
+  // Most rows of padding that one ask can have behind a slot that is full with it.
+  const padded = Math.max(0, ...rows.slice(1).map((step, i) => step - rows[i]! - 1));
   return {
-    pages: withStep(ladder(most, Math.min(MOST_OF_COLUMNS, each / ofColumns), 1), Math.ceil(window / pageTokens)),
-    // To the end of the last page: what another person left there is overwritten with the new rows.
-    rows: withStep([1, ...ladder(most * pageTokens, each, pageTokens)], window),
+    pages,
+    encodePages: withStep(pages, most + Math.ceil(padded / pageTokens)),
+    rows,
     contexts: contextRows === 1 ? [1] : [1, contextRows],
     candidates: ladder(candidates, each, Math.min(LEAST_CANDIDATES, candidates)),
   };

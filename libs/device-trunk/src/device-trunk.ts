@@ -155,7 +155,8 @@ export class DeviceTrunk {
   async warmUp(list: readonly RunSizes[]): Promise<void> {
     for (const sizes of list) {
       const bucket = 'm' in sizes ? this.buckets.encode(sizes) : this.buckets.rank(sizes);
-      (await this.#runs.use(bucket, this.#runs.workOf(bucket))).done();
+      const held = 'm' in bucket && bucket.g > 0 ? bucket.g * this.buckets.shape.pageTokens - bucket.m : 0;
+      (await this.#runs.use(bucket, this.#runs.workOf(bucket), held)).done();
     }
   }
 
@@ -324,7 +325,7 @@ export class DeviceTrunk {
 
   /** Of a run of its own. */
   #bucketOf(work: AnyWork): RunSizes {
-    return work.kind === 'encode' ? this.buckets.encode(work.sizes) : this.buckets.rank(work.sizes);
+    return work.kind === 'encode' ? this.buckets.encode(work.sizes, work.held) : this.buckets.rank(work.sizes);
   }
 
   /** None for people without a past, where there is a graph for them. */

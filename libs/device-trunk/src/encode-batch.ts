@@ -51,7 +51,8 @@ async function encodeLeased(
   sizes: EncodeSizes,
   signal: AbortSignal,
 ): Promise<Played<EncodeWork>> {
-  const use = await runs.use(sizes, sumOfWork(works));
+  const held = Math.max(0, ...works.map(({ ask }) => ask.from));
+  const use = await runs.use(sizes, sumOfWork(works), held);
   try {
     const writable = await writableOf(kv, works);
     if (writable.length === 0) return {};

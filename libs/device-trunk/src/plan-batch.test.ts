@@ -2,7 +2,7 @@ import { FAIR_TURN, PRIORITIES, type Priority } from '@onepass/admission';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { AskLine } from './ask-line.js';
-import { Buckets, encodeWork, rankWork, workOf } from './buckets.js';
+import { Buckets, type EncodeSizes, encodeWork, hasColumns, rankWork, workOf } from './buckets.js';
 import { type AskedEncode, type AskedRank, type Batch, planBatch } from './plan-batch.js';
 
 const SHAPE = { width: 64, pageTokens: 4, capacity: 64, contextRows: 2, candidates: 64, prefill: false };
@@ -18,6 +18,7 @@ function encode(person: string, from: number, rows: number, more: Partial<Ask> =
     kind: 'encode',
     person,
     sizes,
+    held: from,
     work,
     alone: false,
     priority: 'interactive',
@@ -111,6 +112,8 @@ test('every run is within its bucket, has a person once, begins with who is firs
           true,
         );
       }
+      for (const ask of chosen)
+        if (ask.kind === 'encode') expect(hasColumns(SHAPE, sizes as EncodeSizes, ask.held)).toBe(true);
       const work = 'm' in sizes ? encodeWork(SHAPE, sizes) : rankWork(SHAPE, sizes);
       const padding = 1 - chosen.reduce((sum, ask) => sum + ask.work, 0) / work;
       if (chosen.length > 1) {

@@ -1,4 +1,4 @@
-import { type Buckets, type EncodeSizes, encodeWork, type RankSizes, rankWork } from './buckets.js';
+import { type Buckets, type EncodeSizes, encodeWork, hasColumns, type RankSizes, rankWork } from './buckets.js';
 
 interface Asked {
   /** Whose past it is about: once in a run. */
@@ -13,6 +13,8 @@ export interface AskedEncode extends Asked {
   readonly kind: 'encode';
   /** With b = 1; rows that are to be overwritten behind its own ones included. */
   readonly sizes: EncodeSizes;
+  /** Tokens held before. */
+  readonly held: number;
 }
 
 export interface AskedRank extends Asked {
@@ -61,6 +63,8 @@ interface Extent {
   /** Most of one person. */
   readonly slates: number;
   readonly g: number;
+  /** Most tokens that one of those to encode holds before. */
+  readonly held: number;
   /** m, or c and k. */
   readonly rows: readonly number[];
   readonly work: number;
@@ -113,10 +117,11 @@ class Draft<A extends AskedEncode | AskedRank> {
     }
   }
 
-  #holds({ people, slates }: Extent): boolean {
-    const { options } = this.#buckets;
+  #holds(extent: Extent): boolean {
+    const { people, slates, held } = extent;
+    const { options, shape } = this.#buckets;
     if (people > options.people) return false;
-    if (this.#kind === 'encode') return true;
+    if (this.#kind === 'encode') return hasColumns(shape, this.#sizes(extent) as EncodeSizes, held);
     const { b, s } = this.#buckets.rank({ b: people, s: slates, g: 1, c: 1, k: 1 });
     return slates <= options.slates && b * s <= options.slates;
   }
@@ -126,8 +131,8 @@ class Draft<A extends AskedEncode | AskedRank> {
     return 1 - extent.work / this.#work({ ...this.#sizes(extent), b: extent.people });
   }
 
-  #sizes({ people, slates, g, rows: [first, second] }: Extent): EncodeSizes | RankSizes {
-    if (this.#kind === 'encode') return this.#buckets.encode({ b: people, g, m: first! });
+  #sizes({ people, slates, g, held, rows: [first, second] }: Extent): EncodeSizes | RankSizes {
+    if (this.#kind === 'encode') return this.#buckets.encode({ b: people, g, m: first! }, held);
     return this.#buckets.rank({ b: people, s: slates, g, c: first!, k: second! });
   }
 
@@ -159,6 +164,7 @@ function extentOf(entries: readonly (readonly (AskedEncode | AskedRank)[])[]): E
     people: entries.length,
     slates: Math.max(...entries.map((entry) => entry.length)),
     g: most(({ sizes }) => sizes.g),
+    held: most((ask) => ('held' in ask ? ask.held : 0)),
     rows: [most(({ sizes }) => ('m' in sizes ? sizes.m : sizes.c)), most(({ sizes }) => ('k' in sizes ? sizes.k : 0))],
     work: asks.reduce((sum, { work }) => sum + work, 0),
   };

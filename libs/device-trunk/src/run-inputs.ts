@@ -1,5 +1,5 @@
 import type { HostArrays } from '@onepass/inference';
-import type { EncodeSizes, RankSizes } from './buckets.js';
+import { type EncodeSizes, hasColumns, type RankSizes } from './buckets.js';
 import type { DeviceModel } from './device-model.js';
 import { PADDING_PAGE, ZERO_PAGE } from './page-table.js';
 import { trunkDefect } from './trunk-defect.js';
@@ -48,6 +48,9 @@ export function fillEncode(
   { columns, pageTokens }: Pick<DeviceModel, 'columns' | 'pageTokens'>,
   entries: readonly EncodeEntry[],
 ): void {
+  for (const { from } of entries)
+    if (!hasColumns({ pageTokens }, { g, m }, from))
+      throw trunkDefect(`${m} rows behind ${from} tokens in a run of g=${g}: no columns for all of them`);
   const rows = floats(inputs, 'rows').fill(0);
   const [counts, targets] = [words(inputs, 'counts').fill(1n), words(inputs, 'targets')];
   // People without a past have neither.

@@ -161,6 +161,10 @@ export class EncodeWork extends Work<EncodeResult> implements AskedEncode {
     return this.ask.state.personKey;
   }
 
+  get held(): number {
+    return this.ask.from;
+  }
+
   get sizes(): EncodeSizes {
     return this.#sizes();
   }

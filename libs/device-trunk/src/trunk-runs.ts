@@ -1,6 +1,6 @@
 import { OnepassError } from '@onepass/errors';
 import type { DeviceGraph, PreparedRun } from '@onepass/inference';
-import { type Buckets, type EncodeSizes, encodeWork, type RankSizes, rankWork } from './buckets.js';
+import { type Buckets, type EncodeSizes, encodeWork, hasColumns, type RankSizes, rankWork } from './buckets.js';
 import type { DeviceModel } from './device-model.js';
 import type { DevicePools } from './device-pools.js';
 import { type PreparedLimits, PreparedRuns, type PreparedUse } from './prepared-runs.js';
@@ -73,10 +73,11 @@ export class TrunkRuns {
    * A run of these sizes, or a larger one that is ready, where that is no more padding than buckets may have: a run takes long to prepare, and stops
    * all others meanwhile.
    * @param work that is asked for, without padding
+   * @param held most tokens that one of those to encode holds before
    * @throws OnepassError `startup` when the device has no memory for it
    */
-  async use(sizes: RunSizes, work: number): Promise<PreparedUse<RunSizes>> {
-    const chosen = this.#ready(sizes, work) ?? sizes;
+  async use(sizes: RunSizes, work: number, held = 0): Promise<PreparedUse<RunSizes>> {
+    const chosen = this.#ready(sizes, work, held) ?? sizes;
     try {
       return await this.#prepared.use(keyOf(chosen), chosen);
     } catch (error) {
@@ -96,11 +97,12 @@ export class TrunkRuns {
     this.#prepared.close();
   }
 
-  #ready(sizes: RunSizes, work: number): RunSizes | undefined {
+  #ready(sizes: RunSizes, work: number, held: number): RunSizes | undefined {
     let best: RunSizes | undefined;
-    const most = work / (1 - this.#buckets.padding);
+    const { padding, shape } = this.#buckets;
+    const most = work / (1 - padding);
     for (const ready of this.#prepared.ready()) {
-      if (!covers(ready, sizes)) continue;
+      if (!covers(ready, sizes) || ('m' in ready && !hasColumns(shape, ready, held))) continue;
       if (keyOf(ready) === keyOf(sizes)) return ready;
       const cost = this.workOf(ready);
       if (cost <= Math.max(most, this.workOf(sizes)) && (best === undefined || cost < this.workOf(best))) best = ready;

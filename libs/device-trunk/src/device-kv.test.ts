@@ -142,3 +142,17 @@ test('memory that is not to be had is one sentence: what was wanted, what is fre
 test('half floats take half the memory', () => {
   expect(slotBytes({ ...shape, element: 'float16' })).toBe(slotBytes(shape) / 2);
 });
+
+test('who begins to write while somebody is being forgotten keeps what they write, whenever each of them comes', async () => {
+  await encode(ANN, 8, 1);
+  kv.retire(ANN);
+  now = 10;
+  const state = allocate(BEA, 8);
+  const pages = kv.pagesFor(state, 8);
+  const forgotten = kv.forget(ANN);
+  const written = append(state, 8, 2);
+  await Promise.all([forgotten, written]);
+  for (const page of pages) expect(await rowsOf(page)).toEqual(Array(8).fill(2));
+  await kv.forget(BEA);
+  for (const bytes of await bytesOf(kv)) expect(new Set(bytes)).toEqual(new Set([0]));
+});

@@ -14,6 +14,7 @@ import {
 } from '@onepass/kv';
 import { DevicePools, type PagedShape, pageBytes, pagesOf, rowBytes } from './device-pools.js';
 import { PageTable, RESERVED_PAGES } from './page-table.js';
+import { trunkDefect } from './trunk-defect.js';
 
 export interface DeviceKvOptions {
   readonly shape: PagedShape;
@@ -189,9 +190,9 @@ export class DeviceKv {
     return this.#pagesBetween(state, from, to).every((page) => !this.#holds.has(page));
   }
 
-  /** When they are likely to be. @throws OnepassError `kv_miss` when the slot was retired meanwhile */
+  /** When they are likely to be: `isWritable` says so, in the turn in which the write begins. @throws OnepassError `kv_miss` when the slot was retired meanwhile */
   async writable(state: SlotState, from: number, to: number): Promise<void> {
-    await this.#settled(this.#pagesBetween(state, from, to));
+    await Promise.all(this.#othersAt(this.#pagesBetween(state, from, to)));
     this.#tenancies.require(state);
   }
 
@@ -209,6 +210,7 @@ export class DeviceKv {
    */
   beginWrite(state: SlotState, from: number, to: number): PageWrite {
     this.#tenancies.require(state);
+    if (!this.isWritable(state, from, to)) throw trunkDefect('somebody else is at work on the pages of a write');
     const { pageTokens } = this.#options.shape;
     const behind = this.behind(state, to);
     const pages = this.#table.pagesOf(state.slot).slice();
@@ -311,12 +313,9 @@ export class DeviceKv {
     return this.#table.pagesOf(slot).slice(Math.floor(from / pageTokens), Math.ceil(to / pageTokens));
   }
 
-  async #settled(pages: readonly number[]): Promise<void> {
-    for (;;) {
-      const waiting = pages.flatMap((page) => this.#holds.get(page)?.settled ?? []);
-      if (waiting.length === 0) return;
-      await Promise.all(waiting);
-    }
+  /** Whoever is at work on the pages. Who has seen that there is nobody must hold them in the same turn: in the next somebody may have come. */
+  #othersAt(pages: readonly number[]): Promise<void>[] {
+    return pages.flatMap((page) => this.#holds.get(page)?.settled ?? []);
   }
 
   /** @returns ends it */
@@ -334,7 +333,7 @@ export class DeviceKv {
 
   /** Zeroes those of the pages for which it still holds once nobody is at work on them. */
   async #clearWhere(pages: readonly number[], isWanted: (page: number) => boolean): Promise<void> {
-    await this.#settled(pages);
+    for (let others = this.#othersAt(pages); others.length > 0; others = this.#othersAt(pages)) await Promise.all(others);
     const wanted = pages.filter(isWanted);
     if (wanted.length === 0) return;
     const { pageTokens } = this.#options.shape;

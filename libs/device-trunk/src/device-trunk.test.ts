@@ -305,6 +305,43 @@ test('where the device has no memory for a run of all, fewer share one; for one 
   });
 });
 
+test('forgetting who had the pages before, at any moment of an encode, takes nothing of what it writes', async () => {
+  // So many turns of the microtask queue, from the ask to its answer.
+  for (let turns = 0; turns < 40; turns++) {
+    device = toyDevice();
+    trunk = await open({ kv: { slots: 8, bytes: 6 * pageBytes(SHAPE), releaseId: 'r', poolId: 'p', restMs: 0 } });
+    const before = await held(ANN, 15);
+    trunk.kv.release(before.state);
+    trunk.kv.retire(ANN);
+    await trunk.warmUp([{ b: 1, g: 4, m: 16 }]);
+    const state = allocate(BEA);
+    const rows = rowsOf(14);
+    const encoded = append(state, rows);
+    for (let turn = 0; turn < turns; turn++) await null;
+    const [{ reference }] = await Promise.all([encoded, trunk.kv.forget(ANN)]);
+    const asked = slate(2);
+    expectNear((await trunk.rank({ ...asked, kv: reference })).probabilities, toyProbabilities(rows, asked));
+  }
+});
+
+test('KV that ends at any moment of an encode is a miss, and nothing stays held', async () => {
+  for (let turns = 0; turns < 40; turns++) {
+    device = toyDevice();
+    trunk = await open();
+    const states = [ANN, BEA].map((person) => allocate(person));
+    const rows = states.map(() => rowsOf(8));
+    const encoded = states.map((state, i) => append(state, rows[i]!));
+    for (let turn = 0; turn < turns; turn++) await null;
+    trunk.kv.retire(BEA);
+    const [ann, bea] = await Promise.allSettled(encoded);
+    expectNear((ann as PromiseFulfilledResult<EncodeResult>).value.hidden, toyHidden(rows[0]!));
+    if (bea!.status === 'rejected') expect(bea).toMatchObject({ reason: { kind: 'kv_miss' } });
+    for (const state of states) trunk.kv.release(state);
+    await Promise.all([ANN, BEA].map((person) => trunk.kv.forget(person)));
+    expect(trunk.kv.stats().persons).toBe(0);
+  }
+});
+
 describe('asks that wait', () => {
   const busy = async () => {
     const { kv, rows } = await held(ANN, 8);

@@ -54,9 +54,9 @@ async function encodeLeased(
   const held = Math.max(0, ...works.map(({ ask }) => ask.from));
   const use = await runs.use(sizes, sumOfWork(works), held);
   try {
-    const writable = await writableOf(kv, works);
-    if (writable.length === 0) return {};
-    const parts = writable.map((work) => partOf(kv, work));
+    const parts = await beginAll(kv, works);
+    if (parts.length === 0) return {};
+    const written = parts.map(({ work }) => work);
     const chosen = use.sizes as EncodeSizes;
     try {
       const { value, timing } = await use.run.run(
@@ -72,22 +72,22 @@ async function encodeLeased(
       );
       const answers = parts.map((part, i) => answer(kv, part, value[i]!, { ...timing, shared: parts.length }));
       await Promise.all(answers);
-      return { ran: { sizes: chosen, work: sumOfWork(writable), ms: timing.runMicros / 1000 } };
+      return { ran: { sizes: chosen, work: sumOfWork(written), ms: timing.runMicros / 1000 } };
     } catch (error) {
       await Promise.all(parts.map(({ write }) => write.failed()));
-      return { failed: { works: writable, error } };
+      return { failed: { works: written, error } };
     }
   } finally {
     use.done();
   }
 }
 
-/** Those whose pages nobody else is at work on. What is said here holds until something is awaited. */
-async function writableOf(kv: DeviceKv, works: readonly EncodeWork[]): Promise<EncodeWork[]> {
+/** Writes of all of them, once nobody else is at work on their pages: begun in the turn in which that was seen. */
+async function beginAll(kv: DeviceKv, works: readonly EncodeWork[]): Promise<Part[]> {
   for (;;) {
     const current = currentOf(kv, works);
     const blocked = current.find(({ ask, count }) => !kv.isWritable(ask.state, ask.from, ask.from + count));
-    if (blocked === undefined) return current;
+    if (blocked === undefined) return current.map((work) => partOf(kv, work));
     await kv.writable(blocked.ask.state, blocked.ask.from, blocked.ask.from + blocked.count).catch(() => {});
   }
 }

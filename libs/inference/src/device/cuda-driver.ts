@@ -2,7 +2,7 @@ import { koffi } from '@onepass/shared-memory';
 import { type Address, DEFAULT_MEMORY, DEVICE_ALLOCATOR, type OnnxRuntime } from '../onnxruntime.js';
 import { type CudaOptions, makeSessionOptions } from '../session-options.js';
 import {
-  CAPTURE_MODE_THREAD_LOCAL,
+  CAPTURE_MODE_RELAXED,
   type CudaRuntime,
   DEVICE_TO_HOST,
   HOST_TO_DEVICE,
@@ -30,7 +30,7 @@ export function cudaDriver(runtime: OnnxRuntime, cuda: CudaRuntime, options: Cud
   };
   cuda.check(cuda.setDevice(options.device));
   cuda.check(cuda.setDeviceFlags(SCHEDULE_BLOCKING_SYNC));
-  cuda.check(cuda.exchangeCaptureMode(Int32Array.from({ length: 32 }, () => CAPTURE_MODE_THREAD_LOCAL)));
+  cuda.check(cuda.exchangeCaptureMode(relaxed()));
   const own = make((out) => cuda.streamCreate(out, STREAM_NON_BLOCKING));
   runtime.check(runtime.createMemoryInfo('Cuda', DEVICE_ALLOCATOR, options.device, DEFAULT_MEMORY, cells));
   const memoryInfo = cells[0]!;
@@ -85,8 +85,10 @@ interface PairParts {
 
 function cudaLane(runtime: OnnxRuntime, options: CudaDriverOptions, parts: PairParts): LaneDriver {
   const { cuda, stream } = parts;
+  // ONNX Runtime may ask for pinned memory while it captures: what host copies of a captured run read is kept.
+  const mode = relaxed();
   return {
-    start: [cuda.steps.setDevice(options.device)],
+    start: [cuda.steps.setDevice(options.device), cuda.steps.exchangeCaptureMode(koffi.address(mode))],
     finish: [cuda.steps.synchronize(stream), cuda.steps.forgetError()],
     sessionOptions: (capture) =>
       makeSessionOptions(runtime, options.threads, providerOptions(options, stream, capture)),
@@ -94,9 +96,15 @@ function cudaLane(runtime: OnnxRuntime, options: CudaDriverOptions, parts: PairP
     copy: (direction, to, from, bytes) =>
       cuda.steps.copy(to, from, bytes, direction === 'in' ? HOST_TO_DEVICE : DEVICE_TO_HOST, stream),
     zero: (address, bytes) => cuda.steps.memset(address, 0, bytes, stream),
-    close: () => void cuda.streamDestroy(stream),
+    close: () => {
+      cuda.streamDestroy(stream);
+      mode.fill(0);
+    },
   };
 }
+
+/** Large enough to lie off the heap, where it does not move. */
+const relaxed = () => Int32Array.from({ length: 32 }, () => CAPTURE_MODE_RELAXED);
 
 /** Options of the provider for a session whose runs all go to `stream`. */
 export function providerOptions(options: CudaDriverOptions, stream: Address, capture: boolean): CudaOptions {

@@ -15,8 +15,8 @@ export const DEVICE_TO_HOST = 2;
 export const SCHEDULE_BLOCKING_SYNC = 4;
 /** A stream that does not wait for the legacy stream. */
 export const STREAM_NON_BLOCKING = 1;
-/** Captures of other threads do not forbid this thread to allocate. */
-export const CAPTURE_MODE_THREAD_LOCAL = 1;
+/** Of cudaStreamCaptureMode: captures, its own and those of other threads, do not forbid a thread to allocate. */
+export const CAPTURE_MODE_RELAXED = 2;
 
 /** The part of the CUDA runtime that is used here (cuda_runtime_api.h). */
 export interface CudaRuntime {
@@ -40,6 +40,8 @@ export interface CudaRuntime {
   /** Calls for a lane's thread. */
   readonly steps: {
     setDevice(device: number): Step;
+    /** @param mode of an Int32Array that lives as long as the thread: the thread's mode from now on */
+    exchangeCaptureMode(mode: Address): Step;
     copy(to: Address, from: Address, bytes: number, kind: number, stream: Address): Step;
     memset(address: Address, value: number, bytes: number, stream: Address): Step;
     synchronize(stream: Address): Step;
@@ -98,6 +100,7 @@ function bind(library: LibraryHandle, libraryPath: string): CudaRuntime {
     streamSynchronize: code('cudaStreamSynchronize', [P]),
     steps: {
       setDevice: step('cudaSetDevice', 'ci'),
+      exchangeCaptureMode: step('cudaThreadExchangeStreamCaptureMode', 'cp'),
       copy: step('cudaMemcpyAsync', 'cppzip'),
       memset: step('cudaMemsetAsync', 'cpizp'),
       synchronize: step('cudaStreamSynchronize', 'cp'),

@@ -28,6 +28,15 @@ export function isStill(work: { fail(error: unknown): void }, check: () => void)
   }
 }
 
+/** Answers one of several, of whom each is told what went wrong with their own answer alone. */
+export async function answering(work: { fail(error: unknown): void }, answer: () => Promise<void>): Promise<void> {
+  try {
+    await answer();
+  } catch (error) {
+    work.fail(error);
+  }
+}
+
 /** Of all of them, without padding. */
 export function sumOfWork(works: readonly { readonly work: number }[]): number {
   return works.reduce((sum, { work }) => sum + work, 0);

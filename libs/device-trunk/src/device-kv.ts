@@ -53,6 +53,8 @@ export interface PageWrite {
   readonly behind: number;
   /** All rows were overwritten, those behind included. */
   done(): void;
+  /** Nothing was written. */
+  dropped(): void;
   /** It is not known what was overwritten, or with what: everything from the first new token on is zeroed. */
   failed(): Promise<void>;
 }
@@ -226,12 +228,19 @@ export class DeviceKv {
         }
         end();
       },
+      dropped: end,
       failed: async () => {
+        const inFirst = from % pageTokens;
+        const whole = inFirst > 0 ? written.slice(1) : written;
+        // Until it is zeroed, there may be some of this person.
+        for (const page of whole) {
+          this.#table.setOwner(page, state.personKey);
+          this.#tenants[page] = undefined;
+        }
         try {
-          const inFirst = from % pageTokens;
           const rows = written.map((page, i) => [page * pageTokens + (i === 0 ? inFirst : 0), (page + 1) * pageTokens]);
           await this.pools.clear(rows as [number, number][]);
-          for (const page of inFirst > 0 ? written.slice(1) : written) this.#table.setOwner(page, undefined);
+          for (const page of whole) this.#table.setOwner(page, undefined);
         } finally {
           end();
         }
@@ -333,7 +342,8 @@ export class DeviceKv {
 
   /** Zeroes those of the pages for which it still holds once nobody is at work on them. */
   async #clearWhere(pages: readonly number[], isWanted: (page: number) => boolean): Promise<void> {
-    for (let others = this.#othersAt(pages); others.length > 0; others = this.#othersAt(pages)) await Promise.all(others);
+    for (let others = this.#othersAt(pages); others.length > 0; others = this.#othersAt(pages))
+      await Promise.all(others);
     const wanted = pages.filter(isWanted);
     if (wanted.length === 0) return;
     const { pageTokens } = this.#options.shape;

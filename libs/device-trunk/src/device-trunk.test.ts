@@ -215,7 +215,7 @@ describe('what is bad fails alone', () => {
   test('no number in one ranking: of what was asked with, it is only theirs; of the KV, it is retired', async () => {
     const people = await Promise.all([ANN, BEA].map((person) => held(person, 8)));
     const bad = slate(8);
-    bad.candidates[4] = Number.NaN;
+    bad.context[4] = Number.NaN;
     const good = [slate(8), slate(8)];
     const results = await Promise.allSettled([
       trunk.rank({ ...good[0]!, kv: people[0]!.kv }),
@@ -242,6 +242,39 @@ describe('what is bad fails alone', () => {
     });
     expect(trunk.kv.lookup(ANN)).toBeUndefined();
     expect(trunk.kv.lookup(BEA)).toBeDefined();
+  });
+
+  test('no number of one candidate: theirs alone, and the KV stays', async () => {
+    const { kv, rows } = await held(ANN, 8);
+    const odd = slate(4);
+    odd.candidates[TOY.embedding] = Number.NaN;
+    const { probabilities } = await trunk.rank({ ...odd, kv });
+    const expected = toyProbabilities(rows, odd);
+    const others = (all: Float32Array) => all.filter((_, i) => Math.floor(i / TOY.actions) !== 1);
+    expectNear(others(probabilities), others(expected));
+    expect([...probabilities].filter(Number.isNaN)).toHaveLength(TOY.actions);
+    expect(trunk.kv.lookup(ANN)).toBeDefined();
+  });
+
+  test('KV of no numbers that cannot be zeroed now is told to whom it belongs: what others wrote in that run stays', async () => {
+    const states = [ANN, BEA].map((person) => allocate(person));
+    const rows = states.map(() => rowsOf(8));
+    rows[1]![3] = Number.NaN;
+    const { engine } = device;
+    const clear = engine.clear.bind(engine);
+    engine.clear = async () => {
+      engine.clear = clear;
+      throw new OnepassError({ kind: 'overloaded', retryAfterMs: 1 }, 'not now');
+    };
+    const [ann, bea] = await Promise.allSettled(states.map((state, i) => append(state, rows[i]!)));
+    const { reference } = (ann as PromiseFulfilledResult<EncodeResult>).value;
+    const asked = slate(4);
+    expectNear((await trunk.rank({ ...asked, kv: reference })).probabilities, toyProbabilities(rows[0]!, asked));
+    expect(bea).toMatchObject({ reason: { kind: 'overloaded', message: 'not now' } });
+    expect(trunk.kv.lookup(BEA)).toBeUndefined();
+    for (const state of states) trunk.kv.release(state);
+    await Promise.all([ANN, BEA].map((person) => trunk.kv.forget(person)));
+    expect(trunk.kv.stats().persons).toBe(0);
   });
 
   test('a run that fails is tried again, each alone; whose own run fails is answered so', async () => {
@@ -388,6 +421,31 @@ describe('asks that wait', () => {
     await expect(trunk.rank({ ...slate(1), kv }, { signal: leaving.signal })).rejects.toMatchObject({
       kind: 'deadline_exceeded',
     });
+  });
+
+  test('that leave before their run begins wrote nothing: nothing is zeroed, which would stop all lanes', async () => {
+    let prepared = () => {};
+    const ready = new Promise<void>((resolve) => {
+      prepared = resolve;
+    });
+    const gone = new AbortController();
+    device.gate = ready;
+    let cleared = 0;
+    const clear = device.engine.clear.bind(device.engine);
+    device.engine.clear = (parts) => {
+      cleared++;
+      return clear(parts);
+    };
+    const state = allocate(ANN);
+    // Its run is being prepared.
+    const left = append(state, rowsOf(4), { signal: gone.signal });
+    await calm();
+    gone.abort();
+    prepared();
+    await expect(left).rejects.toMatchObject({ kind: 'cancelled' });
+    expect(cleared).toBe(0);
+    const rows = rowsOf(5);
+    expectNear((await append(state, rows)).hidden, toyHidden(rows));
   });
 
   test('are refused at once where they would be done too late, or too many wait; time that runs out is said', async () => {

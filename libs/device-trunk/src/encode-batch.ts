@@ -1,5 +1,5 @@
 import { kvMiss } from '@onepass/errors';
-import { type BatchDeps, isStill, type Played, sumOfWork, waitedMicros } from './batch-run.js';
+import { answering, type BatchDeps, isStill, type Played, sumOfWork, waitedMicros } from './batch-run.js';
 import type { EncodeSizes } from './buckets.js';
 import type { DeviceKv, PageWrite } from './device-kv.js';
 import { areFinite, type EncodeEntry, fillEncode, hiddenOf } from './run-inputs.js';
@@ -58,25 +58,28 @@ async function encodeLeased(
     if (parts.length === 0) return {};
     const written = parts.map(({ work }) => work);
     const chosen = use.sizes as EncodeSizes;
+    const entries = parts.map(({ entry }) => entry);
+    let hasBegun = false;
+    let done: Awaited<ReturnType<typeof use.run.run<Float32Array[]>>>;
     try {
-      const { value, timing } = await use.run.run(
-        (inputs) =>
-          fillEncode(
-            inputs,
-            chosen,
-            model,
-            parts.map(({ entry }) => entry),
-          ),
+      done = await use.run.run(
+        (inputs) => {
+          fillEncode(inputs, chosen, model, entries);
+          hasBegun = true;
+        },
         (outputs) => parts.map((_, i) => hiddenOf(outputs, model.width, i)),
         { signal },
       );
-      const answers = parts.map((part, i) => answer(kv, part, value[i]!, { ...timing, shared: parts.length }));
-      await Promise.all(answers);
-      return { ran: { sizes: chosen, work: sumOfWork(written), ms: timing.runMicros / 1000 } };
     } catch (error) {
-      await Promise.all(parts.map(({ write }) => write.failed()));
+      await Promise.all(parts.map(({ write }) => (hasBegun ? write.failed() : write.dropped())));
       return { failed: { works: written, error } };
     }
+    for (const { write } of parts) write.done();
+    const timing = { ...done.timing, shared: parts.length };
+    await Promise.all(
+      parts.map((part, i) => answering(part.work, () => answer(kv, part.work, done.value[i]!, timing))),
+    );
+    return { ran: { sizes: chosen, work: sumOfWork(written), ms: timing.runMicros / 1000 } };
   } finally {
     use.done();
   }
@@ -102,12 +105,11 @@ function partOf(kv: DeviceKv, work: EncodeWork): Part {
 
 async function answer(
   kv: DeviceKv,
-  { work, write }: Part,
+  work: EncodeWork,
   hidden: Float32Array,
   timing: { queueMicros: number; runMicros: number; shared: number },
 ): Promise<void> {
   const { state, from, tokens, sequence, hash } = work.ask;
-  write.done();
   if (!areFinite(hidden)) {
     await kv.scrub(state);
     work.fail(

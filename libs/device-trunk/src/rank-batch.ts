@@ -1,7 +1,7 @@
-import { type BatchDeps, isStill, type Played, sumOfWork, waitedMicros } from './batch-run.js';
+import { answering, type BatchDeps, isStill, type Played, sumOfWork, waitedMicros } from './batch-run.js';
 import type { RankSizes } from './buckets.js';
 import type { DeviceKv } from './device-kv.js';
-import { areFinite, fillRank, probabilitiesOf, type RankEntry } from './run-inputs.js';
+import { areFinite, fillRank, hasFiniteRow, probabilitiesOf, type RankEntry } from './run-inputs.js';
 import type { RankWork } from './trunk-ask.js';
 import { trunkDefect } from './trunk-defect.js';
 
@@ -21,15 +21,11 @@ export async function rankBatch(
     const parts = entries.flatMap((works) => partsOf(kv, works));
     const works = parts.flatMap((part) => part.works);
     if (works.length === 0) return {};
+    const people = parts.map(({ entry }) => entry);
+    let done: Awaited<ReturnType<typeof use.run.run<Float32Array[][]>>>;
     try {
-      const { value, timing } = await use.run.run(
-        (inputs) =>
-          fillRank(
-            inputs,
-            chosen,
-            model,
-            parts.map(({ entry }) => entry),
-          ),
+      done = await use.run.run(
+        (inputs) => fillRank(inputs, chosen, model, people),
         (outputs) =>
           parts.map((part, entry) =>
             part.works.map(({ ask }, slate) =>
@@ -38,18 +34,21 @@ export async function rankBatch(
           ),
         { signal },
       );
-      // All before anything is awaited: what is verified here is what was read.
-      for (const { entry, works } of parts)
-        for (const work of works) if (entry.length > 0) isStill(work, () => kv.verify(work.ask.kv));
-      const { runMicros } = timing;
-      const answers = parts.flatMap((part, i) =>
-        part.works.map((work, j) => answer(kv, work, value[i]![j]!, { runMicros, shared: works.length })),
-      );
-      await Promise.all(answers);
-      return { ran: { sizes: chosen, work: sumOfWork(works), ms: timing.runMicros / 1000 } };
     } catch (error) {
       return { failed: { works, error } };
     }
+    // All before anything is awaited: what is verified here is what was read.
+    for (const { entry, works } of parts)
+      for (const work of works) if (entry.length > 0) isStill(work, () => kv.verify(work.ask.kv));
+    const { runMicros } = done.timing;
+    const timing = { runMicros, shared: works.length };
+    const answers = parts.flatMap((part, i) =>
+      part.works.map((work, j) =>
+        answering(work, () => answer(kv, work, { probabilities: done.value[i]![j]!, actions: model.actions }, timing)),
+      ),
+    );
+    await Promise.all(answers);
+    return { ran: { sizes: chosen, work: sumOfWork(works), ms: runMicros / 1000 } };
   } finally {
     use.done();
   }
@@ -76,10 +75,11 @@ function partsOf(kv: DeviceKv, works: readonly RankWork[]): Part[] {
 async function answer(
   kv: DeviceKv,
   work: RankWork,
-  probabilities: Float32Array,
+  { probabilities, actions }: { readonly probabilities: Float32Array; readonly actions: number },
   timing: { readonly runMicros: number; readonly shared: number },
 ): Promise<void> {
-  if (areFinite(probabilities)) {
+  // Each candidate is on its own: numbers of one say that past and contexts have them too.
+  if (areFinite(probabilities) || hasFiniteRow(probabilities, actions)) {
     const queueMicros = waitedMicros(work, timing.runMicros);
     work.succeed({ probabilities, timing: { ...timing, queueMicros } });
     return;

@@ -133,6 +133,12 @@ export function areFinite(numbers: Float32Array): boolean {
   return sum === 0;
 }
 
+/** Whether one row at least is finite. @param numbers [n x width] */
+export function hasFiniteRow(numbers: Float32Array, width: number): boolean {
+  for (let at = 0; at < numbers.length; at += width) if (areFinite(numbers.subarray(at, at + width))) return true;
+  return false;
+}
+
 /** Spread over the page, so that as few rows as possible are written more than once. */
 function paddingRow(pageTokens: number, i: number): bigint {
   return BigInt(PADDING_PAGE * pageTokens + (i % pageTokens));

@@ -41,7 +41,7 @@ export interface EncodeResult {
 }
 
 export interface RankResult {
-  /** [k x A]. */
+  /** [k x A]. Not finite where a candidate's own embedding gives no numbers; of one candidate at least all are. */
   readonly probabilities: Float32Array;
   readonly timing: TrunkTiming;
 }

@@ -49,6 +49,20 @@ export class AskLine<T extends Placed> {
     for (const queue of this.#queues) if (queue !== due) yield* queue.waiting;
   }
 
+  /** What has its turn before one of this place that comes now; the sixteenth turns of lower priorities aside. */
+  *ahead({ priority, dueMs }: Placed): Generator<T> {
+    for (const queue of this.#queues) {
+      if (queue === this.#queue(priority)) {
+        for (const item of queue.waiting) {
+          if (item.dueMs > dueMs) return;
+          yield item;
+        }
+        return;
+      }
+      yield* queue.waiting;
+    }
+  }
+
   /** A turn that goes to these, who wait no more. */
   take(taken: readonly T[]): void {
     const served = new Set(taken.map(({ priority }) => this.#queue(priority)));

@@ -423,6 +423,70 @@ describe('asks that wait', () => {
     });
   });
 
+  test('who wants what somebody who leaves wanted too is answered, whenever they come', async () => {
+    // Waiting: the other has left in this very turn.
+    const { release, running } = await busy();
+    const state = allocate(BEA);
+    const rows = rowsOf(4);
+    const same = { state, from: 0, rows, tokens: 4, sequence: 4, hash: 4n };
+    const gone = new AbortController();
+    const left = trunk.encode(same, { signal: gone.signal });
+    gone.abort();
+    const stays = trunk.encode(same);
+    await expect(left).rejects.toMatchObject({ kind: 'cancelled' });
+    release();
+    await running;
+    expectNear((await stays).hidden, toyHidden(rows));
+    // Under way: the run was stopped, since nobody wanted it.
+    for (const isStopped of [true, false]) {
+      const hang = hold(device);
+      const next = rowsOf(1);
+      const more = { ...same, from: state.length, rows: next, tokens: 1, sequence: state.length + 1 };
+      const leaving = new AbortController();
+      const first = trunk.encode(more, { signal: leaving.signal });
+      await calm();
+      if (isStopped)
+        device.sabotage = () => {
+          device.sabotage = undefined;
+          throw new OnepassError({ kind: 'cancelled' }, 'the caller went away');
+        };
+      leaving.abort();
+      const second = trunk.encode(more);
+      hang();
+      await expect(first).rejects.toMatchObject({ kind: 'cancelled' });
+      expect((await second).reference.length).toBe(more.from + 1);
+    }
+  });
+
+  test('two who want the same: at any moment of the run both are answered', async () => {
+    for (let turns = 0; turns < 40; turns++) {
+      device = toyDevice();
+      trunk = await open();
+      const state = allocate(ANN);
+      const same = { state, from: 0, rows: rowsOf(4), tokens: 4, sequence: 4, hash: 4n };
+      const one = trunk.encode(same);
+      for (let turn = 0; turn < turns; turn++) await null;
+      const [, two] = await Promise.allSettled([one, trunk.encode(same)]);
+      if (two.status === 'rejected') expect(two.reason).toMatchObject({ kind: 'kv_miss' });
+    }
+  });
+
+  test('who wants what waits already waits no longer than they would alone', async () => {
+    let now = 1_000;
+    trunk = await open({ epochNow: () => now });
+    const { kv, release, running } = await busy();
+    const order: string[] = [];
+    const state = allocate(BEA);
+    const same = { state, from: 0, rows: rowsOf(4), tokens: 4, sequence: 4, hash: 4n };
+    const hurried = trunk.encode(same, { priority: 'prefetch', deadlineMs: now + 10 });
+    const low = trunk.rank({ ...slate(8), kv }, { priority: 'batch' }).then(() => order.push('rank'));
+    const patient = trunk.encode(same).then(() => order.push('encode'));
+    now += 10;
+    release();
+    await Promise.all([running, low, patient, hurried]);
+    expect(order).toEqual(['encode', 'rank']);
+  });
+
   test('that leave before their run begins wrote nothing: nothing is zeroed, which would stop all lanes', async () => {
     let prepared = () => {};
     const ready = new Promise<void>((resolve) => {

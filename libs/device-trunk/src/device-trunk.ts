@@ -116,7 +116,10 @@ export class DeviceTrunk {
     const { state, from, tokens, sequence, hash } = ask;
     const twin = `${state.slot} ${state.generation} ${from} ${tokens} ${sequence} ${hash}`;
     const same = tokens === count ? this.#shared.get(twin) : undefined;
-    if (same !== undefined && !terms.signal?.aborted) return same.answer(terms.signal);
+    if (same?.isWanted && !terms.signal?.aborted) {
+      this.#join(same, terms);
+      return same.answer(terms.signal);
+    }
     const to = from + count;
     const work: EncodeWork = new EncodeWork(
       ask,
@@ -202,13 +205,17 @@ export class DeviceTrunk {
     return displaced === undefined ? why : undefined;
   }
 
+  /** One more wants the same, perhaps sooner. */
+  #join(work: AnyWork, terms: RunTerms): void {
+    const isWaiting = this.#line.remove(work);
+    work.join(terms, this.#epochNow());
+    if (isWaiting) this.#line.add(work);
+  }
+
   /** Until what runs, and what has its turn before this one, is done. */
-  #waitMs({ priority, dueMs }: AnyWork): number {
+  #waitMs(work: AnyWork): number {
     let ms = this.#runningMs;
-    for (const other of this.#line.inTurn()) {
-      if (other.priority === priority && other.dueMs > dueMs) break;
-      ms += this.#forecast.shareMs(other.kind, other.work);
-    }
+    for (const { kind, work: size } of this.#line.ahead(work)) ms += this.#forecast.shareMs(kind, size);
     return ms / this.#options.engine.lanes;
   }
 
@@ -261,7 +268,6 @@ export class DeviceTrunk {
     this.#runningMs += expectedMs;
     const persons = batch.kind === 'encode' ? works.map(({ person }) => person) : [];
     for (const person of persons) this.#encoding.add(person);
-    for (const work of works) work.isUnderWay = true;
     try {
       this.#ran(await this.#play(batch, works), works.length);
     } catch (error) {
@@ -277,11 +283,10 @@ export class DeviceTrunk {
   /** The run stops when nobody wants any of it any more. */
   async #play(batch: Batch<AnyWork>, works: readonly AnyWork[]): Promise<Played<AnyWork>> {
     const stop = new AbortController();
-    for (const work of works) {
-      work.onUnwanted = () => {
-        if (!works.some(({ isWanted }) => isWanted)) stop.abort();
-      };
-    }
+    const stopUnwanted = () => {
+      if (!works.some(({ isWanted }) => isWanted)) stop.abort();
+    };
+    for (const work of works) work.begin(stopUnwanted);
     const { model } = this.#options;
     const deps = { model, kv: this.kv, runs: this.#runs };
     return batch.kind === 'encode'
@@ -312,9 +317,8 @@ export class DeviceTrunk {
         work.fail(hadNoMemory ? unavailable('the device has no memory for this run', error) : error);
         continue;
       }
-      work.isUnderWay = false;
-      work.onUnwanted = () => this.#leave(work);
       work.alone ||= !hadNoMemory;
+      work.waitAgain(() => this.#leave(work));
       this.#line.add(work);
     }
   }

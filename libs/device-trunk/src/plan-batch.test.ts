@@ -155,6 +155,25 @@ test('everybody has a turn, whatever comes after them', () => {
   );
 });
 
+test('ahead of who comes are those of higher priorities, and of their own those due before: nobody of a lower one, whose turn it may be', () => {
+  fc.assert(
+    fc.property(fc.array(placed, { maxLength: 40 }), placed, fc.nat(40), (waiting, one, turns) => {
+      const line = new AskLine<Ask>();
+      for (const place of waiting) line.add(rank('a', 0, 1, place));
+      for (let turn = 0; turn < turns; turn++) line.take([...line.inTurn()].slice(0, 1));
+      const ahead = [...line.ahead(one)];
+      const left = [...line.inTurn()];
+      const rankOf = ({ priority }: { priority: Priority }) => PRIORITIES.indexOf(priority);
+      expect(new Set(ahead)).toEqual(
+        new Set(
+          left.filter((ask) => rankOf(ask) < rankOf(one) || (rankOf(ask) === rankOf(one) && ask.dueMs <= one.dueMs)),
+        ),
+      );
+    }),
+    { seed: 6, numRuns: 200 },
+  );
+});
+
 test('of a priority, what is due first goes first; a full line gives up what is due last of the lowest', () => {
   const line = new AskLine<Ask>();
   const [late, soon, low, lower] = [

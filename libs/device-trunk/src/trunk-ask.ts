@@ -1,4 +1,4 @@
-import type { Priority } from '@onepass/admission';
+import { PRIORITIES, type Priority } from '@onepass/admission';
 import { OnepassError } from '@onepass/errors';
 import { abortReason, type RunTerms, type RunTiming } from '@onepass/inference';
 import type { KvReference, SlotState } from '@onepass/kv';
@@ -78,25 +78,47 @@ class Caller<R> {
 
 /** One piece of work in the line or under way, for one caller, or for several who want the same. */
 abstract class Work<R> implements Placed {
-  readonly priority: Priority;
-  readonly dueMs: number;
+  priority: Priority;
+  dueMs: number;
   /** Infinity = none. */
-  readonly deadlineMs: number;
+  deadlineMs: number;
   readonly askedAt = performance.now();
-  /** Whether its run has been put together; until then, who leaves is told at once. */
-  isUnderWay = false;
   alone = false;
+  /** Whether its run has been put together; until then, who leaves is told at once. */
+  #isUnderWay = false;
   /** Called when the last caller has left. */
-  onUnwanted: () => void;
+  #onUnwanted: () => void;
   readonly #callers = new Set<Caller<R>>();
 
   constructor(terms: RunTerms, now: number, onUnwanted: () => void) {
     this.priority = terms.priority ?? 'interactive';
     this.deadlineMs = terms.deadlineMs ?? Number.POSITIVE_INFINITY;
     this.dueMs = Math.min(this.deadlineMs, now + PATIENCE_MS);
-    this.onUnwanted = onUnwanted;
+    this.#onUnwanted = onUnwanted;
   }
 
+  /** Not while it waits in a line: its place changes. It is in the hurry of who is in most, and has the time of who has most. */
+  join(terms: RunTerms, now: number): void {
+    const { priority = 'interactive', deadlineMs = Number.POSITIVE_INFINITY } = terms;
+    if (PRIORITIES.indexOf(priority) < PRIORITIES.indexOf(this.priority)) this.priority = priority;
+    this.dueMs = Math.min(this.dueMs, deadlineMs, now + PATIENCE_MS);
+    this.deadlineMs = Math.max(this.deadlineMs, deadlineMs);
+  }
+
+  /** Its run is put together. */
+  begin(onUnwanted: () => void): void {
+    this.#isUnderWay = true;
+    this.#onUnwanted = onUnwanted;
+  }
+
+  /** Its run failed, and it waits for another: who has left meanwhile is told. */
+  waitAgain(onUnwanted: () => void): void {
+    this.#isUnderWay = false;
+    this.#onUnwanted = onUnwanted;
+    for (const caller of this.#callers) if (caller.gone !== undefined) this.#reject(caller, caller.gone);
+  }
+
+  /** Nobody else can want it any more once this is false: it has its answer, or is not worked on. */
   get isWanted(): boolean {
     for (const { gone } of this.#callers) if (gone === undefined) return true;
     return false;
@@ -106,8 +128,8 @@ abstract class Work<R> implements Placed {
   answer(signal: AbortSignal | undefined): Promise<R> {
     return new Promise((resolve, reject) => {
       const caller: Caller<R> = new Caller(resolve, reject, signal, () => {
-        if (!this.isUnderWay) this.#reject(caller, caller.gone!);
-        if (!this.isWanted) this.onUnwanted();
+        if (!this.#isUnderWay) this.#reject(caller, caller.gone!);
+        if (!this.isWanted) this.#onUnwanted();
       });
       this.#callers.add(caller);
     });

@@ -20,7 +20,7 @@ afterAll(() => {
 });
 
 /** As many layers as ask for pinned memory while they are captured. */
-const SHAPE = { layers: 12, width: 64, heads: 2, n: 48, k: 24, batch: 2, dtype: 'float16' } as const;
+const SHAPE = { layers: 12, width: 64, heads: 2, n: 992, k: 656, batch: 4, dtype: 'float16' } as const;
 
 test.skipIf(!libraries)(
   'ONNX Runtime’s CUDA provider takes all graphs, captures their runs by CUDA’s rules, copies no pool, and its process ends well',

@@ -20,13 +20,12 @@ const engine = await createDeviceEngine({
 const bed = await TrunkBed.open(engine, { folder, description }, { ...PAGE, batch, n, k });
 for (const asked of tracedCases(description, { n, batch })) {
   const before = readFileSync(trace, 'utf8').length;
-  const answer = await bed.prepare(asked).then(
-    () => {
-      const written = readFileSync(trace, 'utf8').slice(before);
-      return { work: lastCapture(written), faults: faultsOf(written) };
-    },
-    (error: unknown) => ({ why: OnepassError.from(error).message, faults: [] }),
+  const why = await bed.prepare(asked).then(
+    () => undefined,
+    (error: unknown) => OnepassError.from(error).message,
   );
+  const written = readFileSync(trace, 'utf8').slice(before);
+  const answer = { ...(why === undefined ? { work: lastCapture(written) } : { why }), faults: faultsOf(written) };
   console.log(
     JSON.stringify({ asked, what: describeCase({ ...asked, captured: false }), ...answer } satisfies TracedCase),
   );

@@ -1,7 +1,4 @@
-import { availableParallelism } from 'node:os';
-import { OnepassError } from '@onepass/errors';
-import { createDeviceEngine, type DeviceEngine } from '@onepass/inference';
-import { agreement } from './agreement.js';
+import type { DeviceEngine } from '@onepass/inference';
 import { TrunkBed } from './bed.js';
 import { ownCases, PAGE, peerCases } from './bench-cases.js';
 import { figuresOf } from './figures.js';
@@ -11,7 +8,9 @@ import { describeGpuMachine } from './gpu-machine.js';
 import { type DeviceGraphs, SEED } from './graphs.js';
 import type { BenchShape, Dtype } from './options.js';
 import { Peer, type PeerDescription } from './peer.js';
+import { besideReference, referenceProbabilities } from './reference.js';
 import { FULL_ROUND, measureRounds, SMOKE_ROUND } from './rounds.js';
+import { sentenceOf } from './sentence.js';
 
 export interface MeasureTerms {
   readonly engine: DeviceEngine;
@@ -26,8 +25,6 @@ export interface MeasureTerms {
   progress(line: string): void;
 }
 
-/** Probabilities are compared for so many people of the batch. */
-const COMPARED_PEOPLE = 2;
 /** Copies of the batch's KV a round. */
 const COPIES = 3;
 
@@ -53,7 +50,7 @@ export async function measureTimes(terms: MeasureTerms): Promise<GpuFindings> {
     const takenBytes = startsWith - engine.memory().freeBytes;
     const measured = await measureRounds(ready, terms.rounds, terms.smoke ? SMOKE_ROUND : FULL_ROUND, {
       progress,
-      failed: ({ case: of }, error) => note(`${describeCase(of)} failed: ${sentence(error)}`),
+      failed: ({ case: of }, error) => note(`${describeCase(of)} failed: ${sentenceOf(error)}`),
     });
     const copyMicros = described?.cuda ? await copies(peer, bed.kvBytes, terms.rounds) : undefined;
     const compared = await compare(terms, graphs, { ready, measured, note });
@@ -83,7 +80,7 @@ async function prepareOwn(
   const ready: ReadyCase[] = [];
   for (const asked of ownCases(shape, attentions, on)) {
     const made = await bed.prepare(asked).catch((error: unknown) => {
-      note(`${describeCase(asked)} is left out: ${sentence(error)}`);
+      note(`${describeCase(asked)} is left out: ${sentenceOf(error)}`);
       return undefined;
     });
     if (made !== undefined) ready.push(made);
@@ -114,7 +111,7 @@ async function preparePeer(
       const others = asked.attention === 'sdpa' ? [asked] : [asked, { ...asked, attention: 'sdpa' }];
       for (const other of others) {
         const made = await peer.prepare(other).catch((error: unknown) => {
-          note(`PyTorch ${asked.kind}, ${other.attention}, B=${asked.batch} is left out: ${sentence(error)}`);
+          note(`PyTorch ${asked.kind}, ${other.attention}, B=${asked.batch} is left out: ${sentenceOf(error)}`);
           return undefined;
         });
         if (made === undefined) continue;
@@ -124,7 +121,7 @@ async function preparePeer(
     }
     return { described, ready };
   } catch (error) {
-    note(`PyTorch is left out: ${sentence(error)}`);
+    note(`PyTorch is left out: ${sentenceOf(error)}`);
     return { described: undefined, ready };
   }
 }
@@ -147,11 +144,8 @@ async function compare(
   { ready, measured, note }: Compared,
 ): Promise<ComparedCase[]> {
   const { shape } = terms;
-  const people = Math.min(COMPARED_PEOPLE, shape.batch);
   const exact = shape.dtype === 'float32' ? graphs : await terms.graphs('float32', ['plain']);
-  const reference = await onCpu(exact, { ...shape, batch: people }, terms.libraries);
-  const length = shape.k * PAGE.slates;
-  const left = { data: reference, length, columns: reference.length / (people * length) };
+  const reference = await referenceProbabilities(exact, shape, terms.libraries);
   const whole = new Set(measured.map((one) => one.case));
   const scoring = ready.filter(
     ({ case: { timed, batch } }) => ['rank', 'recompute'].includes(timed) && batch === shape.batch,
@@ -159,39 +153,12 @@ async function compare(
   const compared: ComparedCase[] = [];
   for (const one of scoring.filter((some) => whole.has(some.case))) {
     try {
-      const found = (await one.outputs()).subarray(0, reference.length);
-      compared.push({ case: one.case, agreement: agreement(left, found) });
+      compared.push({ case: one.case, agreement: besideReference(reference, shape, await one.outputs()) });
     } catch (error) {
-      note(`${describeCase(one.case)} was not compared: ${sentence(error)}`);
+      note(`${describeCase(one.case)} was not compared: ${sentenceOf(error)}`);
     }
   }
   return compared;
-}
-
-/** Probabilities by encoding and ranking there. */
-async function onCpu(
-  graphs: DeviceGraphs,
-  shape: BenchShape,
-  libraryDirectory: string | undefined,
-): Promise<Float32Array> {
-  const lost = (error: OnepassError) => {
-    throw error;
-  };
-  const engine = await createDeviceEngine({
-    device: 'cpu',
-    lanes: 1,
-    threads: availableParallelism(),
-    libraryDirectory,
-    onLost: lost,
-  });
-  try {
-    const bed = await TrunkBed.open(engine, graphs, { ...shape, ...PAGE });
-    const of = { system: 'onepass', batch: shape.batch, attention: 'plain', captured: false } as const;
-    await (await bed.prepare({ ...of, timed: 'encode', rows: shape.n })).time(1);
-    return await (await bed.prepare({ ...of, timed: 'rank', rows: 0 })).outputs();
-  } finally {
-    await engine.close();
-  }
 }
 
 /** Of all of ours together: the worst of each. */
@@ -200,9 +167,4 @@ function worstOfOurs(compared: readonly ComparedCase[]) {
   if (ours.length === 0) return undefined;
   const most = (of: (one: (typeof ours)[number]) => number) => Math.max(...ours.map(of));
   return { worst: most((one) => one.worst), mean: most((one) => one.mean), kendall: -most((one) => -one.kendall) };
-}
-
-function sentence(error: unknown): string {
-  const { message, cause } = OnepassError.from(error);
-  return cause instanceof Error && cause.message !== message ? `${message} (${cause.message})` : message;
 }

@@ -1,8 +1,10 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { startupError } from '@onepass/errors';
 import { readCommandLine } from '@onepass/local';
+import { REPORT_FOLDER } from '../summary.js';
 
-export type Dtype = 'float32' | 'float16';
+export const DTYPES = ['float16', 'float32'] as const;
+export type Dtype = (typeof DTYPES)[number];
 export type DeviceChoice = 'auto' | 'cpu' | `cuda:${number}`;
 
 /** What is measured. */
@@ -25,6 +27,12 @@ export interface GpuOptions {
   readonly shape: Partial<BenchShape>;
   readonly rounds: number;
   readonly smoke: boolean;
+  /** Whether the device shows what it has to show first, in place of times. */
+  readonly check: boolean;
+  /** For all of it; undefined = as long as it takes. */
+  readonly minutes: number | undefined;
+  /** Folder of what was found. */
+  readonly out: string;
   /** Runs; undefined: measure times instead. */
   readonly soak: number | undefined;
   /** Of the soak. */
@@ -50,10 +58,13 @@ perf/report/gpu/. Figures of a CUDA device also go to perf/report/summary.json. 
   --batch N      people in one run, a power of two up to 64; default 8, on a CPU 2
   --dtype T      float16 or float32, of weights and KV; default float16, on a CPU float32
   --rounds N     everything is measured once a round, in turns; default 7
+  --check        in place of times: all that a device has to show first, one line each; exit code 1 where something failed
+  --minutes M    no more than so long: fewer rounds, checks or runs; what was measured until then is told and kept
   --soak RUNS    in place of times: so many runs for --people people, and what memory does meanwhile
   --people N     of the soak; default 10000
   --python PATH  an interpreter that has PyTorch and onnx, in place of the environment of training/
   --libraries D  folder of ONNX Runtime's libraries with CUDA; default ONEPASS_ONNXRUNTIME_DIR, else the npm package's
+  --out DIR      folder of what was found; default perf/report/gpu
   --smoke        a tiny shape on the CPU, in seconds: shows that it works; its figures are not kept
   --help         this text`;
 
@@ -63,7 +74,9 @@ const DEFAULTS = {
   cpu: { layers: 4, width: 128, n: 256, k: 200, batch: 2, dtype: 'float32' },
 } as const;
 
-const SMOKE = { layers: 2, width: 32, heads: 2, n: 40, k: 12, batch: 2, dtype: 'float32' } as const;
+const FOLDER = join(REPORT_FOLDER, 'gpu');
+
+export const SMOKE = { layers: 2, width: 32, heads: 2, n: 40, k: 12, batch: 2, dtype: 'float32' } as const;
 
 /** @throws OnepassError `startup` naming the option that is wrong */
 export function parseGpuOptions(args: readonly string[], env: NodeJS.ProcessEnv = {}): 'help' | GpuOptions {
@@ -82,6 +95,8 @@ export function parseGpuOptions(args: readonly string[], env: NodeJS.ProcessEnv 
     dtype: dtypeOf(values.dtype),
   };
   const shape = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  if (values.check && values.soak !== undefined)
+    throw startupError('--check and --soak are two runs: give one of them');
   const people = whole('people', 10_000_000);
   const soak = whole('soak', 1_000_000_000);
   if (people !== undefined && soak === undefined) throw startupError('--people is of a soak: give --soak RUNS too');
@@ -93,6 +108,9 @@ export function parseGpuOptions(args: readonly string[], env: NodeJS.ProcessEnv 
     shape: values.smoke ? { ...SMOKE, ...shape } : shape,
     rounds: whole('rounds', 1_000) ?? (values.smoke ? 2 : 7),
     smoke: values.smoke,
+    check: values.check,
+    minutes: whole('minutes', 1_440),
+    out: values.out === undefined ? FOLDER : resolve(values.out),
     soak,
     people: people ?? (values.smoke ? 50 : 10_000),
     python: values.python === undefined ? undefined : resolve(values.python),
@@ -121,7 +139,18 @@ function parse(args: readonly string[]) {
     args: [...args],
     options: {
       ...{ device: text, layers: text, width: text, heads: text, n: text, k: text, batch: text, dtype: text },
-      ...{ rounds: text, soak: text, people: text, python: text, libraries: text, smoke: flag, help: flag },
+      ...{
+        rounds: text,
+        soak: text,
+        people: text,
+        python: text,
+        libraries: text,
+        minutes: text,
+        out: text,
+        check: flag,
+        smoke: flag,
+        help: flag,
+      },
     },
   }).values;
 }

@@ -2,6 +2,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { startupError } from '@onepass/errors';
 import { TRAINING_SOURCES } from '../kit/shape/run-training.js';
+import { LastLine } from '../last-line.js';
 import type { PassKind } from './flops.js';
 import type { ReadyCase, RunTimes } from './gpu-case.js';
 import type { Dtype } from './options.js';
@@ -50,7 +51,7 @@ export interface PeerCase {
 export class Peer {
   readonly #child: ChildProcessWithoutNullStreams;
   #waiting: { resolve(answer: unknown): void; reject(error: Error): void } | undefined;
-  #last = '';
+  readonly #said = new LastLine();
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(python: string) {
@@ -59,12 +60,10 @@ export class Peer {
       stdio: 'pipe',
     });
     createInterface(this.#child.stdout).on('line', (line) => this.#answered(line));
-    createInterface(this.#child.stderr).on('line', (line) => {
-      this.#last = line.trim() || this.#last;
-    });
+    this.#said.listen(this.#child.stderr);
     this.#child.stdin.on('error', () => {});
     this.#child.on('error', (error) => this.#ended(error.message));
-    this.#child.on('close', (code) => this.#ended(this.#last || `exit code ${code}`));
+    this.#child.on('close', (code) => this.#ended(this.#said.line || `exit code ${code}`));
   }
 
   hello(): Promise<PeerDescription> {

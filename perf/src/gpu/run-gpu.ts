@@ -5,6 +5,7 @@ import { createDeviceEngine, type DeviceEngine } from '@onepass/inference';
 import { runCommand } from '@onepass/local';
 import { ensurePythonOf } from '../kit/shape/python.js';
 import { mergeIntoSummary, REPORT_FOLDER } from '../summary.js';
+import { runCheck, tellCounts } from './check/run-check.js';
 import { summaryEntries } from './figures.js';
 import type { GpuFindings } from './findings.js';
 import { describeGpuMachine, describeWhere } from './gpu-machine.js';
@@ -21,6 +22,7 @@ const progress = (line: string) => console.log(`  ${line}`);
 
 /** @returns the exit code */
 export function runBenchGpu(args: readonly string[]): Promise<number> {
+  const began = performance.now();
   return runCommand(async () => {
     const options = parseGpuOptions(args, process.env);
     if (options === 'help') {
@@ -28,6 +30,8 @@ export function runBenchGpu(args: readonly string[]): Promise<number> {
       return 0;
     }
     const python = options.python ?? (await ensurePythonOf('training'));
+    const endAt = options.minutes === undefined ? undefined : began + 60_000 * options.minutes;
+    if (options.check) return check(options, python, endAt);
     const engine = await openEngine(options);
     try {
       progress(engine.reason);
@@ -37,6 +41,15 @@ export function runBenchGpu(args: readonly string[]): Promise<number> {
     }
     return 0;
   });
+}
+
+/** @returns the exit code */
+async function check(options: GpuOptions, python: string, endAt: number | undefined): Promise<number> {
+  // A smoke run's would take the place of a GPU's.
+  const file = join(options.out, options.smoke ? 'check-smoke.json' : 'check.json');
+  const { checks } = await runCheck({ ...options, python, file, endAt, progress });
+  console.log(`\n${tellCounts(checks)}. ${file}`);
+  return checks.some(({ state }) => state === 'failed') ? 1 : 0;
 }
 
 /** Two runs at one time where memory is looked at: lanes have buffers of their own. */

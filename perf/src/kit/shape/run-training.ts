@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { startupError } from '@onepass/errors';
 import { repositoryRoot } from '@onepass/local';
+import { LastLine } from '../../last-line.js';
 
 /** Where training's package lies. */
 export const TRAINING_SOURCES = join(repositoryRoot, 'training', 'src');
@@ -27,14 +28,12 @@ export async function runTraining(
     env: { ...process.env, PYTHONPATH: TRAINING_SOURCES },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let last = '';
+  const said = new LastLine();
   createInterface(child.stdout).on('line', progress);
-  createInterface(child.stderr).on('line', (line) => {
-    last = line.trim() || last;
-  });
+  said.listen(child.stderr);
   const [code, why] = await new Promise<readonly [number | null, string]>((resolve) => {
     child.on('error', (error) => resolve([1, error.message]));
-    child.on('close', (exit) => resolve([exit, last]));
+    child.on('close', (exit) => resolve([exit, said.line]));
   });
   if (code !== 0) throw startupError(`${failure}: ${why || `exit code ${code}`}`);
 }

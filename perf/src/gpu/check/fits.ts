@@ -1,0 +1,33 @@
+import { TrunkBed } from '../bed.js';
+import { PAGE } from '../bench-cases.js';
+import { describeCase } from '../gpu-case.js';
+import { sentenceOf } from '../sentence.js';
+import { attentionsOf, passesOf } from './cases.js';
+import { type CheckOutcome, failed, judged, leftOut } from './check.js';
+import type { CheckDesk } from './desk.js';
+
+/** Whether the device has room for the shape: every pass at the whole batch, side by side, as the bench has them. */
+export async function fits(desk: CheckDesk): Promise<CheckOutcome> {
+  if (!desk.onCuda) return leftOut("a CPU's memory is everybody's");
+  const { told, end } = await desk.task<CheckOutcome>('fits');
+  return told ?? failed(end);
+}
+
+/** The task, in a process in which nothing else is. */
+export async function prepareAll(desk: CheckDesk): Promise<CheckOutcome> {
+  const engine = await desk.openEngine(1);
+  const { freeBytes, totalBytes } = engine.memory();
+  const { shape } = desk.terms;
+  const model = await desk.model();
+  const bed = await TrunkBed.open(engine, await desk.graphs(), { ...shape, ...PAGE });
+  const complaints: string[] = [];
+  const passes = attentionsOf(model).flatMap((attention) =>
+    [true, false].flatMap((captured) => passesOf(model, attention, shape, shape.batch, captured)),
+  );
+  for (const asked of passes)
+    await bed.prepare(asked).catch((error) => complaints.push(`${describeCase(asked)}: ${sentenceOf(error)}`));
+  const takenBytes = freeBytes - engine.memory().freeBytes;
+  const gib = (bytes: number) => (bytes / 2 ** 30).toFixed(1);
+  const says = `${passes.length} passes of ${shape.batch} people take ${gib(takenBytes)} of ${gib(totalBytes)} GiB, KV of one ${(bed.kvBytes / shape.batch / 2 ** 20).toFixed(1)} MiB`;
+  return judged(complaints, says, { takenBytes, totalBytes });
+}

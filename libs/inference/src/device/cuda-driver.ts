@@ -7,6 +7,7 @@ import {
   DEVICE_TO_HOST,
   HOST_TO_DEVICE,
   SCHEDULE_BLOCKING_SYNC,
+  SCHEDULE_SPIN,
   STREAM_NON_BLOCKING,
 } from './cuda-runtime.js';
 import type { Driver, LaneDriver, Pair } from './driver.js';
@@ -16,6 +17,8 @@ export interface CudaDriverOptions {
   /** Threads of what runs on the CPU. */
   readonly threads: number;
   readonly arenaBytes?: number | undefined;
+  /** Lanes that wait spin. */
+  readonly spin?: boolean | undefined;
 }
 
 /**
@@ -29,7 +32,7 @@ export function cudaDriver(runtime: OnnxRuntime, cuda: CudaRuntime, options: Cud
     return cells[0]!;
   };
   cuda.check(cuda.setDevice(options.device));
-  cuda.check(cuda.setDeviceFlags(SCHEDULE_BLOCKING_SYNC));
+  cuda.check(cuda.setDeviceFlags(options.spin ? SCHEDULE_SPIN : SCHEDULE_BLOCKING_SYNC));
   cuda.check(cuda.exchangeCaptureMode(relaxed()));
   const own = make((out) => cuda.streamCreate(out, STREAM_NON_BLOCKING));
   runtime.check(runtime.createMemoryInfo('Cuda', DEVICE_ALLOCATOR, options.device, DEFAULT_MEMORY, cells));

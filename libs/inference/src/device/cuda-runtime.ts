@@ -11,7 +11,8 @@ type Cells = BigUint64Array | Int32Array;
 const NAMES = ['libcudart.so.13', 'libcudart.so.12'];
 export const HOST_TO_DEVICE = 1;
 export const DEVICE_TO_HOST = 2;
-/** Waiting threads sleep: those that spin take the cores of the services beside them. */
+/** How threads wait for the device, of cudaSetDeviceFlags: they spin, or they sleep. */
+export const SCHEDULE_SPIN = 1;
 export const SCHEDULE_BLOCKING_SYNC = 4;
 /** A stream that does not wait for the legacy stream. */
 export const STREAM_NON_BLOCKING = 1;

@@ -24,6 +24,8 @@ export interface DeviceEngineOptions {
   readonly maxQueued?: number;
   /** Memory that one session (a graph in a lane) may take on the device, its weights too but not what is bound to it; absent = no limit. */
   readonly arenaBytes?: number;
+  /** Lanes that wait for the device spin, which wakes them sooner and takes a core for each of them; absent = they sleep. */
+  readonly spin?: boolean;
   /** Of ONNX Runtime's libraries; absent or empty = those of the npm package, which know the CPU only. */
   readonly libraryDirectory?: string | undefined;
   /** Called once, when the device failed so that nothing runs in this process any more: it can only end. */
@@ -45,10 +47,14 @@ export async function createDeviceEngine(options: DeviceEngineOptions): Promise<
 }
 
 /** @throws OnepassError `startup` */
-function makeDriver(runtime: OnnxRuntime, choice: DeviceChoice, { threads, arenaBytes }: DeviceEngineOptions): Driver {
+function makeDriver(
+  runtime: OnnxRuntime,
+  choice: DeviceChoice,
+  { threads, arenaBytes, spin }: DeviceEngineOptions,
+): Driver {
   if (choice.name === 'cpu') return cpuDriver(runtime, threads);
   try {
-    return cudaDriver(runtime, choice.cuda, { device: choice.index, threads, arenaBytes });
+    return cudaDriver(runtime, choice.cuda, { device: choice.index, threads, arenaBytes, spin });
   } catch (error) {
     throw startupError(`device ${choice.name} cannot be used: ${messageOf(error)}`, error);
   }

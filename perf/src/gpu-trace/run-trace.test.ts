@@ -47,6 +47,6 @@ test.skipIf(!libraries)(
         what,
       ).toBe(isFused);
     }
-    expect(tellTrace(traced).find((line) => line.startsWith('| rank, attention'))).toMatch(/^\|( [^|]+ \|){8}$/);
+    expect(tellTrace(traced).find((line) => line.startsWith('| rank, attention'))).toMatch(/^\|( [^|]+ \|){9}$/);
   },
 );

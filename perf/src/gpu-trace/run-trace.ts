@@ -79,13 +79,21 @@ export async function traceCases(
 
 /** Lines of a Markdown table, and a line for each fault. */
 export function tellTrace(traced: readonly TracedCase[]): string[] {
-  const rows = traced.flatMap(({ what, work }) => {
+  const rows = traced.flatMap(({ what, work, taken }) => {
     if (work === undefined) return [];
     const fromHost = work.copies.filter(({ from }) => from !== 'device');
     const within = work.copies.filter(({ from, to }) => from === 'device' && to === 'device');
     const megabytes = within.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
     const numbers = [nodesOf(work), work.kernels.length, work.products.length, fromHost.length, work.memsets];
-    return [[what, ...numbers.map(String), megabytes.toFixed(1), (productFlops(work) / 1e9).toFixed(1)]];
+    return [
+      [
+        what,
+        ...numbers.map(String),
+        megabytes.toFixed(1),
+        (productFlops(work) / 1e9).toFixed(1),
+        (taken / 1e6).toFixed(0),
+      ],
+    ];
   });
   const titles = [
     'pass',
@@ -96,6 +104,7 @@ export function tellTrace(traced: readonly TracedCase[]): string[] {
     'memsets',
     'device copies, MB',
     'products, GFLOP',
+    'taken, MB',
   ];
   const bad = traced.flatMap(({ what, why, faults, work }) => [
     ...(why === undefined ? [] : [`${what}: cannot be prepared: ${why}`]),

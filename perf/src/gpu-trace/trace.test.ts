@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { faultsOf, lastCapture, nodesOf, productFlops, shortName } from './trace.js';
+import { faultsOf, lastCapture, nodesOf, productFlops, shortName, takenBytes } from './trace.js';
 
 const TRACE = [
   '7\t0xa\tkernel\tbefore\t1,1,1\t1,1,1\t0',
@@ -11,6 +11,8 @@ const TRACE = [
   '7\t0xa\tmemset\t16',
   '7\t0xa\tkernel\t_Z3onev\t1,1,1\t1,1,1\t0',
   '7\t(nil)\tfault\tcudaMalloc while a stream is captured',
+  '7\t(nil)\tcudaMalloc\t1000\t900',
+  '7\t(nil)\tcudaMalloc\t16\t0',
   '7\t0xa\tcaptured\t5',
   '7\t0xa\treplay\t5',
   '',
@@ -24,9 +26,10 @@ test('work between the marks of a capture, in its thread and stream', () => {
     copies: [{ from: 'pinned', to: 'device', bytes: 24 }],
     memsets: 1,
   });
-  expect([nodesOf(work), productFlops(work), faultsOf(TRACE)]).toEqual([
+  expect([nodesOf(work), productFlops(work), takenBytes(TRACE), faultsOf(TRACE)]).toEqual([
     5,
     240,
+    16,
     ['cudaMalloc while a stream is captured'],
   ]);
   expect(lastCapture('7\t0xa\tcapture\n')).toBeUndefined();

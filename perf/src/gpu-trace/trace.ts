@@ -46,6 +46,15 @@ export function lastCapture(trace: string): CapturedWork | undefined {
   };
 }
 
+/** Bytes of the device that were asked for, and had. */
+export function takenBytes(trace: string): number {
+  const calls = trace.split('\n').map((line) => line.split('\t'));
+  return calls.reduce(
+    (sum, [, , call, bytes, code]) => sum + (call === 'cudaMalloc' && code === '0' ? Number(bytes) : 0),
+    0,
+  );
+}
+
 /** Sentences of what was done against CUDA's rules. */
 export function faultsOf(trace: string): string[] {
   return trace.split('\n').flatMap((line) => line.split('\tfault\t')[1] ?? []);

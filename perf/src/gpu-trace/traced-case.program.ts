@@ -6,7 +6,7 @@ import { createDeviceEngine } from '@onepass/inference';
 import { TrunkBed } from '../gpu/bed.js';
 import { PAGE } from '../gpu/bench-cases.js';
 import { describeCase } from '../gpu/gpu-case.js';
-import { faultsOf, lastCapture } from './trace.js';
+import { faultsOf, lastCapture, takenBytes } from './trace.js';
 import { type TraceAsk, type TracedCase, tracedCases } from './traced-cases.js';
 
 const { folder, n, k, batch, libraries, trace } = JSON.parse(process.argv[2]!) as TraceAsk;
@@ -25,7 +25,8 @@ for (const asked of tracedCases(description, { n, batch })) {
     (error: unknown) => OnepassError.from(error).message,
   );
   const written = readFileSync(trace, 'utf8').slice(before);
-  const answer = { ...(why === undefined ? { work: lastCapture(written) } : { why }), faults: faultsOf(written) };
+  const seen = { faults: faultsOf(written), taken: takenBytes(written) };
+  const answer = { ...(why === undefined ? { work: lastCapture(written) } : { why }), ...seen };
   console.log(
     JSON.stringify({ asked, what: describeCase({ ...asked, captured: false }), ...answer } satisfies TracedCase),
   );

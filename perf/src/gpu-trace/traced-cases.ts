@@ -24,6 +24,8 @@ export interface TracedCase {
   /** Why it could not be prepared. */
   readonly why?: string;
   readonly faults: readonly string[];
+  /** Of the device, taken for it: its buffers, what its graph works in and, where it is the graph's first case, weights. */
+  readonly taken: number;
 }
 
 /** Every pass with every kind of attention, at the whole batch. */

@@ -24,7 +24,7 @@ export function cpuDriver(runtime: OnnxRuntime, threads: number): Driver {
     memoryInfo: runtime.cpuMemory,
     ownMemory: false,
     sharedSessions: true,
-    runConfig: {},
+    runConfig: () => ({}),
     memory: () => ({ freeBytes: freemem(), totalBytes: totalmem() }),
     allocate: (bytes) => map(bytes).address,
     free,

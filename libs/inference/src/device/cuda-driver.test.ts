@@ -5,7 +5,9 @@ import { fileURLToPath } from 'node:url';
 import type { OnepassError } from '@onepass/errors';
 import { afterAll, expect, test } from 'vitest';
 import type { HostArrays } from '../index.js';
-import { providerOptions } from './cuda-driver.js';
+import { loadOnnxRuntime } from '../onnxruntime.js';
+import { cudaDriver, providerOptions } from './cuda-driver.js';
+import { loadCudaRuntime } from './cuda-runtime.js';
 import { compileFakeCuda } from './fake-cuda.js';
 import { openFakeCudaEngine } from './fake-cuda.suite.js';
 
@@ -36,6 +38,19 @@ test('a session computes in the stream of its lane', () => {
   });
   expect(providerOptions({ device: 0, threads: 2 }, 140n, false).options).not.toHaveProperty('gpu_mem_limit');
 });
+
+test.skipIf(!hasCompiler)(
+  'a run that is not captured gives back what it copied from; what a lane finishes with is done whatever failed before',
+  () => {
+    const driver = cudaDriver(loadOnnxRuntime(), loadCudaRuntime(directory), { device: 0, threads: 1 });
+    const lane = driver.openLane();
+    expect(driver.runConfig(true)).toEqual({ disable_synchronize_execution_providers: '1' });
+    expect(driver.runConfig(false)).toEqual({});
+    expect(lane.finish.map(({ always }) => always)).toEqual([true, true]);
+    lane.close();
+    driver.close();
+  },
+);
 
 test.skipIf(!hasCompiler)('copies in and out in the lane, and gives everything back', async () => {
   const { engine, fake } = await openFakeCudaEngine(directory, { lanes: 2, onLost: () => {} });

@@ -55,8 +55,9 @@ export function cudaDriver(runtime: OnnxRuntime, cuda: CudaRuntime, options: Cud
     memoryInfo,
     ownMemory: true,
     sharedSessions: false,
-    // The lane waits for its stream itself, when the copies back are under way too.
-    runConfig: { disable_synchronize_execution_providers: '1' },
+    // The lane waits for its stream itself, when the copies back are under way too. Without that option a run gives back the pinned memory from which it copied: of
+    // a captured one it must stay, since replays copy from it again; with it a run that is not captured would leave more of it taken each time.
+    runConfig: (isCaptured) => (isCaptured ? { disable_synchronize_execution_providers: '1' } : {}),
     captureKey: 'gpu_graph_id',
     memory: () => {
       const [free, total] = [new BigUint64Array(16), new BigUint64Array(16)];

@@ -45,6 +45,7 @@ export interface CudaRuntime {
     exchangeCaptureMode(mode: Address): Step;
     copy(to: Address, from: Address, bytes: number, kind: number, stream: Address): Step;
     memset(address: Address, value: number, bytes: number, stream: Address): Step;
+    /** These two are done whatever failed before: nothing of a failed play may be left in the stream, nor in the thread. */
     synchronize(stream: Address): Step;
     /** Forgets an error that was seen already: the next who asks would take it for its own. */
     forgetError(): Step;
@@ -80,6 +81,9 @@ function bind(library: LibraryHandle, libraryPath: string): CudaRuntime {
     const call = library.symbol(name) as Address;
     return (...args: (Address | number)[]): Step => ({ call, signature, args });
   };
+  const always =
+    (make: (...args: (Address | number)[]) => Step) =>
+    (...args: (Address | number)[]): Step => ({ ...make(...args), always: true });
   return {
     libraryPath,
     describe,
@@ -104,8 +108,8 @@ function bind(library: LibraryHandle, libraryPath: string): CudaRuntime {
       exchangeCaptureMode: step('cudaThreadExchangeStreamCaptureMode', 'cp'),
       copy: step('cudaMemcpyAsync', 'cppzip'),
       memset: step('cudaMemsetAsync', 'cpizp'),
-      synchronize: step('cudaStreamSynchronize', 'cp'),
-      forgetError: step('cudaGetLastError', 'v'),
+      synchronize: always(step('cudaStreamSynchronize', 'cp')),
+      forgetError: always(step('cudaGetLastError', 'v')),
     },
   };
 }

@@ -22,7 +22,7 @@ export interface Pair {
 export interface LaneDriver {
   /** Played before all others in the lane's thread. */
   readonly start: readonly Step[];
-  /** Waits until the device has done all steps before. */
+  /** Waits until the device has done all steps before; done even when one of them failed. */
   readonly finish: readonly Step[];
   /** Options of a session that runs in this lane; the caller releases them. */
   sessionOptions(capture: boolean): Address;
@@ -42,8 +42,8 @@ export interface Driver {
   readonly ownMemory: boolean;
   /** Whether lanes share a session; else each has its own. */
   readonly sharedSessions: boolean;
-  /** Options of every run, by ONNX Runtime's names. */
-  readonly runConfig: Readonly<Record<string, string>>;
+  /** Options of a run, by ONNX Runtime's names. @param isCaptured as all runs of its session are */
+  runConfig(isCaptured: boolean): Readonly<Record<string, string>>;
   /** The name of the run option that says under which number a run is captured; absent where the device captures nothing. */
   readonly captureKey?: string;
   memory(): DeviceMemoryUse;

@@ -54,8 +54,7 @@ export class PreparedLane {
       const outputs = binding.outputs.map((tensor, i) => parts.bind('out', tensor, binding.outputNames.at(i), binding));
       await host.play(lane, [...inputs, ...outputs]);
       const run = host.runtime.steps.runBound(session, parts.runOptions, parts.binding);
-      const finish = lane.driver.finish.map((step) => ({ ...step, always: true }));
-      const steps = [...parts.copyIn, run, ...parts.copyOut, ...finish];
+      const steps = [...parts.copyIn, run, ...parts.copyOut, ...lane.driver.finish];
       return new PreparedLane(host, parts, lane.thread.define(steps));
     } catch (error) {
       parts.close();
@@ -106,7 +105,8 @@ class LaneParts {
     const options = this.#out[0]!;
     this.runOptions = options;
     this.release.push(() => runtime.releaseRunOptions(options));
-    const config = { ...driver.runConfig, ...(driver.captureKey && { [driver.captureKey]: String(capture ?? -1) }) };
+    const number = driver.captureKey && { [driver.captureKey]: String(capture ?? -1) };
+    const config = { ...driver.runConfig(capture !== undefined), ...number };
     for (const [key, value] of Object.entries(config)) runtime.check(runtime.addRunConfig(options, key, value));
   }
 

@@ -7,7 +7,7 @@ import { repositoryRoot } from '@onepass/local';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { agreement } from './agreement.js';
 import { TrunkBed } from './bed.js';
-import { ownCases, PAGE } from './bench-cases.js';
+import { PAGE, stagesOf } from './bench-cases.js';
 import type { GpuCase } from './gpu-case.js';
 import { type DeviceGraphs, makeDeviceGraphs } from './graphs.js';
 import { Peer } from './peer.js';
@@ -50,7 +50,7 @@ describe.skipIf(!existsSync(PYTHON))('on the CPU', () => {
     const { rank, prefill = {} } = graphs.description.graphs;
     const attentions = { rank: Object.keys(rank), prefill: Object.keys(prefill) };
     expect(attentions.prefill).toContain('gqa');
-    for (const asked of ownCases(SHAPE, attentions, false)) {
+    for (const asked of stagesOf(SHAPE, attentions, false).flatMap(({ cases }) => cases)) {
       const ready = await bed.prepare(asked);
       const { deviceMicros, wallMicros } = await ready.time(2);
       expect([...deviceMicros, ...wallMicros].every((micros) => micros > 0)).toBe(true);

@@ -63,6 +63,11 @@ export class TrunkBed {
     this.#people = new BedPeople(graphs.description, sizes);
   }
 
+  /** Gives the pools back; what is prepared must be closed before. */
+  close(): void {
+    for (const pool of this.pools.values()) pool.close();
+  }
+
   get pageTokens(): number {
     return this.#graphs.description.pageTokens;
   }
@@ -139,6 +144,7 @@ export class TrunkBed {
   fileOf({ timed, attention }: GpuCase): string {
     const { graphs } = this.#graphs.description;
     if (timed === 'gather') return graphs.gather;
+    if (timed === 'kv_copy') throw startupError('a copy of KV alone is timed in PyTorch');
     const kind = timed === 'append' ? 'encode' : timed === 'rank_host_kv' ? 'rank' : timed;
     const file = graphs[kind]?.[attention];
     if (file === undefined) throw startupError(`the device graphs have no ${kind} with attention "${attention}"`);

@@ -14,49 +14,69 @@ export interface Attentions {
   readonly prefill: readonly string[];
 }
 
+/** Cases that are prepared and measured together. */
+export interface Stage {
+  readonly name: string;
+  readonly cases: readonly GpuCase[];
+}
+
 /**
- * Everything of ours, with every kind of attention, captured where the device can and not; smaller batches for what a page needs. KV from the host and the gather
- * only at the whole batch.
+ * Everything of ours, with every kind of attention, captured where the device can and not: first the whole batch's passes, which the figures with goals are of; then
+ * what else is asked of it, and what a page of one person needs; then the batches between.
  */
-export function ownCases(
+export function stagesOf(
   { n, batch }: Pick<BenchShape, 'n' | 'batch'>,
   attentions: Attentions,
   canCapture: boolean,
-): GpuCase[] {
+): Stage[] {
   const captures = canCapture ? [true, false] : [false];
   const of = (timed: Timed, size: number, attention: string, captured: boolean, rows = 0): GpuCase => {
     return { system: 'onepass', timed, batch: size, rows, attention, captured };
   };
-  return captures.flatMap((captured) => [
+  const passes = (size: number, captured: boolean, withPrefill: boolean): GpuCase[] => [
+    ...attentions.rank.flatMap((attention) => [
+      of('rank', size, attention, captured),
+      of('recompute', size, attention, captured),
+      of('append', size, attention, captured, 1),
+      of('encode', size, attention, captured, n),
+    ]),
+    ...(withPrefill ? attentions.prefill.map((attention) => of('prefill', size, attention, captured, n)) : []),
+  ];
+  const rest = (captured: boolean): GpuCase[] => [
     of('gather', batch, 'none', captured),
-    ...attentions.prefill.flatMap((attention) =>
-      [...new Set([batch, 1])].map((size) => of('prefill', size, attention, captured, n)),
-    ),
-    ...attentions.rank.flatMap((attention) =>
-      batchesUpTo(batch).flatMap((size) => [
-        of('encode', size, attention, captured, n),
-        ...APPENDS.filter((rows) => rows < n && (size === batch || rows === 1)).map((rows) =>
-          of('append', size, attention, captured, rows),
-        ),
-        of('rank', size, attention, captured),
-        of('recompute', size, attention, captured),
-        ...(size === batch ? [of('rank_host_kv', size, attention, captured)] : []),
-      ]),
-    ),
-  ]);
+    ...attentions.rank.flatMap((attention) => [
+      of('rank_host_kv', batch, attention, captured),
+      ...APPENDS.filter((rows) => rows > 1 && rows < n).map((rows) => of('append', batch, attention, captured, rows)),
+    ]),
+  ];
+  const between = batchesUpTo(batch).slice(1, -1);
+  const stages = [
+    { name: 'the whole batch', cases: captures.flatMap((captured) => passes(batch, captured, true)) },
+    {
+      name: 'more of it, and one person',
+      cases: captures.flatMap((captured) => [...rest(captured), ...(batch > 1 ? passes(1, captured, true) : [])]),
+    },
+    {
+      name: 'batches between',
+      cases: between.flatMap((size) => captures.flatMap((captured) => passes(size, captured, false))),
+    },
+  ];
+  return stages.filter(({ cases }) => cases.length > 0);
 }
 
-/** What PyTorch is asked for: the passes at the whole batch, at its best and without capture, and a page of one person. */
+/**
+ * What PyTorch is asked for: ranking first, which the goal is of; then the other passes at the whole batch and a page of one person, each at its best; and ranking
+ * without capture.
+ */
 export function peerCases({ n, k, batch }: Pick<BenchShape, 'n' | 'k' | 'batch'>, peer: PeerDescription): PeerCase[] {
-  const captures = peer.cuda === null ? [false] : [true, false];
-  return captures.flatMap((graphs) =>
-    [...new Set([batch, 1])].flatMap((size) =>
-      (['encode', 'append', 'rank', 'recompute'] as const)
-        .filter((kind) => size === batch || kind === 'rank')
-        .map((kind) => ({
-          ...{ kind, batch: size, n, k, rows: 1, ...PAGE, graphs },
-          ...{ attention: peer.attention, compiled: peer.compiles },
-        })),
-    ),
-  );
+  const isCaptured = peer.cuda !== null;
+  const of = (kind: PeerCase['kind'], size: number, graphs: boolean): PeerCase => ({
+    ...{ kind, batch: size, n, k, rows: 1, ...PAGE, graphs },
+    ...{ attention: peer.attention, compiled: peer.compiles },
+  });
+  return [
+    ...(['rank', 'recompute', 'encode', 'append'] as const).map((kind) => of(kind, batch, isCaptured)),
+    ...(batch > 1 ? [of('rank', 1, isCaptured)] : []),
+    ...(isCaptured ? [of('rank', batch, false)] : []),
+  ];
 }

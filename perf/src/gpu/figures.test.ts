@@ -11,7 +11,7 @@ const OWN: GpuCase = { system: 'onepass', timed: 'rank', batch: 8, rows: 0, atte
 
 const of = (some: Partial<GpuCase>, ...micros: number[]): MeasuredCase => ({
   case: { ...OWN, ...some },
-  rounds: micros.map((deviceMicros) => ({ deviceMicros, wallMicros: 2 * deviceMicros })),
+  rounds: micros.map((deviceMicros, round) => ({ round, deviceMicros, wallMicros: 2 * deviceMicros })),
 });
 
 test('a ratio is the median of the ratios within a round, each system at its own fastest', () => {
@@ -31,6 +31,27 @@ test('a ratio is the median of the ratios within a round, each system at its own
   expect(figures.kv_speedup_of_flops?.value).toBeCloseTo(2.5 / 2.51, 2);
 });
 
+test('only rounds that have both count', () => {
+  const early = of({}, 100, 100, 100);
+  const late = {
+    ...of({ timed: 'recompute' }, 400, 500, 600),
+    rounds: [{ round: 2, deviceMicros: 400, wallMicros: 1 }],
+  };
+  expect(figuresOf([early, late], HOME).kv_speedup?.value).toBe(4);
+  const never = { ...late, rounds: [{ round: 9, deviceMicros: 400, wallMicros: 1 }] };
+  expect(figuresOf([early, never], HOME)).toEqual({});
+});
+
+test('what was once the fastest is set beside what came later', () => {
+  const anchor = of({ attention: 'mha' }, 100, 100, 130, 130, 130);
+  const late = {
+    ...of({ timed: 'gather', attention: 'none' }),
+    rounds: [{ round: 4, deviceMicros: 13, wallMicros: 1 }],
+  };
+  const figures = figuresOf([of({}, 110, 110), anchor, late], HOME);
+  expect(figures.gather_share?.value).toBe(0.1);
+});
+
 test('what was not measured is not there', () => {
   expect(figuresOf([], HOME)).toEqual({});
   expect(Object.keys(figuresOf([of({}, 1), of({ timed: 'gather', attention: 'none' }, 0.25)], HOME))).toEqual([
@@ -44,9 +65,10 @@ test('an append of one row counts, not a longer one; and copies of KV at the spe
     of({ timed: 'encode', rows: 992 }, 1000),
     of({ timed: 'append', rows: 1 }, 40),
     of({ timed: 'append', rows: 8 }, 20),
+    of({ system: 'pytorch', timed: 'kv_copy', attention: 'none' }, 50),
   ];
   const agreement = { worst: 1e-3, mean: 1e-4, kendall: 0.995 };
-  const figures = figuresOf(measured, HOME, { agreement, copyMicros: [50] });
+  const figures = figuresOf(measured, HOME, { agreement });
   expect(figures.append_speedup?.value).toBe(25);
   expect(figures.host_kv_copy_ratio?.value).toBe(1.5);
   expect(figures.order_agreement?.value).toBe(0.995);

@@ -55,8 +55,6 @@ export function describeGoal(name: GpuFigureName): string | undefined {
 export interface FoundBeside {
   /** The worst over all of ours; undefined where nothing was compared. */
   readonly agreement?: Agreement | undefined;
-  /** Microseconds of a copy of the batch's KV from pinned memory, by round. */
-  readonly copyMicros?: readonly number[] | undefined;
 }
 
 type Filter = Partial<GpuCase>;
@@ -71,7 +69,7 @@ export function figuresOf(measured: readonly MeasuredCase[], shape: BenchShape, 
   const kv = ratios(own({ timed: 'recompute' }), rank);
   const alone = { timed: 'recompute', attention: 'plain', captured: false } as const;
   const one = ratios(own({ ...alone, batch: 1 }), rank);
-  const copied = rank?.rounds.map(({ deviceMicros }, i) => 1 + (beside.copyMicros?.[i] ?? Number.NaN) / deviceMicros);
+  const copied = ratios(peer({ timed: 'kv_copy' }), rank)?.map((ratio) => 1 + ratio);
   const { agreement } = beside;
   const values: Readonly<Record<GpuFigureName, readonly number[] | undefined>> = {
     kv_speedup: kv,
@@ -99,14 +97,20 @@ export function figuresOf(measured: readonly MeasuredCase[], shape: BenchShape, 
   );
 }
 
-/** The case of these that takes the least time, by its median; undefined where there is none. */
+/**
+ * The case of these that takes the least time, by its median; undefined where there is none. Of those in the most rounds: what was the fastest once is measured
+ * again beside all that comes later, so that one case is set beside all others.
+ */
 export function fastest(measured: readonly MeasuredCase[], filter: Filter): MeasuredCase | undefined {
   const wanted = Object.entries(filter);
   const fitting = measured.filter((one) => wanted.every(([name, value]) => one.case[name as keyof GpuCase] === value));
-  return fitting.reduce<MeasuredCase | undefined>(
-    (best, one) => (best === undefined || deviceMs(one) < deviceMs(best) ? one : best),
-    undefined,
-  );
+  const most = Math.max(...fitting.map(({ rounds }) => rounds.length));
+  return fitting
+    .filter(({ rounds }) => rounds.length === most)
+    .reduce<MeasuredCase | undefined>(
+      (best, one) => (best === undefined || deviceMs(one) < deviceMs(best) ? one : best),
+      undefined,
+    );
 }
 
 /** By whichever graph encodes a whole past in the least time. */
@@ -121,10 +125,15 @@ export function fastestEncode(measured: readonly MeasuredCase[], batch: number):
 export const deviceMs = ({ rounds }: MeasuredCase) => median(rounds.map((round) => round.deviceMicros)) / 1000;
 export const wallMs = ({ rounds }: MeasuredCase) => median(rounds.map((round) => round.wallMicros)) / 1000;
 
-/** Of times on the device, round by round. */
+/** Of times on the device, of each round that has both; undefined where none has. */
 function ratios(over: MeasuredCase | undefined, under: MeasuredCase | undefined): number[] | undefined {
   if (over === undefined || under === undefined) return undefined;
-  return over.rounds.map(({ deviceMicros }, i) => deviceMicros / (under.rounds[i]?.deviceMicros ?? Number.NaN));
+  const unders = new Map(under.rounds.map(({ round, deviceMicros }) => [round, deviceMicros]));
+  const seen = over.rounds.flatMap(({ round, deviceMicros }) => {
+    const beside = unders.get(round);
+    return beside === undefined ? [] : [deviceMicros / beside];
+  });
+  return seen.length === 0 ? undefined : seen;
 }
 
 /** With the attention that is fastest when captured: launches are what capturing saves. */

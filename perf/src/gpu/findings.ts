@@ -10,7 +10,7 @@ export interface ComparedCase {
   readonly agreement: Agreement;
 }
 
-/** All that one run of the bench found. */
+/** All that one run of the bench found so far. */
 export interface GpuFindings {
   readonly date: string;
   readonly machine: GpuMachine;
@@ -26,4 +26,6 @@ export interface GpuFindings {
   };
   /** What was left out, and why. */
   readonly notes: readonly string[];
+  /** False while more is to come, and where it never came. */
+  readonly done: boolean;
 }

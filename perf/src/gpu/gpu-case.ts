@@ -1,7 +1,10 @@
 import type { PassKind } from './flops.js';
 
-/** What is timed: a pass, an encode that knows that nothing is held, the gather alone, or ranking on KV that is copied from the host for every run. */
-export type Timed = PassKind | 'prefill' | 'gather' | 'rank_host_kv';
+/**
+ * What is timed: a pass, an encode that knows that nothing is held, the gather alone, ranking on KV that is copied from the host for every run, or (PyTorch's) that
+ * copy alone.
+ */
+export type Timed = PassKind | 'prefill' | 'gather' | 'rank_host_kv' | 'kv_copy';
 export type SystemName = 'onepass' | 'pytorch';
 
 export interface GpuCase {
@@ -33,10 +36,17 @@ export interface ReadyCase {
   outputs(): Promise<Float32Array>;
 }
 
-/** Medians over the runs of a round, by round. */
+/** Medians over the runs of one round. */
+export interface CaseRound {
+  /** Of all rounds of a bench: cases that were timed in the same one can be compared. */
+  readonly round: number;
+  readonly deviceMicros: number;
+  readonly wallMicros: number;
+}
+
 export interface MeasuredCase {
   readonly case: GpuCase;
-  readonly rounds: readonly { readonly deviceMicros: number; readonly wallMicros: number }[];
+  readonly rounds: readonly CaseRound[];
 }
 
 /** In few words, for tables and notes. */

@@ -3,7 +3,6 @@ import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
 import type { DeviceEngine } from '@onepass/inference';
 import { describeMachine, type Machine } from '../machine.js';
-import type { PeerDescription } from './peer.js';
 
 /** Where device figures were measured. */
 export interface GpuMachine extends Machine {
@@ -14,11 +13,12 @@ export interface GpuMachine extends Machine {
   readonly totalGiB: number;
   readonly driver: string | undefined;
   readonly onnxruntime: string;
-  readonly torch: string | undefined;
-  readonly torchCuda: string | undefined;
+  readonly torch?: string | undefined;
+  readonly torchCuda?: string | undefined;
 }
 
-export async function describeGpuMachine(engine: DeviceEngine, peer: PeerDescription | undefined): Promise<GpuMachine> {
+/** Without PyTorch, which tells of itself. */
+export async function describeGpuMachine(engine: DeviceEngine): Promise<GpuMachine> {
   const machine = describeMachine();
   const gpu = engine.device === 'cpu' ? undefined : await askDriver(engine.device.slice('cuda:'.length));
   const require = createRequire(import.meta.resolve('@onepass/inference'));
@@ -30,8 +30,6 @@ export async function describeGpuMachine(engine: DeviceEngine, peer: PeerDescrip
     totalGiB: engine.memory().totalBytes / 2 ** 30,
     driver: gpu?.driver,
     onnxruntime: (require('onnxruntime-node/package.json') as { version: string }).version,
-    torch: peer?.torch,
-    torchCuda: peer?.cuda ?? undefined,
   };
 }
 

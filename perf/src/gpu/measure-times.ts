@@ -1,19 +1,21 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { DeviceEngine } from '@onepass/inference';
 import { TrunkBed } from './bed.js';
-import { ownCases, PAGE, peerCases } from './bench-cases.js';
-import { figuresOf } from './figures.js';
+import { PAGE, peerCases, stagesOf } from './bench-cases.js';
+import { fastest, fastestEncode, figuresOf } from './figures.js';
 import type { ComparedCase, GpuFindings } from './findings.js';
-import { describeCase, type MeasuredCase, type ReadyCase } from './gpu-case.js';
-import { describeGpuMachine } from './gpu-machine.js';
+import { describeCase, type GpuCase, type ReadyCase } from './gpu-case.js';
+import type { GpuMachine } from './gpu-machine.js';
 import { type DeviceGraphs, SEED } from './graphs.js';
 import type { BenchShape, Dtype } from './options.js';
-import { Peer, type PeerDescription } from './peer.js';
+import { Peers } from './peers.js';
 import { besideReference, referenceProbabilities } from './reference.js';
-import { FULL_ROUND, measureRounds, SMOKE_ROUND } from './rounds.js';
+import { FULL_ROUND, Rounds, SMOKE_ROUND } from './rounds.js';
 import { sentenceOf } from './sentence.js';
 
 export interface MeasureTerms {
   readonly engine: DeviceEngine;
+  readonly machine: GpuMachine;
   readonly shape: BenchShape;
   readonly python: string;
   /** Folder of ONNX Runtime's libraries: a process can load one only. */
@@ -22,143 +24,212 @@ export interface MeasureTerms {
   graphs(dtype: Dtype, attention?: readonly string[]): Promise<DeviceGraphs>;
   readonly rounds: number;
   readonly smoke: boolean;
+  /** As `performance.now()` counts: what would not end before it is left out. Absent = there is time. */
+  readonly endAt?: number | undefined;
   progress(line: string): void;
+  /** After each round and each comparison. */
+  keep(findings: GpuFindings): Promise<void>;
 }
 
-/** Copies of the batch's KV a round. */
-const COPIES = 3;
+/** For PyTorch to compile, where nothing else is said. */
+const PEER_LIMIT_MS = 600_000;
+/** Of the time there is, for PyTorch's own rounds, comparing and the end. */
+const RESERVE_MS = 25_000;
+/** With less time than that left, PyTorch's cases come before the rest of ours. */
+const SHORT_MS = 180_000;
 
-/** Prepares everything, measures it in turns, and compares probabilities with float32 on the CPU. */
+/** Prepares everything, measures it in turns, and compares probabilities with float32 on the CPU. What was found until then is told after each step. */
 export async function measureTimes(terms: MeasureTerms): Promise<GpuFindings> {
-  const { engine, shape, progress } = terms;
-  const notes: string[] = [];
-  const note = (line: string) => {
-    notes.push(line);
-    progress(line);
-  };
-  const startsWith = engine.memory().freeBytes;
-  const peer = new Peer(terms.python);
+  const graphs = await terms.graphs(terms.shape.dtype);
+  const bed = await TrunkBed.open(terms.engine, graphs, { ...terms.shape, ...PAGE });
+  const bench = new Bench(terms, graphs, bed);
   try {
-    const graphs = await terms.graphs(shape.dtype);
-    const bed = await TrunkBed.open(engine, graphs, { ...shape, ...PAGE });
-    // Compilers take minutes: both sides get ready at the same time.
-    const [own, { described, ready: others }] = await Promise.all([
-      prepareOwn(bed, graphs, shape, note),
-      preparePeer(peer, terms, graphs, note),
-    ]);
-    const ready = [...own, ...others];
-    const takenBytes = startsWith - engine.memory().freeBytes;
-    const measured = await measureRounds(ready, terms.rounds, terms.smoke ? SMOKE_ROUND : FULL_ROUND, {
-      progress,
-      failed: ({ case: of }, error) => note(`${describeCase(of)} failed: ${sentenceOf(error)}`),
+    return await bench.run();
+  } finally {
+    await bench.close();
+  }
+}
+
+class Bench {
+  readonly #terms: MeasureTerms;
+  readonly #graphs: DeviceGraphs;
+  readonly #bed: TrunkBed;
+  readonly #notes: string[] = [];
+  readonly #compared: ComparedCase[] = [];
+  readonly #rounds: Rounds;
+  readonly #peers: Peers;
+  readonly #startsWith: number;
+  readonly #endAt: number;
+  #takenBytes = 0;
+  #reference: Promise<Float32Array> | undefined;
+  #isDone = false;
+
+  constructor(terms: MeasureTerms, graphs: DeviceGraphs, bed: TrunkBed) {
+    this.#terms = terms;
+    this.#graphs = graphs;
+    this.#bed = bed;
+    this.#endAt = terms.endAt ?? Number.POSITIVE_INFINITY;
+    this.#startsWith = terms.engine.memory().freeBytes + bed.pools.size * bed.poolBytes;
+    this.#rounds = new Rounds({
+      effort: terms.smoke ? SMOKE_ROUND : FULL_ROUND,
+      endAt: terms.endAt,
+      progress: terms.progress,
+      failed: ({ case: of }, error) => this.#note(`${describeCase(of)} failed: ${sentenceOf(error)}`),
+      onRound: () => this.#keep(),
     });
-    const copyMicros = described?.cuda ? await copies(peer, bed.kvBytes, terms.rounds) : undefined;
-    const compared = await compare(terms, graphs, { ready, measured, note });
+    this.#peers = this.#openPeers();
+  }
+
+  async run(): Promise<GpuFindings> {
+    const stages = await this.#stages();
+    for (const [i, { name, cases }] of stages.entries()) {
+      if (i > 0 && this.#leftMs < SHORT_MS) await this.#measurePeers();
+      if (this.#leftMs < 0) {
+        this.#note(`${name}: left out, no time was left`);
+        continue;
+      }
+      const ready = await this.#prepare(cases);
+      await this.#measure(name, ready);
+      if (i === 0) await this.#compare();
+      if (this.#peers.isSettled) await this.#measurePeers();
+    }
+    await this.#measurePeers();
+    this.#isDone = true;
+    await this.#keep();
+    return this.findings;
+  }
+
+  close(): Promise<void> {
+    return this.#peers.close();
+  }
+
+  get findings(): GpuFindings {
+    const { machine, shape } = this.#terms;
+    const { measured } = this.#rounds;
+    const { torch, cuda } = this.#peers.described ?? {};
     return {
       date: new Date().toISOString().slice(0, 10),
-      machine: await describeGpuMachine(engine, described),
-      ...{ shape, measured, compared, notes },
-      figures: figuresOf(measured, shape, { agreement: worstOfOurs(compared), copyMicros }),
-      memory: { personBytes: bed.kvBytes / shape.batch, takenBytes },
+      machine: { ...machine, torch, torchCuda: cuda ?? undefined },
+      ...{ shape, measured, compared: this.#compared, notes: this.#notes, done: this.#isDone },
+      figures: figuresOf(measured, shape, { agreement: worstOfOurs(this.#compared) }),
+      memory: { personBytes: this.#bed.kvBytes / shape.batch, takenBytes: this.#takenBytes },
     };
-  } finally {
-    await peer.close();
   }
-}
 
-/** What cannot be prepared is left out and told. */
-async function prepareOwn(
-  bed: TrunkBed,
-  { description }: DeviceGraphs,
-  shape: BenchShape,
-  note: (line: string) => void,
-): Promise<ReadyCase[]> {
-  const { graphs } = description;
-  const attentions = { rank: Object.keys(graphs.rank), prefill: Object.keys(graphs.prefill ?? {}) };
-  const { on, reason } = await bed.capture(graphs.gather);
-  if (!on) note(`captured runs are left out: ${reason}`);
-  const ready: ReadyCase[] = [];
-  for (const asked of ownCases(shape, attentions, on)) {
-    const made = await bed.prepare(asked).catch((error: unknown) => {
-      note(`${describeCase(asked)} is left out: ${sentenceOf(error)}`);
-      return undefined;
+  /** Until what is left belongs to the end. */
+  get #leftMs(): number {
+    return this.#endAt - RESERVE_MS - performance.now();
+  }
+
+  #openPeers(): Peers {
+    const { python, engine, shape, progress } = this.#terms;
+    const { layers, width, heads, columns, embedding, actions, window, dtype } = this.#graphs.description;
+    return new Peers({
+      ...{ python, device: engine.device, progress, kv: { batch: shape.batch, bytes: this.#bed.kvBytes } },
+      model: { layers, width, heads, columns, embedding, actions, window, dtype, seed: SEED },
+      cases: (described) => peerCases(shape, described),
+      limitMs: Math.min(PEER_LIMIT_MS, Math.max(0, this.#leftMs)),
+      note: (line) => this.#note(line),
     });
-    if (made !== undefined) ready.push(made);
   }
-  return ready;
-}
 
-interface PeerReady {
-  /** Undefined where there is no PyTorch, or it sees no GPU and this bench does. */
-  readonly described: PeerDescription | undefined;
-  readonly ready: readonly ReadyCase[];
-}
+  async #stages() {
+    const { rank, prefill = {}, gather } = this.#graphs.description.graphs;
+    const { on, reason } = await this.#bed.capture(gather);
+    if (!on) this.#note(`captured runs are left out: ${reason}`);
+    return stagesOf(this.#terms.shape, { rank: Object.keys(rank), prefill: Object.keys(prefill) }, on);
+  }
 
-/** With PyTorch's own attention where the compiled one cannot be had or is wrong. */
-async function preparePeer(
-  peer: Peer,
-  { engine, shape, progress }: MeasureTerms,
-  { description }: DeviceGraphs,
-  note: (line: string) => void,
-): Promise<PeerReady> {
-  const { layers, width, heads, columns, embedding, actions, window, dtype } = description;
-  const ready: ReadyCase[] = [];
-  try {
-    const described = await peer.hello();
-    await peer.model(engine.device, { layers, width, heads, columns, embedding, actions, window, dtype, seed: SEED });
-    for (const asked of peerCases(shape, described)) {
-      if (asked.compiled) progress(`PyTorch compiles ${asked.kind}, B=${asked.batch}`);
-      const others = asked.attention === 'sdpa' ? [asked] : [asked, { ...asked, attention: 'sdpa' }];
-      for (const other of others) {
-        const made = await peer.prepare(other).catch((error: unknown) => {
-          note(`PyTorch ${asked.kind}, ${other.attention}, B=${asked.batch} is left out: ${sentenceOf(error)}`);
-          return undefined;
-        });
-        if (made === undefined) continue;
-        ready.push(made);
+  /** What cannot be prepared is left out and told. */
+  async #prepare(cases: readonly GpuCase[]): Promise<ReadyCase[]> {
+    const ready: ReadyCase[] = [];
+    // Half of the time is for measuring what is ready.
+    const endAt = performance.now() + this.#leftMs / 2;
+    for (const asked of cases) {
+      if (performance.now() > endAt) {
+        this.#note(`${describeCase(asked)} and what comes behind it are left out: no time was left`);
         break;
       }
+      const made = await this.#bed.prepare(asked).catch((error: unknown) => {
+        this.#note(`${describeCase(asked)} is left out: ${sentenceOf(error)}`);
+      });
+      if (made !== undefined) ready.push(made);
     }
-    return { described, ready };
-  } catch (error) {
-    note(`PyTorch is left out: ${sentenceOf(error)}`);
-    return { described: undefined, ready };
+    this.#takenBytes = Math.max(this.#takenBytes, this.#startsWith - this.#terms.engine.memory().freeBytes);
+    return ready;
   }
-}
 
-async function copies(peer: Peer, bytes: number, rounds: number): Promise<number[]> {
-  const { deviceMicros } = await peer.copy(bytes, COPIES * rounds);
-  return deviceMicros.filter((_, i) => i % COPIES === COPIES - 1);
-}
-
-interface Compared {
-  readonly ready: readonly ReadyCase[];
-  readonly measured: readonly MeasuredCase[];
-  note(line: string): void;
-}
-
-/** Every kind of attention that ranks or recomputes a whole batch, and PyTorch, beside float32 on this machine's CPU. */
-async function compare(
-  terms: MeasureTerms,
-  graphs: DeviceGraphs,
-  { ready, measured, note }: Compared,
-): Promise<ComparedCase[]> {
-  const { shape } = terms;
-  const exact = shape.dtype === 'float32' ? graphs : await terms.graphs('float32', ['plain']);
-  const reference = await referenceProbabilities(exact, shape, terms.libraries);
-  const whole = new Set(measured.map((one) => one.case));
-  const scoring = ready.filter(
-    ({ case: { timed, batch } }) => ['rank', 'recompute'].includes(timed) && batch === shape.batch,
-  );
-  const compared: ComparedCase[] = [];
-  for (const one of scoring.filter((some) => whole.has(some.case))) {
+  /** With those of before that figures set beside others, while PyTorch stands still. */
+  async #measure(name: string, ready: readonly ReadyCase[]): Promise<void> {
+    const anchors = anchorsOf(this.#rounds, this.#terms.shape.batch);
+    this.#peers.pause();
     try {
-      compared.push({ case: one.case, agreement: besideReference(reference, shape, await one.outputs()) });
-    } catch (error) {
-      note(`${describeCase(one.case)} was not compared: ${sentenceOf(error)}`);
+      await this.#rounds.measure(name, [...new Set([...ready, ...anchors])], this.#terms.rounds);
+    } finally {
+      this.#peers.resume();
     }
   }
-  return compared;
+
+  /** When all are ready, or no time is left to wait for more. */
+  async #measurePeers(): Promise<void> {
+    const enough = new AbortController();
+    const waiting = Number.isFinite(this.#endAt)
+      ? sleep(Math.max(0, this.#leftMs), undefined, enough)
+      : this.#peers.settled;
+    await Promise.race([this.#peers.settled, waiting.catch(() => {})]);
+    enough.abort();
+    const ready = this.#peers.take();
+    if (ready.length === 0) return;
+    await this.#measure('PyTorch', ready);
+    await this.#compare();
+  }
+
+  /** Every kind of attention that ranks or recomputes a whole batch, and PyTorch, beside float32 on this machine's CPU; those that were not yet. */
+  async #compare(): Promise<void> {
+    const { shape } = this.#terms;
+    const done = new Set(this.#compared.map((one) => one.case));
+    const scoring = this.#rounds.ready.filter(({ case: of }) => {
+      return ['rank', 'recompute'].includes(of.timed) && of.batch === shape.batch && !done.has(of);
+    });
+    for (const one of scoring) {
+      try {
+        this.#reference ??= this.#makeReference();
+        const agreement = besideReference(await this.#reference, shape, await one.outputs());
+        this.#compared.push({ case: one.case, agreement });
+      } catch (error) {
+        this.#note(`${describeCase(one.case)} was not compared: ${sentenceOf(error)}`);
+      }
+    }
+    await this.#keep();
+  }
+
+  async #makeReference(): Promise<Float32Array> {
+    const { shape, libraries, graphs } = this.#terms;
+    const exact = shape.dtype === 'float32' ? this.#graphs : await graphs('float32', ['plain']);
+    return referenceProbabilities(exact, shape, libraries);
+  }
+
+  #keep(): Promise<void> {
+    return this.#terms.keep(this.findings);
+  }
+
+  #note(line: string): void {
+    this.#notes.push(line);
+    this.#terms.progress(line);
+  }
+}
+
+/** Of the passes that figures set others beside, the fastest so far. */
+function anchorsOf(rounds: Rounds, batch: number): ReadyCase[] {
+  const own = { system: 'onepass', batch } as const;
+  const { measured } = rounds;
+  const fastestOnes = [
+    fastest(measured, { ...own, timed: 'rank' }),
+    fastest(measured, { ...own, timed: 'recompute' }),
+    fastest(measured, { ...own, timed: 'append', rows: 1 }),
+    fastestEncode(measured, batch),
+  ].map((one) => one?.case);
+  return rounds.ready.filter((ready) => fastestOnes.includes(ready.case));
 }
 
 /** Of all of ours together: the worst of each. */

@@ -31,6 +31,8 @@ export interface GpuOptions {
   readonly check: boolean;
   /** For all of it; undefined = as long as it takes. */
   readonly minutes: number | undefined;
+  /** Findings whose tables are made again; undefined: something is run. */
+  readonly tell: string | undefined;
   /** Folder of what was found. */
   readonly out: string;
   /** Runs; undefined: measure times instead. */
@@ -60,6 +62,7 @@ perf/report/gpu/. Figures of a CUDA device also go to perf/report/summary.json. 
   --rounds N     everything is measured once a round, in turns; default 7
   --check        in place of times: all that a device has to show first, one line each; exit code 1 where something failed
   --minutes M    no more than so long: fewer rounds, checks or runs; what was measured until then is told and kept
+  --tell PATH    runs nothing: the tables and the page of findings that were kept (a folder, or its findings.json)
   --soak RUNS    in place of times: so many runs for --people people, and what memory does meanwhile
   --people N     of the soak; default 10000
   --python PATH  an interpreter that has PyTorch and onnx, in place of the environment of training/
@@ -110,6 +113,7 @@ export function parseGpuOptions(args: readonly string[], env: NodeJS.ProcessEnv 
     smoke: values.smoke,
     check: values.check,
     minutes: whole('minutes', 1_440),
+    tell: values.tell === undefined ? undefined : resolve(values.tell),
     out: values.out === undefined ? FOLDER : resolve(values.out),
     soak,
     people: people ?? (values.smoke ? 50 : 10_000),
@@ -147,6 +151,7 @@ function parse(args: readonly string[]) {
         libraries: text,
         minutes: text,
         out: text,
+        tell: text,
         check: flag,
         smoke: flag,
         help: flag,

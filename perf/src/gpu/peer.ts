@@ -44,6 +44,9 @@ export interface PeerCase {
   readonly graphs: boolean;
 }
 
+/** Several processes compile at one time. */
+const TORCHINDUCTOR_COMPILE_THREADS = '4';
+
 /**
  * The trunk in PyTorch in a process of its own (training/src/onepass_training/peer): a request and an answer a line. Its errors are sentences, of which
  * `startup` ones here are made; one request is under way at a time.
@@ -56,14 +59,21 @@ export class Peer {
 
   constructor(python: string) {
     this.#child = spawn(python, ['-m', 'onepass_training.peer'], {
-      env: { ...process.env, PYTHONPATH: TRAINING_SOURCES },
+      env: { TORCHINDUCTOR_COMPILE_THREADS, ...process.env, PYTHONPATH: TRAINING_SOURCES },
       stdio: 'pipe',
     });
     createInterface(this.#child.stdout).on('line', (line) => this.#answered(line));
     this.#said.listen(this.#child.stderr);
     this.#child.stdin.on('error', () => {});
-    this.#child.on('error', (error) => this.#ended(error.message));
-    this.#child.on('close', (code) => this.#ended(this.#said.line || `exit code ${code}`));
+    this.#child.on('error', (error) => this.#ended(`PyTorch's process ended: ${error.message}`));
+    this.#child.on('close', (code) =>
+      this.#ended(`PyTorch's process ended: ${this.#said.line || `exit code ${code}`}`),
+    );
+  }
+
+  /** Whether its process has ended: it answers nothing any more. */
+  get isGone(): boolean {
+    return this.#gone !== undefined;
   }
 
   hello(): Promise<PeerDescription> {
@@ -94,12 +104,32 @@ export class Peer {
     return this.#ask({ do: 'copy', bytes, runs });
   }
 
+  /** Stops whatever it does, until `resume`, so that it disturbs nobody who is timed. Only while nothing of it is. */
+  pause(): void {
+    this.#child.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child.kill('SIGCONT');
+  }
+
+  /** Ends it in the middle of what it does. @param why for whoever waits for an answer */
+  async kill(why: string): Promise<void> {
+    this.#ended(why);
+    this.#child.kill('SIGKILL');
+    await this.#closed();
+  }
+
   async close(): Promise<void> {
-    const { exitCode, signalCode } = this.#child;
-    if (exitCode !== null || signalCode !== null) return;
-    const closed = new Promise((resolve) => this.#child.once('close', resolve));
+    this.resume();
     this.#child.stdin.end();
-    await closed;
+    await this.#closed();
+  }
+
+  async #closed(): Promise<void> {
+    const { exitCode, signalCode, pid } = this.#child;
+    if (pid === undefined || exitCode !== null || signalCode !== null) return;
+    await new Promise((resolve) => this.#child.once('close', resolve));
   }
 
   #ask<T>(request: object): Promise<T> {
@@ -126,7 +156,7 @@ export class Peer {
   }
 
   #ended(why: string): void {
-    this.#gone ??= startupError(`PyTorch's process ended: ${why}`);
+    this.#gone ??= startupError(why);
     this.#waiting?.reject(this.#gone);
     this.#waiting = undefined;
   }

@@ -1,5 +1,5 @@
 import { median } from '../statistics.js';
-import type { MeasuredCase, ReadyCase } from './gpu-case.js';
+import type { CaseRound, MeasuredCase, ReadyCase } from './gpu-case.js';
 
 /** Of one case in one round. */
 export interface RoundEffort {
@@ -15,46 +15,88 @@ export const SMOKE_ROUND: RoundEffort = { micros: 2_000, least: 1, most: 3 };
 export const runsOf = (micros: number, { micros: wanted, least, most }: RoundEffort) =>
   Math.min(most, Math.max(least, Math.round(wanted / Math.max(1, micros))));
 
-/**
- * Every case once a round, each round beginning with another one, so that what drifts falls on all alike. What fails is left out from then on and told.
- * @returns the cases that went well in all rounds
- */
-export async function measureRounds(
-  cases: readonly ReadyCase[],
-  rounds: number,
-  effort: RoundEffort,
-  tell: { progress(line: string): void; failed(ready: ReadyCase, error: unknown): void },
-): Promise<MeasuredCase[]> {
-  const found = new Map<ReadyCase, MeasuredCase['rounds'][number][]>();
-  const runs = new Map<ReadyCase, number>();
-  const failed = new Set<ReadyCase>();
-  const attempt = async (ready: ReadyCase, work: () => Promise<void>) => {
-    if (failed.has(ready)) return;
-    await work().catch((error: unknown) => {
-      failed.add(ready);
-      tell.failed(ready, error);
-    });
-  };
-  for (const ready of cases) {
-    await attempt(ready, async () => {
-      await ready.time(1);
-      const { wallMicros } = await ready.time(effort.least);
-      runs.set(ready, runsOf(median(wallMicros), effort));
-    });
+export interface RoundsTerms {
+  readonly effort: RoundEffort;
+  /** As `performance.now()` counts: a round that would not end before it is not begun. Absent = there is time. */
+  readonly endAt?: number | undefined;
+  progress(line: string): void;
+  failed(ready: ReadyCase, error: unknown): void;
+  /** After each round, when what it found is in `measured`. */
+  onRound(): Promise<void>;
+}
+
+/** How much longer than the one before a round may be expected to take. */
+const SLOWER = 1.2;
+
+/** What was measured so far, in rounds that each have all of their cases or do not count. */
+export class Rounds {
+  readonly #terms: RoundsTerms;
+  readonly #found = new Map<ReadyCase, CaseRound[]>();
+  readonly #runs = new Map<ReadyCase, number>();
+  readonly #failed = new Set<ReadyCase>();
+  #round = 0;
+
+  constructor(terms: RoundsTerms) {
+    this.#terms = terms;
   }
-  for (let round = 0; round < rounds; round++) {
-    tell.progress(`round ${round + 1} of ${rounds}: ${cases.length - failed.size} cases`);
-    const first = Math.floor((round * cases.length) / rounds);
-    for (const ready of [...cases.slice(first), ...cases.slice(0, first)]) {
-      await attempt(ready, async () => {
-        const { deviceMicros, wallMicros } = await ready.time(runs.get(ready)!);
-        const seen = { deviceMicros: median(deviceMicros), wallMicros: median(wallMicros) };
-        found.set(ready, [...(found.get(ready) ?? []), seen]);
-      });
+
+  /** Those that never failed. */
+  get measured(): MeasuredCase[] {
+    const good = [...this.#found].filter(([ready]) => !this.#failed.has(ready));
+    return good.map(([{ case: of }, rounds]) => ({ case: of, rounds }));
+  }
+
+  /** Cases that were measured and never failed. */
+  get ready(): ReadyCase[] {
+    return [...this.#found.keys()].filter((ready) => !this.#failed.has(ready));
+  }
+
+  /**
+   * Every case once a round, each round beginning with another one, so that what drifts falls on all alike. What fails is left out from then on and told.
+   * @param name of these cases, for whoever waits
+   */
+  async measure(name: string, cases: readonly ReadyCase[], rounds: number): Promise<void> {
+    for (const ready of cases) await this.#attempt(ready, () => this.#tryOut(ready));
+    let lastMs = 0;
+    for (let i = 0; i < rounds; i++) {
+      const began = performance.now();
+      if (began + SLOWER * lastMs > (this.#terms.endAt ?? Number.POSITIVE_INFINITY)) {
+        this.#terms.progress(`${name}: no time for more than ${i} of ${rounds} rounds`);
+        return;
+      }
+      const left = cases.filter((ready) => !this.#failed.has(ready));
+      this.#terms.progress(`${name}: round ${i + 1} of ${rounds}, ${left.length} cases`);
+      await this.#play(left, Math.floor((i * left.length) / rounds));
+      await this.#terms.onRound();
+      lastMs = performance.now() - began;
     }
   }
-  return cases.flatMap((ready) => {
-    const seen = found.get(ready);
-    return seen === undefined || failed.has(ready) ? [] : [{ case: ready.case, rounds: seen }];
-  });
+
+  /** One round, kept when it is whole. */
+  async #play(cases: readonly ReadyCase[], first: number): Promise<void> {
+    const round = this.#round++;
+    const seen: (readonly [ReadyCase, CaseRound])[] = [];
+    for (const ready of [...cases.slice(first), ...cases.slice(0, first)])
+      await this.#attempt(ready, async () => {
+        const { deviceMicros, wallMicros } = await ready.time(this.#runs.get(ready)!);
+        seen.push([ready, { round, deviceMicros: median(deviceMicros), wallMicros: median(wallMicros) }]);
+      });
+    for (const [ready, times] of seen) this.#found.set(ready, [...(this.#found.get(ready) ?? []), times]);
+  }
+
+  /** Once, to warm it, and then for how often it fills a round. */
+  async #tryOut(ready: ReadyCase): Promise<void> {
+    if (this.#runs.has(ready)) return;
+    await ready.time(1);
+    const { wallMicros } = await ready.time(this.#terms.effort.least);
+    this.#runs.set(ready, runsOf(median(wallMicros), this.#terms.effort));
+  }
+
+  async #attempt(ready: ReadyCase, work: () => Promise<void>): Promise<void> {
+    if (this.#failed.has(ready)) return;
+    await work().catch((error: unknown) => {
+      this.#failed.add(ready);
+      this.#terms.failed(ready, error);
+    });
+  }
 }

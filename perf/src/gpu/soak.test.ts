@@ -31,12 +31,26 @@ test.skipIf(!existsSync(PYTHON))(
     const engine = await createDeviceEngine({ device: 'cpu', lanes: 1, threads: 1, onLost });
     try {
       const graphs = await makeDeviceGraphs(shape, 'float32', { python: PYTHON, within, progress: () => {} });
-      const of = { engine, graphs, shape, attention: 'plain', progress: () => {} };
+      const of = {
+        engine,
+        graphs,
+        shape,
+        attention: { encode: 'plain', rank: 'plain', prefill: 'plain' },
+        progress: () => {},
+      };
       const found = await soak({ ...of, runs: 300, people: 30, kvBytes: kvBytesOf(graphs, 5) });
       expect(found.runs).toBeGreaterThanOrEqual(300);
       expect(found).toMatchObject({ wrong: 0, shared: 2 });
       expect(found.asked).toBeGreaterThan(found.runs);
       expect(found.samples.length).toBeGreaterThan(20);
+      const early = await soak({
+        ...of,
+        runs: 300,
+        people: 30,
+        kvBytes: kvBytesOf(graphs, 5),
+        endAt: performance.now(),
+      });
+      expect(early.runs).toBe(0);
       const where = { date: '2026-01-01', where: 'somewhere', shape };
       expect(tellSoak(found, where).join('\n')).toMatch(/runs .* 30[0-9]/);
       expect(soakPage(found, where)).not.toMatch(/NaN|undefined/);

@@ -1,7 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { seededRandom } from '@onepass/contracts';
-import { DeviceTrunk, pageBytes, pagesOf, type TrunkTiming, USUAL_BUCKETS } from '@onepass/device-trunk';
+import {
+  DeviceTrunk,
+  pageBytes,
+  pagesOf,
+  type TrunkAttention,
+  type TrunkTiming,
+  USUAL_BUCKETS,
+} from '@onepass/device-trunk';
 import { OnepassError } from '@onepass/errors';
 import type { DeviceEngine } from '@onepass/inference';
 import type { SlotState } from '@onepass/kv';
@@ -14,12 +21,16 @@ export interface SoakTerms {
   readonly engine: DeviceEngine;
   readonly graphs: DeviceGraphs;
   readonly shape: BenchShape;
-  readonly attention: string;
+  readonly attention: TrunkAttention;
   readonly runs: number;
   readonly people: number;
   /** Device memory for KV. */
   readonly kvBytes: number;
+  /** As `performance.now()` counts: nobody comes after it. Absent = there is time. */
+  readonly endAt?: number | undefined;
   progress(line: string): void;
+  /** What was found so far, whenever memory was looked at. */
+  keep?(found: SoakFindings): Promise<void>;
 }
 
 /** Memory after so many runs, in bytes. */
@@ -32,7 +43,7 @@ export interface MemorySample {
 }
 
 export interface SoakFindings {
-  readonly attention: string;
+  readonly attention: TrunkAttention;
   readonly runs: number;
   readonly people: number;
   /** Asks of single people that the runs served. */
@@ -54,12 +65,28 @@ const SAMPLES = 200;
 const CALLERS = 2;
 const FORGET_SHARE = 0.02;
 const REST_MS = 20;
+/** Room for every bucket that comes: ONNX Runtime keeps what was captured when a run is closed (decision 024). */
+const MOST_PREPARED = 1_024;
 /** Numbers that rows and candidates are cut from: what they are changes nothing here. */
 const NUMBERS = 1 << 20;
 
-/** Lets people come, act, be ranked, give way and be forgotten until there were so many runs, and looks at memory meanwhile. */
+/** As much of the device as people may need, and no more than most of it. */
+const KV_SHARE = 0.5;
+/** Where the device is the CPU. */
+const CPU_KV_BYTES = 2 ** 30;
+
+/** With so much KV that some people must give way: each has at most a whole window, on average half. */
+export function soakOf(terms: Omit<SoakTerms, 'kvBytes'>): Promise<SoakFindings> {
+  const { engine, graphs, people } = terms;
+  const most = engine.device === 'cpu' ? CPU_KV_BYTES : KV_SHARE * engine.memory().freeBytes;
+  return soak({ ...terms, kvBytes: Math.min(kvBytesOf(graphs, Math.ceil(people / 4)), most) });
+}
+
+/**
+ * Lets people come, act, be ranked, give way and be forgotten until there were so many runs, or no time is left, and looks at memory meanwhile.
+ */
 export async function soak(terms: SoakTerms): Promise<SoakFindings> {
-  const { engine, shape, runs, people, progress } = terms;
+  const { engine, shape, runs, people, progress, endAt = Number.POSITIVE_INFINITY } = terms;
   const trunk = await openTrunk(terms);
   const counts = { shared: 0, missed: 0, wrong: 0 };
   const samples: MemorySample[] = [];
@@ -69,11 +96,16 @@ export async function soak(terms: SoakTerms): Promise<SoakFindings> {
     const device = engine.device === 'cpu' ? 0 : totalBytes - freeBytes;
     samples.push({ runs: trunk.stats().runs, resident: process.memoryUsage().rss, device });
   };
+  const found = (): SoakFindings => {
+    const { runs: done, asked, padding } = trunk.stats();
+    const seconds = (performance.now() - began) / 1000;
+    return { attention: terms.attention, runs: done, people, asked, seconds, ...counts, padding, samples };
+  };
   const callers = Math.min(people, CALLERS * USUAL_BUCKETS.people);
   const caller = async (index: number) => {
     const random = seededRandom(1 + index);
     const visitor = new Visitor(trunk, terms, random);
-    while (trunk.stats().runs < runs) {
+    while (trunk.stats().runs < runs && performance.now() < endAt) {
       // Each caller has people of its own: one person's encodes come one after the other.
       const person = index + callers * Math.floor(random() * Math.max(1, Math.floor((people - index) / callers)));
       const { timings, wrong, missed } = await visitor.visit(person);
@@ -86,15 +118,15 @@ export async function soak(terms: SoakTerms): Promise<SoakFindings> {
       if (samples.length <= due) {
         sample();
         if (samples.length % (SAMPLES / 10) === 1) progress(`${trunk.stats().runs} of ${runs} runs`);
+        await terms.keep?.(found());
       }
     }
   };
   try {
     await Promise.all(Array.from({ length: callers }, (_, index) => caller(index)));
     sample();
-    const { runs: done, asked, padding } = trunk.stats();
-    const seconds = (performance.now() - began) / 1000;
-    return { attention: terms.attention, runs: done, people, asked, seconds, ...counts, padding, samples };
+    await terms.keep?.(found());
+    return found();
   } finally {
     await trunk.close();
     progress(`${shape.dtype} trunk closed`);
@@ -113,14 +145,12 @@ export function growthOf(samples: readonly MemorySample[]): number {
 }
 
 async function openTrunk({ engine, graphs, shape, attention, people, kvBytes }: SoakTerms): Promise<DeviceTrunk> {
-  const model = graphs.description;
-  const prefill = model.graphs.prefill?.[attention] === undefined ? {} : { prefill: attention };
   return DeviceTrunk.open({
-    ...{ engine, model, attention: { encode: attention, rank: attention, ...prefill } },
+    ...{ engine, model: graphs.description, attention },
     candidates: shape.k,
     kv: { slots: people, bytes: kvBytes, releaseId: 'made-up', poolId: randomUUID(), restMs: REST_MS },
     buckets: { ...USUAL_BUCKETS, people: shape.batch, slates: shape.batch },
-    prepared: { most: 64, bytes: 2 ** 32 },
+    prepared: { most: MOST_PREPARED, bytes: 2 ** 32 },
     maxQueued: 4 * CALLERS * USUAL_BUCKETS.people,
   });
 }

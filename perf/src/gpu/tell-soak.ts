@@ -4,6 +4,7 @@ import { table } from '../table.js';
 import type { BenchShape } from './options.js';
 import { htmlPage } from './page.js';
 import { growthOf, type SoakFindings } from './soak.js';
+import { describeAttention } from './soak-attention.js';
 import { describeShape } from './tell.js';
 
 export interface SoakWhere {
@@ -18,7 +19,7 @@ export function tellSoak(found: SoakFindings, { date, where, shape }: SoakWhere)
   const mib = (bytes = Number.NaN) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
   const [first, last] = [samples[0], samples.at(-1)];
   return [
-    `${describeShape(shape)}, attention ${attention}; ${date}, ${where}.`,
+    `${describeShape(shape)}, attention: ${describeAttention(attention)}; ${date}, ${where}.`,
     '',
     ...table(
       ['soak', ''],
@@ -53,6 +54,6 @@ export function soakPage({ samples, people, attention }: SoakFindings, { date, w
       width,
       height: 330,
     });
-  const caption = `${people} people; ${describeShape(shape)}, attention ${attention}; ${where}; ${date}.`;
+  const caption = `${people} people; ${describeShape(shape)}, attention: ${describeAttention(attention)}; ${where}; ${date}.`;
   return htmlPage('The device engine, soaked', [figure('Memory over runs', both(draw), caption)]);
 }

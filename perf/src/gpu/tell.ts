@@ -13,6 +13,7 @@ export function tellFindings(findings: GpuFindings): string[] {
   const onGpu = machine.device !== 'cpu';
   return [
     `${describeShape(shape)}; ${date}, ${describeWhere(machine)}.`,
+    ...(findings.done ? [] : ['Not all of it: it ended before its time.']),
     `Device: ${machine.reason}. KV of one person: ${mib(memory.personBytes)} MiB${onGpu ? `; taken in all: ${mib(memory.takenBytes)} of ${mib(2 ** 30 * machine.totalGiB)} MiB` : ''}.`,
     '',
     ...table(
@@ -48,7 +49,7 @@ export function describeShape({ layers, width, heads, n, k, batch, dtype }: Benc
 
 /** Passes in the order of a page, the whole batch first. */
 export function sorted(measured: readonly MeasuredCase[]): MeasuredCase[] {
-  const passes = ['encode', 'prefill', 'append', 'rank', 'rank_host_kv', 'recompute', 'gather'];
+  const passes = ['encode', 'prefill', 'append', 'rank', 'rank_host_kv', 'kv_copy', 'recompute', 'gather'];
   const place = ({ case: of }: MeasuredCase) => [
     passes.indexOf(of.timed),
     of.rows,

@@ -8,7 +8,6 @@ import type { DeviceGraphs } from '../graphs.js';
 import type { BenchShape, DeviceChoice, Dtype } from '../options.js';
 import { forkTask, type TaskEnd } from './fork-task.js';
 import type { TaskName } from './tasks.js';
-import type { Waiting } from './wait.js';
 
 /** Which device; crosses processes. */
 export interface DeviceTerms {
@@ -51,8 +50,8 @@ export class CheckDesk {
   }
 
   /** One more, closed with the desk. @throws OnepassError `startup` */
-  openEngine(lanes: number, waiting?: Waiting): Promise<DeviceEngine> {
-    const opening = openEngine(this.terms, lanes, waiting);
+  openEngine(lanes: number, spin = false): Promise<DeviceEngine> {
+    const opening = openEngine(this.terms, lanes, spin);
     this.#engines.push(opening);
     return opening;
   }
@@ -98,11 +97,6 @@ export class CheckDesk {
 }
 
 /** Whose loss ends the process. @throws OnepassError `startup` */
-export function openEngine(
-  { device, libraries }: DeviceTerms,
-  lanes: number,
-  waiting?: Waiting,
-): Promise<DeviceEngine> {
-  const how = { device, lanes, threads: 1, libraryDirectory: libraries, ...(waiting && { waiting }) };
-  return createDeviceEngine({ ...how, onLost: endOnLostDevice });
+export function openEngine({ device, libraries }: DeviceTerms, lanes: number, spin = false): Promise<DeviceEngine> {
+  return createDeviceEngine({ device, lanes, threads: 1, libraryDirectory: libraries, spin, onLost: endOnLostDevice });
 }

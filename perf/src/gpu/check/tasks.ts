@@ -38,7 +38,7 @@ export async function runTask(name: string, terms: CheckTerms, args: unknown): P
 
 async function describe(terms: DeviceTerms): Promise<GpuMachine> {
   const engine = await openEngine(terms, 1);
-  const machine = await describeGpuMachine(engine, undefined);
+  const machine = await describeGpuMachine(engine);
   await engine.close();
   return machine;
 }

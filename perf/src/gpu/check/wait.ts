@@ -47,7 +47,7 @@ export async function sleepOrSpin(desk: CheckDesk): Promise<CheckOutcome> {
 
 /** The task: a device is told once how to wait. */
 export async function timeWaits(desk: CheckDesk, { waiting }: { readonly waiting: Waiting }): Promise<WaitTimes[]> {
-  const engine = await desk.openEngine(1, waiting);
+  const engine = await desk.openEngine(1, waiting === 'spin');
   const bed = await TrunkBed.open(engine, await desk.graphs(), { ...desk.terms.shape, ...PAGE });
   const attention = usualAttention(await desk.model());
   const of = { system: 'onepass', attention, captured: desk.onCuda } as const;

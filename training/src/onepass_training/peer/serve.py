@@ -11,8 +11,10 @@
 An answer is {"ok": ...} or {"error": "one sentence"}. The process ends when its input does.
 """
 
+import ctypes
 import gc
 import json
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, fields
@@ -24,6 +26,9 @@ from ..device.sizes import Sizes
 from .cases import Case, Prepared, time_copies
 from .shape import DTYPES, made_up_model
 from .trunk import PeerTrunk
+
+PR_SET_PDEATHSIG = 1
+"""<sys/prctl.h>"""
 
 
 class Peer:
@@ -114,9 +119,16 @@ def serve(requests: TextIO, answers: TextIO) -> None:
 
 def main() -> None:
     """On standard input and output; what libraries print goes to standard error, answers stay alone."""
+    _end_with_parent()
     answers, sys.stdout = sys.stdout, sys.stderr
     torch.set_num_threads(1)
     serve(sys.stdin, answers)
+
+
+def _end_with_parent() -> None:
+    """Whoever asked may be killed while this process compiles or stands still: it would hold the device's memory for ever."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _has_flex() -> bool:

@@ -1,0 +1,73 @@
+import type { TrunkAttention } from '@onepass/device-trunk';
+import type { DeviceEngine } from '@onepass/inference';
+import { TrunkBed } from './bed.js';
+import { PAGE, stagesOf } from './bench-cases.js';
+import { fastest } from './figures.js';
+import type { GpuFindings } from './findings.js';
+import type { MeasuredCase } from './gpu-case.js';
+import type { GpuMachine } from './gpu-machine.js';
+import type { DeviceGraphs } from './graphs.js';
+import type { BenchShape } from './options.js';
+import { FULL_ROUND, Rounds, SMOKE_ROUND } from './rounds.js';
+
+export interface AttentionTerms {
+  readonly engine: DeviceEngine;
+  readonly graphs: DeviceGraphs;
+  readonly shape: BenchShape;
+  readonly machine: GpuMachine;
+  /** What the bench found, if it ran. */
+  readonly known: GpuFindings | undefined;
+  readonly smoke: boolean;
+  progress(line: string): void;
+}
+
+const ROUNDS = 3;
+
+/** For each graph of the trunk the attention that is fastest on this device at this shape: as the bench found it, else by a short try. */
+export async function attentionFor(terms: AttentionTerms): Promise<TrunkAttention> {
+  const { known, shape, machine } = terms;
+  const isOfThis = known !== undefined && known.machine.name === machine.name && sameShape(known.shape, shape);
+  const before = isOfThis ? fastestAttention(known.measured, shape.batch) : undefined;
+  const found = before ?? fastestAttention(await tryAll(terms), shape.batch);
+  if (found !== undefined) return found;
+  const [usual] = Object.keys(terms.graphs.description.graphs.rank);
+  return { encode: usual!, rank: usual! };
+}
+
+/** Undefined where a pass was not measured. An encode mostly appends: whole pasts have a graph of their own. */
+export function fastestAttention(measured: readonly MeasuredCase[], batch: number): TrunkAttention | undefined {
+  const own = { system: 'onepass', batch } as const;
+  const encode = fastest(measured, { ...own, timed: 'append', rows: 1 })?.case.attention;
+  const rank = fastest(measured, { ...own, timed: 'rank' })?.case.attention;
+  const prefill = fastest(measured, { ...own, timed: 'prefill' })?.case.attention;
+  if (encode === undefined || rank === undefined) return undefined;
+  return { encode, rank, ...(prefill && { prefill }) };
+}
+
+export const describeAttention = ({ encode, rank, prefill }: TrunkAttention): string =>
+  `${prefill === undefined ? '' : `prefill ${prefill}, `}encode ${encode}, rank ${rank}`;
+
+const sameShape = (one: BenchShape, other: BenchShape) =>
+  Object.entries(one).every(([name, value]) => value === other[name as keyof BenchShape]);
+
+/** The passes of the trunk at the whole batch, some rounds of each. */
+async function tryAll({ engine, graphs, shape, smoke, progress }: AttentionTerms): Promise<MeasuredCase[]> {
+  const { rank, prefill = {}, gather } = graphs.description.graphs;
+  const bed = await TrunkBed.open(engine, graphs, { ...shape, ...PAGE });
+  const { on } = await bed.capture(gather);
+  const [stage] = stagesOf(shape, { rank: Object.keys(rank), prefill: Object.keys(prefill) }, on);
+  const wanted = stage!.cases.filter(
+    ({ timed, captured }) => timed !== 'recompute' && timed !== 'encode' && captured === on,
+  );
+  const ready = [];
+  for (const asked of wanted) {
+    const made = await bed.prepare(asked).catch(() => undefined);
+    if (made !== undefined) ready.push(made);
+  }
+  const effort = smoke ? SMOKE_ROUND : FULL_ROUND;
+  const rounds = new Rounds({ effort, progress, failed: () => {}, onRound: async () => {} });
+  await rounds.measure('attention', ready, smoke ? 1 : ROUNDS);
+  for (const one of ready) one.close();
+  bed.close();
+  return rounds.measured;
+}

@@ -50,6 +50,14 @@ test('runs that repeat are buckets', () => {
   for (const sizes of usual) expect('m' in sizes ? encode : rank).toContainEqual(sizes);
 });
 
+test('what requests usually have is a bucket of its own, and no more than the most', () => {
+  const many = { ...USUAL_BUCKETS, most: 10_000 };
+  const kOf = (usualCandidates: number, k: number) =>
+    new Buckets({ ...LARGE, candidates: 2000, usualCandidates }, many).rank({ b: 1, g: 1, s: 1, c: 1, k }).k;
+  expect([kOf(200, 200), kOf(200, 201), kOf(200, 183)]).toEqual([200, 236, 200]);
+  expect([kOf(3000, 2000), kOf(3000, 200)]).toEqual([2000, 236]);
+});
+
 test('every step of a ladder is for what is little smaller, and the last one for the most', () => {
   const sizes = fc.record({
     most: fc.integer({ min: 1, max: 2_000 }),

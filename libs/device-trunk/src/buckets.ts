@@ -28,6 +28,8 @@ export interface BucketShape {
   readonly contextRows: number;
   /** Most candidates of a slate. */
   readonly candidates: number;
+  /** How many a slate usually has: they have a bucket without padding. */
+  readonly usualCandidates?: number | undefined;
   /** Whether there is a graph for people without a past. */
   readonly prefill: boolean;
 }
@@ -195,7 +197,9 @@ interface Axes {
   readonly candidates: readonly number[];
 }
 
-function axesOf({ width, pageTokens, capacity, contextRows, candidates }: BucketShape, padding: number): Axes {
+function axesOf(shape: BucketShape, padding: number): Axes {
+  const { width, pageTokens, capacity, contextRows, candidates } = shape;
+  const usual = Math.min(shape.usualCandidates ?? candidates, candidates);
   // Rows and columns share what may be padding; of the work of a row, columns are only this part.
   const each = 1 - Math.sqrt(1 - padding);
   const ofColumns = capacity / (6 * width + capacity);
@@ -211,11 +215,11 @@ function axesOf({ width, pageTokens, capacity, contextRows, candidates }: Bucket
     encodePages: withStep(pages, most + Math.ceil(padded / pageTokens)),
     rows,
     contexts: contextRows === 1 ? [1] : [1, contextRows],
-    candidates: ladder(candidates, each, Math.min(LEAST_CANDIDATES, candidates)),
+    candidates: withStep(ladder(candidates, each, Math.min(LEAST_CANDIDATES, candidates)), usual),
   };
 }
 
-/** Whole windows are what comes most: they have a bucket without padding. */
+/** What comes most has a bucket without padding. */
 function withStep(steps: readonly number[], step: number): number[] {
   return [...new Set([...steps, Math.max(1, step)])].sort((a, b) => a - b);
 }

@@ -1,6 +1,7 @@
 """People whose keys and values lie in pools that device graphs are bound to, as a service has them."""
 
 import json
+import math
 
 import numpy as np
 import onnxruntime
@@ -17,6 +18,7 @@ class DevicePeople:
     def __init__(self, directory, variant="plain", pages=64, sessions=None):
         self.described = json.loads((directory / "device.json").read_text())
         self.dtype = np.dtype(self.described["dtype"])
+        self.piece = math.gcd(self.described["width"] // self.described["heads"], 8)
         self.tokens, self.layers, self.width = (self.described[name] for name in ("pageTokens", "layers", "width"))
         self.pools = {
             f"{part}_pool_{layer}": np.zeros((pages * self.tokens, self.width), self.dtype)
@@ -48,7 +50,7 @@ class DevicePeople:
         for key, pool in self.pools.items() if pools else ():
             _bind(binding.bind_input, key, pool)
             if name in ("encode", "prefill"):
-                _bind(binding.bind_output, key.replace("pool", "pool_out"), pool)
+                _bind(binding.bind_output, key.replace("pool", "pool_out"), pool.reshape(len(pool), -1, self.piece))
         for key, shape in outputs.items():
             held[key] = np.full(shape, np.nan, self.dtype if key.startswith("gathered") else np.float32)
             _bind(binding.bind_output, key, held[key])

@@ -40,8 +40,8 @@ def test_rank_on_held_tokens_is_recompute(people, equal):
     people.encode(histories)
     everybody = [*histories, "nobody"]
     people.room("nobody", 1)
-    asked = requests(4, slates=2, contexts=3)
-    asked[1][:] = [[1, 3], [2, 2], [3, 1], [2, 3]]
+    asked = requests(4, contexts=3)
+    asked[1][:] = [[1], [3], [2], [3]]
     most = max(KNOWN.values()) + 3
     past = np.full((4, most, asked[0].shape[-1]), np.nan, np.float32)
     for index, person in enumerate(histories):

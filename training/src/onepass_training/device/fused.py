@@ -3,36 +3,42 @@
 Which of their inputs keep a fused CUDA kernel, and what each cannot express: docs/decisions/022-attention.md.
 """
 
-import numpy as np
 from onnx import TensorProto
 
 from ..release.graph import MICROSOFT
 from .graph import CLOSED, DeviceGraph
-from .spare import MOST_CONTEXTS, SpareColumns, lead_of
-from .variant import CausalStep, Rows, Slates, SlateStep, Variant
+from .plain import PlainAttention
+from .spare import SpareBranches
+from .trunk import Trunk
+from .variant import CausalStep, Rows, Slates, Variant
 
 INT32 = TensorProto.INT32
 
 
 class _Fused:
-    """What both operators have in common."""
+    """What all of the operators have in common."""
 
     def __init__(self, graph: DeviceGraph) -> None:
-        if graph.config.context_rows > MOST_CONTEXTS:
-            raise ValueError(f"spare dimensions hold {MOST_CONTEXTS} context rows, not {graph.config.context_rows}")
-        self.lead = lead_of(graph)
         self._graph, self._g, self._heads = graph, graph.g, graph.config.heads
 
     def gathered(self, pool: str, rows: str) -> str:
         """As it lies in the pool."""
-        return self._g("Gather", pool, rows, axis=0)
+        return self._graph.cut(self._g("Gather", pool, rows, axis=0), 0, 0, self._graph.config.width)
 
-    def laid(self, rows: str) -> str:
+    def laid(self, rows: str, batch: str) -> str:
         """As it is."""
-        return rows
+        return self._g("Reshape", rows, self._graph.shape(batch, self._graph.config.width))
 
     def _query_shape(self, rows: Rows) -> str:
         return self._graph.shape(rows.batch, self._graph.config.width)
+
+    def _rows(self, mixed: str) -> str:
+        """[b, m, W] as [n, W]."""
+        return self._graph.cut(mixed, -1, self._graph.config.width)
+
+    def _one_row(self, q: str) -> str:
+        """q [b, W] as [b, 1, W]."""
+        return self._graph.column(q, 1)
 
 
 class MultiHeadAttention(_Fused):
@@ -41,22 +47,26 @@ class MultiHeadAttention(_Fused):
     def causal(self, rows: Rows) -> CausalStep:
         """With a bias [b, 1, m, p], but where nothing was held before."""
         graph, g = self._graph, self._g
-        shape, bias = self._query_shape(rows), "" if rows.fresh else self._bias(rows)
+        last = g("Add", graph.column(rows.first, 1, 2, 3), graph.column(graph.up_to(rows.count), 1))
+        shape, bias = self._query_shape(rows), "" if rows.fresh else self._bias(rows, "Greater", last)
 
         def step(q: str, keys: str, values: str) -> str:
-            mixed = self._attend(g("Reshape", q, shape), keys, values, bias, unidirectional=int(rows.fresh))
-            return graph.cut(mixed, -1, graph.config.width)
+            return self._rows(self._attend(g("Reshape", q, shape), keys, values, bias, unidirectional=int(rows.fresh)))
 
         return step
 
-    def branches(self, slates: Slates) -> SlateStep:
-        """The rectangle of spare.py."""
-        return SpareColumns(self._graph, slates, close=True).step(self._attend)
+    def last(self, rows: Rows, seen: str) -> CausalStep:
+        """With a bias [b, 1, 1, p]."""
+        bias = self._bias(rows, "GreaterOrEqual", self._graph.column(seen, 1, 2, 3))
+        return lambda q, keys, values: self._rows(self._attend(self._one_row(q), keys, values, bias))
 
-    def _bias(self, rows: Rows) -> str:
+    def branches(self, slates: Slates, trunk: Trunk) -> SpareBranches:
+        """The rectangle of spare.py."""
+        return SpareBranches(self._graph, slates, trunk, lambda q, keys, values, _: self._attend(q, keys, values), close=True)
+
+    def _bias(self, rows: Rows, closed_where: str, last: str) -> str:
         graph, g = self._graph, self._g
-        last = g("Add", graph.column(rows.first, 1, 2, 3), graph.column(graph.up_to(rows.count), 1))
-        closed = g("Greater", graph.up_to(rows.held), last)
+        closed = g(closed_where, graph.up_to(rows.held), last)
         return g("Where", closed, graph.number(CLOSED), graph.number(0))
 
     def _attend(self, query: str, keys: str, values: str, bias: str = "", unidirectional: int = 0) -> str:
@@ -75,15 +85,17 @@ class OnnxAttention(_Fused):
         seen = "" if rows.fresh else g("Add", rows.first, graph.on_device(rows.count))
 
         def step(q: str, keys: str, values: str) -> str:
-            return graph.cut(self._attend(g("Reshape", q, shape), keys, values, seen, 1), -1, graph.config.width)
+            return self._rows(self._attend(g("Reshape", q, shape), keys, values, seen, 1))
 
         return step
 
-    def branches(self, slates: Slates) -> SlateStep:
-        """The rectangle of spare.py, as long as each person's past."""
-        seen = self._g("Add", slates.totals, self._g.constant(np.array(self.lead, np.int64)))
-        spare = SpareColumns(self._graph, slates, close=False)
-        return spare.step(lambda query, keys, values: self._attend(query, keys, values, seen, 0))
+    def last(self, rows: Rows, seen: str) -> CausalStep:
+        """Lengths say all."""
+        return lambda q, keys, values: self._rows(self._attend(self._one_row(q), keys, values, seen, 0))
+
+    def branches(self, slates: Slates, trunk: Trunk) -> SpareBranches:
+        """The rectangle of spare.py, as long as each slate's columns."""
+        return SpareBranches(self._graph, slates, trunk, lambda *of: self._attend(*of, causal=0), close=False)
 
     def _attend(self, query: str, keys: str, values: str, seen: str, causal: int) -> str:
         inputs = [query, keys, values] + (["", "", "", seen] if seen else [])
@@ -99,18 +111,24 @@ class GroupQueryAttention(_Fused):
             raise ValueError("GroupQueryAttention takes no batch of several new rows behind held ones")
         graph, g = self._graph, self._g
         shape, each = self._query_shape(rows), g("Unsqueeze", rows.count, g.integers(0))
-        last = g("Sub", graph.on_device(rows.count), g.constant(np.array(1, np.int64)))
+        last = g("Sub", graph.on_device(rows.count), graph.scalar(1))
         last = g("Expand", g("Cast", last, to=INT32), graph.sizes(rows.first, 0, 1))
         total = g("Cast", each, to=INT32)
 
         def step(q: str, keys: str, values: str) -> str:
             mixed, *_ = g.several("GroupQueryAttention", g("Reshape", q, shape), keys, values, "", "", last, total, outputs=3,
                                   domain=MICROSOFT, num_heads=self._heads, kv_num_heads=self._heads, scale=1.0)  # fmt: skip
-            return graph.cut(mixed, -1, graph.config.width)
+            return self._rows(mixed)
 
         return step
 
-    def branches(self, slates: Slates) -> SlateStep:
+    def last(self, rows: Rows, seen: str) -> CausalStep:
+        """By products: it wants as many queries as new keys."""
+        plain = PlainAttention(self._graph)
+        step = plain.last(rows, seen)
+        return lambda q, keys, values: step(q, plain.laid(keys, rows.batch), plain.laid(values, rows.batch))
+
+    def branches(self, slates: Slates, trunk: Trunk) -> SpareBranches:
         """Never: it wants as many new keys as queries."""
         raise ValueError("GroupQueryAttention cannot attend to held tokens alone")
 

@@ -2,10 +2,11 @@
 
 Whatever depends on a shape alone stays in shape operators, whose results ONNX Runtime keeps in host memory, and meets data only
 as a shape, or as an end of a Range: anything else would have to be copied to the device within a run, which a captured
-CUDA graph does not allow.
+CUDA graph does not allow. Concat and Split of unequal parts copy small arrays there too, so data meets neither.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,16 @@ CLOSED = -3e4
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 
 
+@dataclass(frozen=True)
+class Rotation:
+    """Factors of rows' positions."""
+
+    cos: str
+    sin: str
+    places: str = ""
+    """[1, n] each row's line in the tables `cos` and `sin`, [lines, D / 2], where an operator rotates."""
+
+
 class DeviceGraph(ModelGraph):
     """A graph over batches: b people, m rows of each, g pages of each."""
 
@@ -31,7 +42,7 @@ class DeviceGraph(ModelGraph):
         """`operators`: what ONNX Runtime has one operator of its own for is that, not several of ONNX'."""
         g = GraphBuilder(name, weights.file, WEIGHTS, opset, ir_version=8 if opset < 21 else 11)
         super().__init__(g, weights.state, weights.sizes, rope_frequencies(weights.sizes.head_size))
-        self.weights, self.type, self._operators = weights, weights.onnx_type, operators
+        self.weights, self.type, self.operators = weights, weights.onnx_type, operators
 
     def held(self, name: str, make: Callable[[], NDArray]) -> str:
         """Weights of the stream's type."""
@@ -44,6 +55,14 @@ class DeviceGraph(ModelGraph):
     def number(self, value: float) -> str:
         """A scalar of the stream's type."""
         return self.g.constant(np.array(value, self.weights.element))
+
+    def exact_number(self, value: float) -> str:
+        """A scalar in float32."""
+        return self.g.constant(np.array(value, np.float32))
+
+    def scalar(self, value: int) -> str:
+        """A scalar int64."""
+        return self.g.constant(np.array(value, np.int64))
 
     def stream(self, x: str) -> str:
         """float32 to the stream's type."""
@@ -70,10 +89,17 @@ class DeviceGraph(ModelGraph):
         """A shape of vectors in host memory and constants."""
         return self.g("Concat", *(self.g.integers(part) if isinstance(part, int) else part for part in parts), axis=0)
 
+    def product(self, *parts: str) -> str:
+        """Product of sizes, a scalar in host memory."""
+        return self.g("ReduceProd", self.shape(*parts) if len(parts) > 1 else parts[0], keepdims=0)
+
+    def every(self, rows: str, step: str) -> str:
+        """0, step, 2 step, ... below rows: scalars in host memory."""
+        return self.g("Range", self.scalar(0), rows, step)
+
     def on_device(self, size: str) -> str:
         """A scalar in host memory as a vector [1] that data can meet."""
-        one = self.g.constant(np.array(1, np.int64))
-        return self.g("Range", size, self.g("Add", size, one), one)
+        return self.g("Range", size, self.g("Add", size, self.scalar(1)), self.scalar(1))
 
     def column(self, x: str, *axes: int) -> str:
         """x with axes of size 1 added."""
@@ -83,23 +109,37 @@ class DeviceGraph(ModelGraph):
         """Reshape; 0 keeps an axis' size, -1 takes what is left."""
         return self.g("Reshape", x, self.g.integers(*shape))
 
-    def rotation_at(self, positions: str) -> tuple[str, str]:
-        """`rotation` at int64 positions of any shape: angles in float32, factors of the stream's type."""
-        positions = self.g("Cast", positions, to=FLOAT)
-        if not self._operators:
-            cos, sin = self.rotation(positions)
-            return self.stream(cos), self.stream(sin)
+    def rotation_at(self, positions: str) -> Rotation:
+        """Of rows at int64 positions of any shape. For an operator, each row has a line of its own in the tables, and
+        positions behind the last that can be, of rows of padding, are the last."""
         g = self.g
-        angle = g("Mul", self.cut(positions, -1, 1), g.constant(self._frequencies))
-        return self.stream(g("Cos", angle)), self.stream(g("Sin", angle))
+        if not self.operators:
+            cos, sin = self.rotation(g("Cast", positions, to=FLOAT))
+            return Rotation(self.stream(cos), self.stream(sin))
+        most = self.config.window + self.config.context_rows
+        angles = np.arange(most, dtype=np.float32)[:, None] * self._frequencies
+        positions = self.cut(g("Min", positions, self.scalar(most - 1)), -1)
+        cos, sin = (
+            g("Gather", self.held(f"rotation.{name}", lambda of=of: of(angles)), positions, axis=0)
+            for name, of in (("cos", np.cos), ("sin", np.sin))
+        )
+        return Rotation(cos, sin, self.column(self.up_to(self.size(positions, 0)), 0))
 
-    def rotated(self, x: str, rotation: tuple[str, str]) -> str:
-        """By one operator where there may be such: every row is its own place in its tables of cosines and sines."""
-        if not self._operators:
-            return super().rotated(x, rotation)
+    def rotation_of(self, rotation: Rotation, rows: str) -> Rotation:
+        """Of some of the rows [n]."""
         g = self.g
-        places = self.column(self.up_to(self.size(x, 0)), 0)
-        return g("RotaryEmbedding", self.column(x, 0), places, *rotation, domain=MICROSOFT)
+        if not self.operators:
+            return Rotation(g("Gather", rotation.cos, rows, axis=0), g("Gather", rotation.sin, rows, axis=0))
+        return Rotation(rotation.cos, rotation.sin, self.column(rows, 0))
+
+    def turned(self, x: str, rotation: Rotation, spare: int = 0) -> str:
+        """x [n, H x (D + spare)] rotated by head; spare dimensions stay."""
+        g, heads, size = self.g, self.config.heads, self.config.head_size
+        if self.operators:
+            turned = g("RotaryEmbedding", self.column(x, 0), rotation.places, rotation.cos, rotation.sin, domain=MICROSOFT,
+                       **({"num_heads": heads, "rotary_embedding_dim": size} if spare else {}))  # fmt: skip
+            return self.cut(turned, -1, heads * (size + spare))
+        return self.tokens(self.rotated_heads(self.cut(x, -1, heads, 2, size // 2), (rotation.cos, rotation.sin)))
 
     def pools(self) -> list[tuple[str, str]]:
         """The pools' inputs of every layer, [r, W]."""
@@ -112,23 +152,35 @@ class DeviceGraph(ModelGraph):
     def page_rows(self, pages: str, page_tokens: int) -> str:
         """pages [b, g] to the pool's row of every token of them [b, g x T]."""
         g = self.g
-        first = g("Mul", pages, g.constant(np.array(page_tokens, np.int64)))
+        first = g("Mul", pages, self.scalar(page_tokens))
         within = g.constant(np.arange(page_tokens, dtype=np.int64))
         return self.cut(g("Add", self.column(first, 2), within), 0, -1)
 
-    def own_rows(self, pages: str, totals: str, page_tokens: int, lead: int = 0) -> tuple[str, str]:
+    def own_rows(self, pages: str, totals: str, page_tokens: int) -> tuple[str, str]:
         """`page_rows`, but row 0 of the page of zeros for tokens from totals [b] on, so that what lies there is never read.
-        Gives [b, lead + g x T], `lead` times row 0 in front, and the scalar g x T."""
-        g = self.g
+        Gives [b, g x T], and the scalar g x T."""
         rows = self.page_rows(pages, page_tokens)
         count = self.size(rows, 1)
-        own = g("Less", self.up_to(count), self.column(totals, 1))
-        rows = g("Where", own, rows, g.constant(np.array(0, np.int64)))
-        if lead:
-            zeros = g("Expand", g.constant(np.array(0, np.int64)), self.shape(self.sizes(pages, 0, 1), lead))
-            rows = g("Concat", zeros, rows, axis=1)
-        return rows, count
+        own = self.g("Less", self.up_to(count), self.column(totals, 1))
+        return self.g("Where", own, rows, self.scalar(0)), count
 
-    def append(self, pool: str, name: str, targets: str, new: str) -> str:
-        """The pool's output `name` with rows new [n, W] at targets [n, 1]."""
-        return self.g.output_in_place(name, ["r", self.config.width], self.type, "ScatterND", pool, targets, new)
+    def places(self, rows: str, width: int, piece: int) -> str:
+        """Where ScatterND puts rows [n, width] of [r, width], cut into pieces: [n, width / piece, 2]. A thread of CUDA's kernel
+        copies what one index says, one number after the other: whole rows would be too much for it."""
+        g = self.g
+        pieces = np.arange(width // piece, dtype=np.int64)
+        row = g("Mul", self.cut(rows, -1, 1, 1), g.integers(1, 0))
+        return g("Add", row, g.constant(np.stack([0 * pieces, pieces], 1)))
+
+    def put(self, x: str, places: str, new: str, width: int, piece: int) -> str:
+        """x of rows of `width`, with rows new [n, width] at `places`, [r, width / piece, piece]. In x's own memory: for that
+        the runtime has to be told that what goes in is of the size of what comes out."""
+        shape = (width // piece, piece)
+        x = self.g.of_shape(self.cut(x, -1, *shape), ["cells", *shape], self.type)
+        return self.g("ScatterND", x, places, self.cut(new, -1, *shape))
+
+    def append(self, pool: str, name: str, places: str, new: str) -> str:
+        """The pool's output `name`, [r, W / P, P], with rows new [n, W] at `places`."""
+        width, piece = self.config.width, self.config.piece
+        pool, new = (self.cut(part, -1, width // piece, piece) for part in (pool, new))
+        return self.g.output_in_place(name, ["r", width // piece, piece], self.type, "ScatterND", pool, places, new)

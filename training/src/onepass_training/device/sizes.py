@@ -1,5 +1,6 @@
 """What a set of device graphs is like, and random weights of any size: numpy alone, for machines without PyTorch."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ State = Mapping[str, NDArray[np.float32]]
 ACTIONS, SURFACES = 5, 3
 """Of synthetic weights: as the default release has."""
 ACTION_BIAS = -2.5
+PIECE = 8
+"""16 bytes of float16. Rows are as wide as a multiple of it, where they are made as they go into a product."""
 MOST_LAYERS, MOST_WIDTH, MOST_WINDOW = 96, 4_096, 8_192
 
 
@@ -50,6 +53,11 @@ class Sizes:
     def head_size(self) -> int:
         """D: columns of one attention head."""
         return self.width // self.heads
+
+    @property
+    def piece(self) -> int:
+        """P: columns that a thread copies, where a head is copied in pieces."""
+        return math.gcd(self.head_size, PIECE)
 
     @property
     def features(self) -> int:

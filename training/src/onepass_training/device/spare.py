@@ -1,96 +1,165 @@
-"""Slates' attention as one rectangle for a fused kernel: contexts and "itself" in spare dimensions of every head.
+"""Slates' attention as one rectangle for a fused kernel: "itself" in a spare dimension of every head, contexts among the
+columns.
 
 A candidate sees the past, its slate's contexts and itself. A fused kernel takes keys that all queries share, and has no place
-for the last two. So every head gets SPARE dimensions more. Before the past stand rows that are unit vectors in a spare
-dimension, one for "itself" and one for each context, in keys and in values; a query carries there its score with its own key
-and with its slate's contexts, or CLOSED. Then the kernel's softmax is over all three, and its result holds in the spare
-dimensions the weights of context and self exactly, with which their values are added. Keys of the past are 0 there, but for one
-dimension that closes columns where a kernel is not told of lengths.
+for the last. So every head gets spare dimensions. Before the past stands a unit row: 1 in the first spare dimension, in keys
+and in values; a query carries there its score with its own key. Then the kernel's softmax is over its own column too, and its
+result holds in that dimension the weight of itself exactly, with which its own value is added. Contexts are columns behind the
+past, each slate's own, so every slate is a batch entry. Context i has a 1 in spare dimension i, and a context row is CLOSED
+there for those behind it, and in the first one: its own column is among the contexts. The past is 0 in all of them, but for
+the last one, which closes columns where a kernel is not told of lengths.
 """
 
 from collections.abc import Callable
 
 import numpy as np
+from onnx import TensorProto
 
-from .graph import CLOSED, DeviceGraph
-from .variant import Slates, SlateStep
+from .graph import CLOSED, DeviceGraph, Rotation
+from .sizes import PIECE
+from .trunk import Trunk
+from .variant import Slates
 
-SlateKernel = Callable[[str, str, str], str]
-SPARE = 16
-"""Spare dimensions of a head: a multiple of 8, as kernels want of head sizes."""
-ITSELF, CONTEXT, BEHIND = 0, 1, SPARE - 1
-"""Of a row's own column, of the first context, and of columns behind the past."""
-MOST_CONTEXTS = BEHIND - CONTEXT
+SlateKernel = Callable[[str, str, str, str], str]
+"""query [e, c + k, W'], keys and values [e, T, W'], how many columns are seen [e] -> [e, c + k, W'], W' = H x (D + spare)."""
+INT32 = TensorProto.INT32
 
 
-class SpareColumns:
-    """What the spare dimensions hold in one rank graph."""
+class SpareBranches:
+    """Attention of slates in one graph: e = b x s entries of c + k rows, T = 1 + p + c columns."""
 
-    def __init__(self, graph: DeviceGraph, slates: Slates, close: bool) -> None:
-        """`close`: a spare dimension closes the columns behind the past, for kernels that are not told of lengths."""
-        self._graph, self._heads, self._size = graph, graph.config.heads, graph.config.head_size
-        g = graph.g
+    def __init__(self, graph: DeviceGraph, slates: Slates, trunk: Trunk, kernel: SlateKernel, close: bool) -> None:
+        """`close`: a spare dimension closes the columns behind a slate's own, for a kernel that is not told of lengths."""
+        g, config = graph.g, graph.config
+        self._graph, self._slates, self._trunk, self._kernel, self._close = graph, slates, trunk, kernel, close
+        self._heads, self._size = config.heads, config.head_size
+        self._spare = spare_dimensions(config.context_rows, close)
+        self._wide = self._size + self._spare
+        self._entries = g("ReduceProd", slates.batch, keepdims=1)
         each = g("Add", slates.contexts, slates.candidates)
-        self._rows = graph.shape(slates.batch, each, self._heads, self._size)
-        self._people = graph.shape(graph.sizes(slates.totals, 0, 1), -1, self._heads * (self._size + SPARE))
-        self._wide = graph.shape(slates.batch, each, self._heads, self._size + SPARE)
-        self._order = graph.up_to(g("Squeeze", slates.contexts))
-        self._alone = graph.column(g("Greater", slates.row, g.constant(np.array(-1, np.int64))), 1, 2)
-        self._closed = graph.column(g("Greater", self._order, graph.column(slates.last_context, 3)), 4)
-        unused = g("Sub", g.integers(SPARE - CONTEXT), slates.contexts)
-        self._unused = g("Expand", graph.number(CLOSED), graph.shape(slates.batch, each, self._heads, unused))
-        behind = g("GreaterOrEqual", graph.up_to(slates.held), graph.column(slates.totals, 1))
-        self._value_part, self._key_part = self._beside(behind, False), self._beside(behind, close)
+        self._rows = graph.shape(self._entries, each, self._heads, self._wide)
+        self._joined = graph.shape(self._entries, each, self._heads * self._wide)
+        columns = g("Add", g("Add", g("Unsqueeze", slates.held, g.integers(0)), slates.contexts), g.integers(1))
+        self._columns = graph.shape(self._entries, columns, self._heads * self._wide)
+        lengths = g("Expand", graph.column(slates.totals, 1), slates.batch)
+        self._lengths = graph.cut(lengths, -1)
+        self._seen = g("Add", g("Add", self._lengths, graph.cut(slates.counts, -1)), graph.scalar(1))
+        self._own_columns(each, columns)
+        self._query_conditions()
 
-    def _beside(self, behind: str, close: bool) -> str:
-        """[b, lead + p, H, SPARE] what stands beside rows that are held."""
-        graph, g, element = self._graph, self._graph.g, self._graph.weights.element
-        lead = lead_of(graph)
-        units = np.repeat(np.eye(lead, SPARE, dtype=element)[:, None], self._heads, axis=1)
-        people = graph.shape(g("Shape", behind, start=0, end=1), lead, self._heads, SPARE)
-        closing = np.zeros(SPARE, element)
-        closing[BEHIND] = close
-        flags = g("Where", graph.column(behind, 2, 3), g.constant(closing), g.constant(np.zeros(SPARE, element)))
-        flags = g("Expand", flags, graph.shape(g("Shape", behind), self._heads, SPARE))
-        return g("Concat", g("Expand", g.constant(units), people), flags, axis=1)
+    def _own_columns(self, each: str, columns: str) -> None:
+        """Of the unit row and the contexts, [e x (1 + c)]: the slates' rows they are made of, and their places in the
+        columns."""
+        graph, g, config = self._graph, self._graph.g, self._graph.config
+        contexts = g("Squeeze", self._slates.contexts)
+        order = graph.up_to(g("Add", contexts, graph.scalar(1)))
+        context = g("Max", g("Sub", order, graph.scalar(1)), graph.scalar(0))
+        first = graph.every(graph.product(self._entries, each), g("Squeeze", each))
+        self._sources = graph.cut(g("Add", graph.column(first, 1), context), -1)
+        behind = g("Where", g("Equal", order, graph.scalar(0)), order, g("Add", graph.column(self._lengths, 1), order))
+        first = graph.every(graph.product(self._entries, columns), g("Squeeze", columns))
+        places = g("Add", graph.column(first, 1), behind)
+        self._piece = config.piece
+        self._places = graph.places(places, self._heads * self._wide, self._piece)
+        most = 1 + config.context_rows
+        units, given = np.zeros((2, most, 1, self._wide)), np.zeros((most, 1, self._wide), bool)
+        given[0], given[1:, :, self._size :] = True, True
+        units[:, 0, 0, self._size] = 1
+        for row in range(2, most):
+            units[0, row, 0, self._size + row - 1] = 1
+        element = graph.weights.element
+        self._given = g("Gather", g.constant(given), order, axis=0)
+        self._units = [g("Gather", g.constant(part.astype(element)), order, axis=0) for part in units]
+        self._own = graph.shape(self._entries, g("Add", self._slates.contexts, g.integers(1)), self._heads, self._wide)
 
-    def step(self, kernel: SlateKernel) -> SlateStep:
-        """Attention of a layer, its rectangle computed by `kernel`: query [b, n, W'], keys and values [b, lead + p, W'] to
-        [b, n, W'], W' = H x (D + SPARE)."""
+    def _query_conditions(self) -> None:
+        """Where a query has its score with itself, and CLOSED."""
+        graph, g, rows = self._graph, self._graph.g, self._graph.config.context_rows
+        first = np.zeros((rows + 1, 1, self._wide), bool)
+        first[:, :, self._size] = True
+        for row in range(rows):
+            first[row, 0, self._size + row + 1 : self._size + rows] = True
+        # A candidate's row is -1, which is the last.
+        self._scored = g("Gather", g.constant(first), self._slates.row, axis=0)
+        self._context = graph.column(g("Greater", self._slates.row, graph.scalar(-1)), 1, 2)
+        if self._close:
+            last = np.arange(self._wide) == self._wide - 1
+            self._closing = g.constant(last)
+            columns = graph.up_to(g("Gather", self._columns, graph.scalar(1), axis=0))
+            behind = g("GreaterOrEqual", columns, graph.column(self._seen, 1))
+            self._behind = g("And", graph.column(behind, 2, 3), self._closing)
+
+    def paged(self, pages: str, page_tokens: int) -> Callable[[str], str]:
+        """Gathered in pieces of a head, so that spare dimensions are made as it is read: their pieces are of the row of
+        zeros."""
+        graph, g, config = self._graph, self._graph.g, self._graph.config
+        rows = graph.page_rows(pages, page_tokens)
+        # Of columns: the unit row, whose own is put there later, the past, and the contexts.
+        token = g("Range", graph.scalar(-1), g("Add", self._slates.held, g("Squeeze", self._slates.contexts)), graph.scalar(1))
+        last = g("Sub", graph.on_device(self._slates.held), graph.scalar(1))
+        rows = g("Gather", rows, g("Max", g("Min", token, last), graph.scalar(0)), axis=1)
+        rows = g("Where", g("Less", token, graph.column(self._slates.totals, 1)), rows, graph.scalar(0))
+        every = graph.shape(self._slates.batch, graph.sizes(rows, 1, 2))
+        rows = graph.cut(g("Expand", graph.column(rows, 1), every), -1, 1, 1)
+        pieces, held = self._wide // self._piece, self._size // self._piece
+        within = np.zeros((self._heads, pieces), np.int32)
+        within[:, :held] = np.arange(self._heads * held).reshape(self._heads, held)
+        factor = np.where(np.arange(pieces) < held, config.width // self._piece, 0).astype(np.int32)
+        index = g("Add", g("Mul", g("Cast", rows, to=INT32), g.constant(factor)), g.constant(within))
+
+        def gathered(pool: str) -> str:
+            return g("Reshape", g("Gather", graph.cut(pool, -1, self._piece), index, axis=0), self._columns)
+
+        return gathered
+
+    def laid(self, rows: str) -> str:
+        """Padded by the spare dimensions, and by the unit row and contexts, which are put there later. Of one slate a person:
+        more would take a copy for each."""
         graph, g = self._graph, self._graph.g
+        held = g("Unsqueeze", self._slates.held, g.integers(0))
+        rows = g("Reshape", rows, graph.shape(self._entries, held, self._heads, self._size))
+        pads = graph.shape(g.integers(0, 1, 0, 0, 0), self._slates.contexts, g.integers(0, self._spare))
+        return g("Reshape", g("Pad", rows, pads, graph.number(0)), self._columns)
 
-        def step(q: str, k: str, v: str, keys: str, values: str) -> str:
-            q, k, v = (g("Reshape", part, self._rows) for part in (q, k, v))
-            context_k, context_v = (graph.column(g("Gather", part, self._order, axis=2), 2) for part in (k, v))
-            query = g("Reshape", g("Concat", q, self._scores(q, k, context_k), axis=4), self._people)
-            keys, values = self._widened(keys, self._key_part), self._widened(values, self._value_part)
-            wide = g("Reshape", kernel(query, keys, values), self._wide)
-            mixed, weights = g.several("Split", wide, g.integers(self._size, SPARE), outputs=2, axis=4)
-            mine = g("Gather", weights, g.integers(ITSELF), axis=4)
-            theirs = g("Gather", weights, g("Add", self._order, g.integers(CONTEXT)), axis=4)
-            theirs = graph.column(g("Transpose", theirs, perm=[0, 1, 2, 4, 3]), 5)
-            mixed = g("Add", mixed, g("Mul", mine, v))
-            mixed = g("Add", mixed, g("ReduceSum", g("Mul", theirs, context_v), g.integers(3), keepdims=0))
-            return graph.cut(mixed, -1, graph.config.width)
+    def step(self, normed: str, layer: int, rotation: Rotation, keys: str, values: str) -> str:
+        """Own scores into the queries, the kernel, and own values by the weights that it gives."""
+        graph, g, trunk, spare = self._graph, self._graph.g, self._trunk, self._spare
+        q, k, v = (trunk.part(normed, layer, part, spare) for part in "qkv")
+        # A row and its own key have one position: their score is as before the rotation, and no key but a context's is rotated.
+        scores = g("ReduceSum", g("Mul", self._apart(q), self._apart(k)), g.integers(-1), keepdims=1)
+        scores = g("Where", self._context, graph.number(CLOSED), scores)
+        query = self._apart(graph.turned(q, rotation, spare))
+        if self._close:
+            query = g("Where", self._closing, graph.number(CLOSED), query)
+        query = g("Reshape", g("Where", self._scored, scores, query), self._joined)
+        own_keys = graph.turned(g("Gather", k, self._sources, axis=0), self._own_rotation(rotation), spare)
+        keys = self._with_own(keys, own_keys, self._units[0])
+        values = self._with_own(values, g("Gather", v, self._sources, axis=0), self._units[1])
+        if self._close:
+            apart = g("Reshape", keys, graph.shape(g.integers(0, 0), self._heads, self._wide))
+            keys = g("Reshape", g("Where", self._behind, graph.number(1), apart), self._columns)
+        mixed = self._apart(self._kernel(query, keys, values, self._seen))
+        weights = g("Gather", mixed, g.integers(self._size), axis=3)
+        mixed = g("Add", mixed, g("Mul", weights, self._apart(v)))
+        return trunk.out(graph.cut(mixed, -1, self._heads * self._wide), layer, spare)
 
-        return step
+    def _apart(self, rows: str) -> str:
+        """By entry, row and head."""
+        return self._graph.g("Reshape", rows, self._rows)
 
-    def _scores(self, q: str, k: str, context_k: str) -> str:
-        """[b, s, c + k, H, SPARE] with itself, with its slate's contexts, and CLOSED."""
+    def _own_rotation(self, rotation: Rotation) -> Rotation:
+        if not hasattr(self, "_rotation"):
+            self._rotation = self._graph.rotation_of(rotation, self._sources)
+        return self._rotation
+
+    def _with_own(self, held: str, own: str, units: str) -> str:
+        """The columns with the unit row and the contexts in their places."""
         graph, g = self._graph, self._graph.g
-        closed = graph.number(CLOSED)
-        mine = g("ReduceSum", g("Mul", q, k), g.integers(-1), keepdims=1)
-        mine = g("Where", self._alone, closed, mine)
-        theirs = g("ReduceSum", g("Mul", graph.column(q, 3), context_k), g.integers(-1), keepdims=0)
-        theirs = g("Transpose", g("Where", self._closed, closed, theirs), perm=[0, 1, 2, 4, 3])
-        return g("Concat", mine, theirs, self._unused, axis=4)
-
-    def _widened(self, held: str, part: str) -> str:
-        """[b, p, W] with the spare dimensions, [b, p, W']."""
-        graph, g = self._graph, self._graph.g
-        return g("Reshape", g("Concat", graph.cut(held, 0, 0, self._heads, self._size), part, axis=3), self._people)
+        own = g("Where", self._given, units, g("Reshape", own, self._own))
+        return g("Reshape", graph.put(held, self._places, own, self._heads * self._wide, self._piece), self._columns)
 
 
-def lead_of(graph: DeviceGraph) -> int:
-    """Rows of zeros that stand before the past: unit rows, when the spare dimensions are beside them."""
-    return CONTEXT + graph.config.context_rows
+def spare_dimensions(contexts: int, close: bool) -> int:
+    """Of a head: one for itself, one for every context but the first, which all rows see, and one that closes: a multiple of 8,
+    as kernels want of head sizes."""
+    return -(-(contexts + close) // PIECE) * PIECE

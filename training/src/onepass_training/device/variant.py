@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..release.graph import OPSET
-from .graph import DeviceGraph
+from .graph import DeviceGraph, Rotation
+from .trunk import Trunk
 from .weights import DeviceWeights
 
 CausalStep = Callable[[str, str, str], str]
-"""q [n, H, D], held keys, held values of a layer -> [n, W]."""
-SlateStep = Callable[[str, str, str, str, str], str]
-"""q, k, v [n, H, D] of a layer's rows, held keys, held values -> [n, W]."""
+"""q [n, W], held keys, held values of a layer -> [n, W]."""
 
 
 @dataclass(frozen=True)
@@ -42,31 +41,46 @@ class Slates:
     """[1] k, in host memory."""
     row: str
     """[c + k] 0, 1, ..., c - 1 for context rows, -1 for candidates."""
-    last_context: str
-    """[b, s, c + k] the last context row of its slate that a row sees: itself for a context row."""
+    counts: str
+    """[b, s] context rows that there are, the first ones."""
     totals: str
     """[b] how many of the held tokens are seen, the first ones."""
     held: str
     """How many tokens are held of each, padding included: a scalar in host memory."""
 
 
+class Branches(Protocol):
+    """Attention of slates' rows over what is held, their slate's contexts and themselves. What it makes of keys or values that
+    are held is its own affair."""
+
+    def paged(self, pages: str, page_tokens: int) -> Callable[[str], str]:
+        """Of the page table [b, g]: a pool [r, W] to what is held of it."""
+
+    def laid(self, rows: str) -> str:
+        """Rows [b x n, W] that are held, as they were computed."""
+
+    def step(self, normed: str, layer: int, rotation: Rotation, keys: str, values: str) -> str:
+        """normed rows [n, W] of the slates to attention's result behind its last matrix, [n, W]."""
+
+
 class Attention(Protocol):
     """One way to compute attention in one graph. What it makes of keys or values that are held is its own affair."""
 
-    lead: int
-    """Rows of zeros that it wants before the held ones of slates."""
-
     def gathered(self, pool: str, rows: str) -> str:
-        """Rows [b, p] of a pool [r, W], held."""
+        """Rows [b, p] of a pool of rows of W, held."""
 
-    def laid(self, rows: str) -> str:
-        """[b, p, W], held."""
+    def laid(self, rows: str, batch: str) -> str:
+        """[b x p, W], held; batch: b and p."""
 
     def causal(self, rows: Rows) -> CausalStep:
-        """Attention of new rows, which are among the held ones, for every layer."""
+        """Attention of new rows, which are among the held ones, for every layer but the last."""
 
-    def branches(self, slates: Slates) -> SlateStep:
-        """Attention of slates' rows over what is held, their slate's contexts and themselves, for every layer."""
+    def last(self, rows: Rows, seen: str) -> CausalStep:
+        """Attention of one row of each, q [b, W], which sees the first seen [b] of what is held: of the last layer, where only
+        one is read."""
+
+    def branches(self, slates: Slates, trunk: Trunk) -> Branches:
+        """Attention of slates."""
 
 
 GRAPHS = ("encode", "prefill", "rank", "recompute")
@@ -80,7 +94,7 @@ class Variant:
     build: Callable[[DeviceGraph], Attention]
     opset: int = OPSET
     operators: bool = True
-    """Rotates by an operator of ONNX Runtime's own, too."""
+    """Rows are rotated, summed and normed by operators of ONNX Runtime's own, too."""
     graphs: tuple[str, ...] = GRAPHS
     """Those that it can express."""
 

@@ -20,7 +20,7 @@ INLINE_BYTES = 256
 ALIGNMENT = 64
 NUMPY_TO_ONNX = {
     np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.float16): TensorProto.FLOAT16, np.dtype(np.int64): TensorProto.INT64,
-    np.dtype(np.int32): TensorProto.INT32,
+    np.dtype(np.int32): TensorProto.INT32, np.dtype(np.bool_): TensorProto.BOOL,
 }  # fmt: skip
 
 
@@ -67,6 +67,7 @@ class GraphBuilder:
         self._constants: dict[bytes, onnx.TensorProto] = {}
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: list[onnx.ValueInfoProto] = []
+        self._shapes: list[onnx.ValueInfoProto] = []
 
     def input(self, name: str, shape: Sequence[str | int], element: int = TensorProto.FLOAT) -> str:
         """An input; names in `shape` are dynamic."""
@@ -83,6 +84,11 @@ class GraphBuilder:
         self._nodes.append(helper.make_node(operator, list(inputs), [name]))
         self._outputs.append(helper.make_tensor_value_info(name, element, list(shape)))
         return name
+
+    def of_shape(self, value: str, shape: Sequence[str | int], element: int) -> str:
+        """`value`, of which the runtime is told a shape that it cannot infer; equal names in `shape` are equal sizes."""
+        self._shapes.append(helper.make_tensor_value_info(value, element, list(shape)))
+        return value
 
     def constant(self, array: NDArray) -> str:
         """An initializer; equal ones are one."""
@@ -109,9 +115,11 @@ class GraphBuilder:
         """Adds a node and names its output."""
         return self.several(operator, *inputs, outputs=outputs, **attributes)[0]
 
-    def several(self, operator: str, *inputs: str, outputs: int, **attributes: object) -> list[str]:
-        """Adds a node and names its outputs."""
-        names = [f"v{len(self._nodes)}_{index}" for index in range(outputs)]
+    def several(
+        self, operator: str, *inputs: str, outputs: int, unwanted: Sequence[int] = (), **attributes: object
+    ) -> list[str]:
+        """Adds a node and names its outputs, but for those that are unwanted, which are not computed."""
+        names = ["" if index in unwanted else f"v{len(self._nodes)}_{index}" for index in range(outputs)]
         if operator == "Split" and len(inputs) == 1 and self._opset >= SPLIT_INTO:
             attributes["num_outputs"] = outputs
         self._nodes.append(helper.make_node(operator, list(inputs), names, **attributes))
@@ -119,7 +127,8 @@ class GraphBuilder:
 
     def write(self, path: Path) -> None:
         """Writes the graph beside its weights file."""
-        graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, list(self._constants.values()))
+        constants = list(self._constants.values())
+        graph = helper.make_graph(self._nodes, self.name, self._inputs, self._outputs, constants, value_info=self._shapes)
         domains = [helper.make_opsetid("", self._opset)]
         if any(node.domain == MICROSOFT for node in self._nodes):
             domains.append(helper.make_opsetid(MICROSOFT, 1))

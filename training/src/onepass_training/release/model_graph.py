@@ -85,7 +85,11 @@ class ModelGraph:
     def rotated(self, x: str, rotation: tuple[str, str]) -> str:
         """x [n, 2 W] to the same, by head, rotated."""
         g, config = self.g, self.config
-        turning = g("Reshape", x, g.integers(-1, 2 * config.heads, 2, config.head_size // 2))
+        return self.rotated_heads(g("Reshape", x, g.integers(-1, 2 * config.heads, 2, config.head_size // 2)), rotation)
+
+    def rotated_heads(self, turning: str, rotation: tuple[str, str]) -> str:
+        """Heads as halves, [n, heads, 2, D / 2], rotated."""
+        g = self.g
         swapped = g("Gather", turning, g.integers(1, 0), axis=2)
         return g("Add", g("Mul", turning, rotation[0]), g("Mul", swapped, rotation[1]))
 

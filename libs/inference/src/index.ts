@@ -2,6 +2,7 @@ export { BufferPool, type RunBuffer } from './buffers.js';
 export * from './device/device.js';
 export { createDeviceEngine, type DeviceEngineOptions } from './device/device-engine.js';
 export * from './device/fake-device-engine.js';
+export { DeviceFault, isOutOfMemory } from './device/faults.js';
 export { endOnLostDevice } from './device/lost-device.js';
 export * from './engine.js';
 export * from './fake-engine.js';

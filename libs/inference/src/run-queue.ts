@@ -17,6 +17,8 @@ export interface WorkTerms {
   readonly expectedMs?: number;
   /** Absent = interactive. */
   readonly priority?: Priority | undefined;
+  /** It is never refused, however many wait: whoever asks sees to it that it is few. */
+  readonly mustRun?: boolean;
 }
 
 export interface RunQueueOptions {
@@ -68,11 +70,11 @@ export class RunQueue {
    * its place. Refusing early keeps the deadlines of what was admitted.
    */
   schedule<T>(work: (lane: number) => Promise<T>, terms: WorkTerms = {}): Promise<T> {
-    const { signal, expectedMs = 0, priority = 'interactive' } = terms;
+    const { signal, expectedMs = 0, priority = 'interactive', mustRun = false } = terms;
     if (signal?.aborted) return Promise.reject(abortReason(signal));
     const lane = this.#free.pop();
     if (lane !== undefined) return this.#start(lane, work, expectedMs);
-    const refusal = this.#tooLate(terms) ?? this.#makeRoom(priority);
+    const refusal = mustRun ? undefined : (this.#tooLate(terms) ?? this.#makeRoom(priority));
     if (refusal) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       const onAbort = () => {

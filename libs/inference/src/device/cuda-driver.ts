@@ -27,11 +27,14 @@ export interface CudaDriverOptions {
  */
 export function cudaDriver(runtime: OnnxRuntime, cuda: CudaRuntime, options: CudaDriverOptions): Driver {
   const cells = new BigUint64Array(16);
+  // Each thread has one current device, and this one may have been given another's by whoever else uses CUDA in the process.
+  const enter = () => cuda.check(cuda.setDevice(options.device));
   const make = (call: (out: BigUint64Array) => number): Address => {
+    enter();
     cuda.check(call(cells));
     return cells[0]!;
   };
-  cuda.check(cuda.setDevice(options.device));
+  enter();
   cuda.check(cuda.setDeviceFlags(options.spin ? SCHEDULE_SPIN : SCHEDULE_BLOCKING_SYNC));
   cuda.check(cuda.exchangeCaptureMode(relaxed()));
   const own = make((out) => cuda.streamCreate(out, STREAM_NON_BLOCKING));
@@ -61,6 +64,7 @@ export function cudaDriver(runtime: OnnxRuntime, cuda: CudaRuntime, options: Cud
     captureKey: 'gpu_graph_id',
     memory: () => {
       const [free, total] = [new BigUint64Array(16), new BigUint64Array(16)];
+      enter();
       cuda.check(cuda.memoryInfo(free, total));
       return { freeBytes: Number(free[0]), totalBytes: Number(total[0]) };
     },

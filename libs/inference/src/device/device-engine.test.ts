@@ -10,6 +10,9 @@ import {
   type DeviceName,
   type HostArrays,
 } from '../index.js';
+import { loadOnnxRuntime } from '../onnxruntime.js';
+import { cpuDriver } from './cpu-driver.js';
+import { openEngine } from './device-engine.js';
 
 // ONEPASS_TEST_DEVICE=cuda:0 with ONEPASS_ONNXRUNTIME_DIR runs these tests on a GPU.
 const device = (process.env.ONEPASS_TEST_DEVICE ?? 'cpu') as DeviceName;
@@ -256,6 +259,50 @@ test('closing waits for what runs and waits', async () => {
   ];
   for (const outcome of await Promise.allSettled(late))
     expect(outcome).toMatchObject({ reason: { kind: 'unavailable', message: 'the device engine is closed' } });
+});
+
+test('memory that was given back is not touched: whoever comes to it late is told', async () => {
+  const [graph, slow] = [await engine.load(fixture('pool.onnx')), await engine.load(fixture('slow.onnx'))];
+  const busy = await slow.prepare({}, {});
+  const pool = await engine.allocate(8 * 8);
+  const data = new Float32Array(4);
+  const runs = Array.from({ length: engine.lanes }, () =>
+    busy.run(
+      ({ rounds }) => void (rounds as Float32Array).fill(20_000),
+      () => 0,
+    ),
+  );
+  const late = [
+    engine.write(pool, 0, data),
+    engine.read(pool, 0, data),
+    engine.clear([{ buffer: pool, from: 0, to: 8 }]),
+    graph.prepare({ n: 1, g: 1, r: 8 }, { pool, pool_out: pool }),
+  ];
+  pool.close();
+  for (const outcome of await Promise.allSettled(late))
+    expect(outcome).toMatchObject({
+      reason: { kind: 'internal', cause: { message: 'device memory of 64 bytes was given back' } },
+    });
+  await Promise.all(runs);
+});
+
+test('a lane whose thread ends is a device that is lost: nothing runs there any more', async () => {
+  const told: OnepassError[] = [];
+  const runtime = loadOnnxRuntime(libraryDirectory);
+  const driver = cpuDriver(runtime, 1);
+  // A call of an unknown kind, as a mistake of ours or a thread without memory would be.
+  const broken = {
+    ...driver,
+    openLane: () => ({ ...driver.openLane(), zero: () => ({ call: 1n, signature: 'v?', args: [] }) }),
+  };
+  const options = { lanes: 1, onLost: (error: OnepassError) => void told.push(error) };
+  const dying = await openEngine(runtime, broken, 'broken', options);
+  const buffer = await dying.allocate(8);
+  await expect(dying.clear([{ buffer, from: 0, to: 8 }])).rejects.toMatchObject({ kind: 'unavailable' });
+  expect(told).toHaveLength(1);
+  expect(String(told[0]!.cause)).toContain('thread cpu lane 0 has ended');
+  await expect(dying.read(buffer, 0, new Float32Array(2))).rejects.toMatchObject({ kind: 'unavailable' });
+  await Promise.all([dying.close(), dying.close()]);
 });
 
 test('memory is flat over thousands of runs, and over shapes that come and go', async () => {

@@ -95,7 +95,7 @@ class OnnxDeviceEngine implements DeviceEngine {
   readonly #host: DeviceHost;
   readonly #driver: Driver;
   readonly #graphs: OnnxDeviceGraph[] = [];
-  readonly #buffers = new Set<DeviceBuffer>();
+  #closed: Promise<void> | undefined;
   /** By lane, made when first used. */
   readonly #staging: (Pair | undefined)[] = [];
 
@@ -142,10 +142,10 @@ class OnnxDeviceEngine implements DeviceEngine {
       bytes,
       address,
       close: () => {
-        if (this.#buffers.delete(buffer)) this.#driver.free(address);
+        if (this.#host.buffers.delete(buffer)) this.#driver.free(address);
       },
     };
-    this.#buffers.add(buffer);
+    this.#host.buffers.add(buffer);
     return buffer;
   }
 
@@ -153,6 +153,7 @@ class OnnxDeviceEngine implements DeviceEngine {
     for (const { buffer, from, to } of parts) requireRange(buffer, from, to - from);
     return this.#host.whole.alone(async () => {
       this.#host.requireDevice();
+      this.#host.requireOpen(parts.map(({ buffer }) => buffer));
       const lane = this.#host.lanes[0]!;
       const steps = parts.map(({ buffer, from, to }) => lane.driver.zero(buffer.address + BigInt(from), to - from));
       await this.#native('clear', () => this.#host.play(lane, [...steps, ...lane.driver.finish]));
@@ -178,12 +179,18 @@ class OnnxDeviceEngine implements DeviceEngine {
     });
   }
 
-  async close(): Promise<void> {
-    const { lanes } = this.#host;
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    const { lanes, buffers } = this.#host;
     await this.#host.drain();
-    for (const graph of this.#graphs.splice(0)) await graph.close();
+    // Where the device is lost nobody can give a session back; all the rest can be.
+    for (const graph of this.#graphs.splice(0)) await graph.close().catch(() => {});
     for (const staging of this.#staging.splice(0)) staging?.close();
-    for (const buffer of [...this.#buffers]) buffer.close();
+    for (const buffer of [...buffers]) buffer.close();
     for (const { thread, driver } of lanes) {
       await thread.close();
       driver.close();
@@ -197,6 +204,7 @@ class OnnxDeviceEngine implements DeviceEngine {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     return this.#host.queue.schedule(async (index) => {
       this.#host.requireDevice();
+      this.#host.requireOpen([buffer]);
       const lane = this.#host.lanes[index]!;
       await this.#native(`copy ${direction}`, async () => {
         this.#staging[index] ??= lane.driver.pair(STAGING_BYTES);

@@ -26,14 +26,14 @@ export class OnnxDeviceGraph implements DeviceGraph {
   readonly #outputNames: NativeNames;
   readonly #prepared = new Set<OnnxPreparedRun>();
 
-  private constructor(host: DeviceHost, path: string, sessions: readonly Address[], capture: DeviceGraph['capture']) {
+  private constructor(host: DeviceHost, path: string, sessions: readonly Address[], opened: Opened) {
     this.#host = host;
     this.#name = basename(path);
     this.#sessions = sessions;
-    this.capture = capture;
+    this.capture = opened.capture;
+    this.#hostInputs = opened.hostInputs;
     this.inputs = readSpecs(host.runtime, sessions[0]!, 'input');
     this.outputs = readSpecs(host.runtime, sessions[0]!, 'output');
-    this.#hostInputs = hostInputs(host, sessions[0]!);
     this.#inputNames = new NativeNames(this.inputs.map(({ name }) => name));
     this.#outputNames = new NativeNames(this.outputs.map(({ name }) => name));
   }
@@ -42,8 +42,7 @@ export class OnnxDeviceGraph implements DeviceGraph {
   static async load(host: DeviceHost, path: string, wanted: boolean): Promise<OnnxDeviceGraph> {
     const sessions: Address[] = [];
     try {
-      const capture = await openSessions(host, path, wanted, sessions);
-      return new OnnxDeviceGraph(host, path, sessions, capture);
+      return new OnnxDeviceGraph(host, path, sessions, await openSessions(host, path, wanted, sessions));
     } catch (error) {
       await releaseSessions(host, sessions);
       throw error instanceof OnepassError ? error : cannotLoad(path, host.faults.noticed(error));
@@ -63,6 +62,7 @@ export class OnnxDeviceGraph implements DeviceGraph {
     const lanes: PreparedLane[] = [];
     return host.whole.alone(async () => {
       host.requireDevice();
+      host.requireOpen(Object.values(resident));
       try {
         for (const [i, lane] of host.lanes.entries())
           lanes.push(await PreparedLane.make(host, lane, this.#sessions[i]!, binding));
@@ -104,33 +104,32 @@ async function warmUp(lane: PreparedLane, fill: (inputs: HostArrays) => void): P
   await lane.play();
 }
 
+/** How the sessions of a graph were opened. */
+interface Opened {
+  readonly capture: DeviceGraph['capture'];
+  readonly hostInputs: ReadonlySet<string>;
+}
+
 /** Fills `sessions`, which on a failure holds those that were made. */
-async function openSessions(
-  host: DeviceHost,
-  path: string,
-  wanted: boolean,
-  sessions: Address[],
-): Promise<DeviceGraph['capture']> {
+async function openSessions(host: DeviceHost, path: string, wanted: boolean, sessions: Address[]): Promise<Opened> {
   const { captureKey, name, sharedSessions } = host.driver;
   const open = async (capture: boolean) => {
     for (const lane of host.lanes)
       sessions.push(sharedSessions && sessions[0] ? sessions[0] : await openSession(host, lane, path, capture));
+    return hostInputs(host, sessions[0]!);
   };
-  if (captureKey === undefined || !wanted) {
-    await open(false);
-    return { on: false, reason: captureKey === undefined ? `${name} captures no runs` : 'not captured, as asked' };
-  }
+  const uncaptured = async (reason: string) => ({ capture: { on: false, reason }, hostInputs: await open(false) });
+  if (captureKey === undefined) return uncaptured(`${name} captures no runs`);
+  if (!wanted) return uncaptured('not captured, as asked');
   try {
-    await open(true);
+    const seen = await open(true);
     // Such a node would see the numbers of the captured run for ever.
-    const seen = [...hostInputs(host, sessions[0]!)];
-    if (seen.length > 0) throw new Error(`"${seen.join('", "')}" is read by a node on the CPU`);
-    return { on: true, reason: 'runs are captured' };
+    if (seen.size > 0) throw new Error(`"${[...seen].join('", "')}" is read by a node on the CPU`);
+    return { capture: { on: true, reason: 'runs are captured' }, hostInputs: seen };
   } catch (error) {
     const { message } = host.faults.noticed(error);
     await releaseSessions(host, sessions.splice(0));
-    await open(false);
-    return { on: false, reason: `its runs cannot be captured: ${message}` };
+    return uncaptured(`its runs cannot be captured: ${message}`);
   }
 }
 

@@ -2,6 +2,8 @@ import { type OnepassError, unavailable } from '@onepass/errors';
 import { koffi } from '@onepass/shared-memory';
 import type { OnnxRuntime } from '../onnxruntime.js';
 import type { RunQueue } from '../run-queue.js';
+import { graphDefect } from '../tensors.js';
+import type { DeviceBuffer } from './device.js';
 import type { Driver, LaneDriver } from './driver.js';
 import { DeviceFault, DeviceFaults, faultOfCode, messageOf } from './faults.js';
 import type { LaneThread } from './lane-thread.js';
@@ -22,6 +24,8 @@ export class DeviceHost {
   readonly whole: WholeQueue;
   readonly lanes: readonly Lane[];
   readonly faults: DeviceFaults;
+  /** Device memory that was not given back. */
+  readonly buffers = new Set<DeviceBuffer>();
   #closed = false;
   /** Numbers of captured runs, in all lanes; 0 would be one for all. */
   captures = 0;
@@ -42,6 +46,12 @@ export class DeviceHost {
   requireDevice(): void {
     this.faults.requireDevice();
     if (this.#closed) throw unavailable('the device engine is closed');
+  }
+
+  /** Before anything that touches these: to touch what was given back would end the process, or write to what is somebody else's by now. @throws OnepassError `internal` */
+  requireOpen(buffers: Iterable<DeviceBuffer>): void {
+    for (const buffer of buffers)
+      if (!this.buffers.has(buffer)) throw graphDefect(`device memory of ${buffer.bytes} bytes was given back`);
   }
 
   /** Nothing begins any more; resolves when all that was asked for before is done. */

@@ -64,7 +64,7 @@ export interface DeviceGraph {
    * output may be an input's own memory. All other tensors get buffers of their own. Runs it until it is warm, while no other run is under way; where
    * the device has graphs of its own (CUDA), the run is captured.
    * @param warm fills the inputs of the warm-up runs (absent = zeros). These write to resident outputs as any run does: say here where that does no harm
-   * @throws OnepassError `startup` naming graph and shape, when the device has not enough memory or the shape does not run: nothing stays taken;
+   * @throws OnepassError `startup` naming graph and shape, when the device has not enough memory (`isOutOfMemory`) or the shape does not run: nothing stays taken;
    * `internal` on a dimension or a resident tensor that does not fit the graph
    */
   prepare(dimensions: Dimensions, resident: Resident, warm?: (inputs: HostArrays) => void): Promise<PreparedRun>;

@@ -52,6 +52,25 @@ test('runs functions over resident memory, per lane, and says who has no room', 
   await engine.close();
 });
 
+test('what needs all lanes waits for them however many wait already, and holds up no more than may wait', async () => {
+  let release = () => {};
+  let gate = Promise.resolve();
+  const engine = new FakeDeviceEngine({ 'add.onnx': { ...add, run: () => gate } }, { lanes: 2, maxQueued: 1 });
+  const graph = await engine.load('add.onnx');
+  const pool = await engine.allocate(16);
+  const prepared = await graph.prepare({ n: 0, r: 4 }, { pool, pool_out: pool });
+  gate = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const nothing = () => {};
+  const runs = [1, 2, 3].map(() => prepared.run(nothing, nothing));
+  const cleared = [4, 8].map((to) => engine.clear([{ buffer: pool, from: 0, to }]));
+  await expect(prepared.run(nothing, nothing)).rejects.toMatchObject({ kind: 'overloaded' });
+  release();
+  await Promise.all([...runs, ...cleared]);
+  await prepared.run(nothing, nothing);
+});
+
 test.each([
   [{ n: 1 }, {}, 'input "pool" has dimension "r", which was given no value'],
   [{ n: 1, r: 4, s: 1 }, {}, 'graph add.onnx has no dimension "s"'],

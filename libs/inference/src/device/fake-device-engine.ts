@@ -15,6 +15,7 @@ import type {
   PreparedRun,
   Resident,
 } from './device.js';
+import { DeviceFault } from './faults.js';
 import { type BoundTensor, bindShapes, describeDimensions, viewOf } from './shapes.js';
 import { WholeQueue } from './whole-queue.js';
 
@@ -176,7 +177,10 @@ export class FakeDeviceEngine implements DeviceEngine {
 
   #take(bytes: number, what: string, withMemory = true): FakeBuffer {
     if (bytes > this.#totalBytes - this.#takenBytes)
-      throw startupError(`the device has no memory for ${what}: ${this.memory().freeBytes} bytes are free`);
+      throw startupError(
+        `the device has no memory for ${what}: ${this.memory().freeBytes} bytes are free`,
+        new DeviceFault('out of memory'),
+      );
     this.#takenBytes += bytes;
     const address = this.#addresses;
     this.#addresses += BigInt(bytes + 4096);

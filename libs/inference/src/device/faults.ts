@@ -45,6 +45,11 @@ export class DeviceFault extends Error {
   }
 }
 
+/** Whether something was not to be had for want of the device's memory. @param error of `allocate` or `prepare` */
+export function isOutOfMemory(error: unknown): boolean {
+  return error instanceof OnepassError && error.cause instanceof DeviceFault && error.cause.kind === 'memory';
+}
+
 /** When a run that found no memory may be tried again: others of its size end by then. */
 const RETRY_MS = 100;
 

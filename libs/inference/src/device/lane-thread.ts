@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { koffiPath } from '@onepass/shared-memory';
+import { DeviceFault, messageOf } from './faults.js';
 import type { FailedStep, Played, Step } from './step.js';
 
 /** To the thread: scripts are told once and then played by number. */
@@ -37,8 +38,10 @@ export class LaneThread {
     const options = { eval: true, execArgv: [], name, workerData: { koffiPath } };
     this.#worker = new Worker(`(${laneProgram})(require)`, options);
     this.#worker.on('message', (played: Played) => this.#settle((waiting) => waiting.resolve(played)));
-    this.#worker.on('error', (error) => this.#end(error));
-    this.#worker.on('exit', () => this.#end(new Error(`thread ${name} has ended`)));
+    // Nothing runs in this lane any more, and what it was at work on is not known.
+    const ended = (why: string) => new DeviceFault(`thread ${name} has ended${why}`, 'lost');
+    this.#worker.on('error', (error) => this.#end(ended(`: ${messageOf(error)}`)));
+    this.#worker.on('exit', () => this.#end(ended('')));
     this.#worker.unref();
   }
 

@@ -11,7 +11,7 @@ export class WholeQueue {
     this.#lanes = lanes;
   }
 
-  /** @throws OnepassError `overloaded` when no more may wait; what `work` throws */
+  /** Never refused, since what was begun is undone here, and people are forgotten. @throws what `work` throws */
   alone<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(() => this.#hold(work));
     this.#last = turn.catch(() => {});
@@ -28,10 +28,13 @@ export class WholeQueue {
       () =>
         new Promise<void>((resolve, reject) => {
           this.#queue
-            .schedule(() => {
-              resolve();
-              return released;
-            })
+            .schedule(
+              () => {
+                resolve();
+                return released;
+              },
+              { mustRun: true },
+            )
             .catch(reject);
         }),
     );

@@ -13,7 +13,7 @@ import {
   type Visit,
 } from '@onepass/kv';
 import { DevicePools, type PagedShape, pageBytes, pagesOf, rowBytes } from './device-pools.js';
-import { PageTable, RESERVED_PAGES } from './page-table.js';
+import { PADDING_PAGE, PageTable, RESERVED_PAGES } from './page-table.js';
 import { trunkDefect } from './trunk-defect.js';
 
 export interface DeviceKvOptions {
@@ -154,8 +154,12 @@ export class DeviceKv {
     await this.#clearWhere(this.#table.pagesOf(slot).filter(isOfIt), isOfIt);
   }
 
-  reference(state: SlotState): KvReference {
-    return this.#tenancies.reference(state);
+  /** @param state absent = an empty past: nobody's, of length 0 */
+  reference(state: SlotState | undefined): KvReference {
+    if (state !== undefined) return this.#tenancies.reference(state);
+    const { releaseId, poolId } = this.#options;
+    const nothing = { slot: 0, generation: 0n, length: 0, personKey: new Uint8Array(0) };
+    return { releaseId, poolId, ...nothing, historySequence: 0n, historyHash: 0n };
   }
 
   /**
@@ -248,6 +252,14 @@ export class DeviceKv {
     };
   }
 
+  /** Of rows of which nothing is kept: they go where those of padding go. */
+  writeNowhere(): PageWrite {
+    const { pageTokens } = this.#options.shape;
+    const nothing = () => {};
+    const rowOf = (token: number) => PADDING_PAGE * pageTokens + (token % pageTokens);
+    return { rowOf, behind: 0, done: nothing, dropped: nothing, failed: async () => {} };
+  }
+
   /**
    * Tokens behind those that the slot holds, from host memory: KV that comes back from a tier. It must be leased and have room for them.
    * @throws OnepassError `kv_miss` when the slot was retired meanwhile
@@ -308,8 +320,9 @@ export class DeviceKv {
     return { ...stats, bytes: pages * each, bytesLimit, persons: this.#table.persons };
   }
 
-  close(): void {
-    this.pools.close();
+  /** Waits for what is written, copied and zeroed; no run over the pools may be under way. */
+  close(): Promise<void> {
+    return this.pools.close();
   }
 
   #pageEnd(token: number): number {

@@ -13,6 +13,9 @@ export interface PagedShape {
 
 const ELEMENT_BYTES = { float32: 4, float16: 2 } as const;
 
+/** Of one pool: gathers count its numbers in 32 bits (ONNX Runtime 1.30.0 on CUDA). */
+const MOST_NUMBERS = 2 ** 31 - 1;
+
 /** Pages that so many tokens take. */
 export function pagesOf({ pageTokens }: PagedShape, tokens: number): number {
   return Math.ceil(tokens / pageTokens);
@@ -40,6 +43,7 @@ export class DevicePools {
   readonly #engine: DeviceEngine;
   readonly #keys: readonly DeviceBuffer[];
   readonly #values: readonly DeviceBuffer[];
+  readonly #underWay = new Set<Promise<unknown>>();
 
   private constructor(engine: DeviceEngine, shape: PagedShape, pages: number, buffers: readonly DeviceBuffer[]) {
     this.#engine = engine;
@@ -51,13 +55,18 @@ export class DevicePools {
 
   /**
    * As many pages as `bytes` have room for, zeros.
-   * @throws OnepassError `startup` when that is less than one full history, or more than the device has
+   * @throws OnepassError `startup` when that is less than one full history, more than one pool can be, or more than the device has
    */
   static async allocate(engine: DeviceEngine, shape: PagedShape, bytes: number): Promise<DevicePools> {
     const pages = Math.floor(bytes / pageBytes(shape));
     const least = slotBytes(shape) + RESERVED_PAGES * pageBytes(shape);
     if (!(bytes >= least))
       throw startupError(`KV of ${bytes} bytes on ${engine.device} has no room for one full history of ${least}`);
+    const mostPages = Math.floor(MOST_NUMBERS / (shape.pageTokens * shape.kv.width));
+    if (pages > mostPages)
+      throw startupError(
+        `KV of ${bytes} bytes on ${engine.device} is too large: ${mostPages * pageBytes(shape)} at most`,
+      );
     const poolBytes = pages * shape.pageTokens * rowBytes(shape);
     const buffers: DeviceBuffer[] = [];
     try {
@@ -92,10 +101,10 @@ export class DevicePools {
   async clear(rows: readonly (readonly [from: number, to: number])[]): Promise<void> {
     const each = rowBytes(this.shape);
     const ranges = joined(rows);
-    const buffers = [...this.#keys, ...this.#values];
-    await this.#engine.clear(
-      buffers.flatMap((buffer) => ranges.map(([from, to]) => ({ buffer, from: from * each, to: to * each }))),
+    const parts = this.#buffers.flatMap((buffer) =>
+      ranges.map(([from, to]) => ({ buffer, from: from * each, to: to * each })),
     );
+    await this.#all([this.#engine.clear(parts)]);
   }
 
   /** K, then V of each layer into pool rows from `row` on, as many as each array has. */
@@ -103,18 +112,33 @@ export class DevicePools {
     const at = row * rowBytes(this.shape);
     const into = (buffers: readonly DeviceBuffer[], arrays: readonly HostArray[]) =>
       buffers.map((buffer, layer) => this.#engine.write(buffer, at, arrays[layer]!));
-    await Promise.all([...into(this.#keys, keys), ...into(this.#values, values)]);
+    await this.#all([...into(this.#keys, keys), ...into(this.#values, values)]);
   }
 
   async read(row: number, keys: readonly HostArray[], values: readonly HostArray[]): Promise<void> {
     const at = row * rowBytes(this.shape);
     const from = (buffers: readonly DeviceBuffer[], arrays: readonly HostArray[]) =>
       buffers.map((buffer, layer) => this.#engine.read(buffer, at, arrays[layer]!));
-    await Promise.all([...from(this.#keys, keys), ...from(this.#values, values)]);
+    await this.#all([...from(this.#keys, keys), ...from(this.#values, values)]);
   }
 
-  close(): void {
-    for (const buffer of [...this.#keys, ...this.#values]) buffer.close();
+  /** Waits for what is under way here; no run over the pools may be. */
+  async close(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
+    for (const buffer of this.#buffers) buffer.close();
+  }
+
+  get #buffers(): DeviceBuffer[] {
+    return [...this.#keys, ...this.#values];
+  }
+
+  /** When all of it is done, whatever fails: else a copy could still be on its way to a page that is somebody else's by then. */
+  async #all(works: readonly Promise<void>[]): Promise<void> {
+    const done = Promise.allSettled(works);
+    this.#underWay.add(done);
+    const outcomes = await done;
+    this.#underWay.delete(done);
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
 }
 

@@ -105,6 +105,57 @@ test('one person: encode, append, rank, and rows of the request of which nothing
   expectNear((await append(state, newer)).hidden, toyHidden(joined(rows, more, newer)));
 });
 
+test('a pass of which nothing is kept is answered as any other, beside those that are kept; it has no slot, and its past is empty', async () => {
+  trunk = await open({ attention: { prefill: 'plain', encode: 'plain', rank: 'plain' } });
+  const contexts = [rowsOf(4), rowsOf(4)];
+  const nothing = { from: 0, tokens: 0, sequence: 0, hash: 0n };
+  const release = hold(device);
+  const first = held(ANN, 3);
+  await calm();
+  const passes = contexts.map((rows) => trunk.encode({ ...nothing, rows }));
+  const beside = held(BEA, 4);
+  expect(trunk.stats().waiting).toEqual({ encode: 3, rank: 0 });
+  release();
+  const [ann, bea] = await Promise.all([first, beside]);
+  for (const [i, { hidden, reference, timing }] of (await Promise.all(passes)).entries()) {
+    expectNear(hidden, toyHidden(contexts[i]!));
+    expect(timing.shared).toBe(3);
+    const asked = slate(2);
+    expectNear(
+      (await trunk.rank({ ...asked, kv: reference })).probabilities,
+      toyProbabilities(new Float32Array(0), asked),
+    );
+  }
+  for (const { rows, kv } of [ann, bea]) {
+    const asked = slate(2);
+    expectNear((await trunk.rank({ ...asked, kv })).probabilities, toyProbabilities(rows, asked));
+  }
+  expect(trunk.kv.stats()).toMatchObject({ persons: 2, slots: { held: 2 } });
+  const failed = trunk.encode({ ...nothing, rows: new Float32Array(TOY.columns).fill(Number.NaN) });
+  await expect(failed).rejects.toMatchObject({ cause: { message: expect.stringMatching(/is not finite$/) } });
+  for (const bad of [{ from: 1 }, { tokens: 1 }, { rows: rowsOf(16) }])
+    await expect(trunk.encode({ ...nothing, rows: rowsOf(1), ...bad })).rejects.toMatchObject({ kind: 'internal' });
+});
+
+test('closing waits for what is prepared and for who is forgotten', async () => {
+  device = toyDevice({ lanes: 2, bytes: 1e6 });
+  trunk = await open();
+  const { state } = await held(ANN, 8);
+  trunk.kv.release(state);
+  const release = hold(device);
+  const warmed = trunk.warmUp([
+    { b: 2, g: 4, m: 16 },
+    { b: 4, g: 4, m: 16 },
+  ]);
+  const forgotten = trunk.kv.forget(ANN);
+  await calm();
+  const closed = trunk.close();
+  release();
+  await expect(warmed).rejects.toMatchObject({ kind: 'unavailable' });
+  await Promise.all([forgotten, closed]);
+  expect(device.engine.memory().freeBytes).toBe(1e6);
+});
+
 test('an empty past is ranked, and two of them share a run', async () => {
   const empty = { ...(await held(ANN, 1)).kv, length: 0, personKey: new Uint8Array(0), poolId: '' };
   const asked = [slate(8), slate(8)];
@@ -131,7 +182,7 @@ test('who comes while lanes are busy shares the next run; slates of one person a
   expect(device.runs.filter(({ graph }) => graph === 'rank').length).toBeLessThan(1 + asked.length);
   expect(results.map(({ timing }) => timing.shared)).toContain(3);
   await calm();
-  expect(trunk.stats()).toMatchObject({ waiting: 0, running: 0 });
+  expect(trunk.stats()).toMatchObject({ waiting: { encode: 0, rank: 0 }, running: 0 });
 });
 
 test('two encodes of one person are never in one run: the second is behind the first, or is answered by it', async () => {
@@ -338,6 +389,25 @@ test('where the device has no memory for a run of all, fewer share one; for one 
   });
 });
 
+test('sizes that there was no memory for are not tried for a while: each try would give back what others run with', async () => {
+  let now = 0;
+  const bytes = 34 * pageBytes(SHAPE);
+  device = toyDevice({ bytes: bytes + 300 });
+  trunk = await open({ now: () => now });
+  const [small, large] = [allocate(ANN), allocate(BEA)];
+  const row = rowsOf(1);
+  await append(small, row);
+  const tooLarge = () => append(large, rowsOf(13)).catch((error) => error.kind);
+  expect(await tooLarge()).toBe('unavailable');
+  expect(trunk.stats().prepared).toMatchObject({ kept: 0, dropped: 1 });
+  await append(small, rowsOf(1));
+  expect(await tooLarge()).toBe('unavailable');
+  expect(trunk.stats().prepared).toMatchObject({ kept: 1, dropped: 1 });
+  now = 60_000;
+  expect(await tooLarge()).toBe('unavailable');
+  expect(trunk.stats().prepared).toMatchObject({ kept: 0, dropped: 2 });
+});
+
 test('forgetting who had the pages before, at any moment of an encode, takes nothing of what it writes', async () => {
   // So many turns of the microtask queue, from the ask to its answer.
   for (let turns = 0; turns < 40; turns++) {
@@ -392,7 +462,7 @@ describe('asks that wait', () => {
     const stays = trunk.rank({ ...slate(8), kv });
     gone.abort();
     await expect(cancelled).rejects.toMatchObject({ kind: 'cancelled' });
-    expect(trunk.stats().waiting).toBe(1);
+    expect(trunk.stats().waiting).toEqual({ encode: 0, rank: 1 });
     release();
     await Promise.all([running, stays]);
     await calm();

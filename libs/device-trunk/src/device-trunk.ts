@@ -1,5 +1,5 @@
 import { OnepassError, overloaded, unavailable } from '@onepass/errors';
-import { abortReason, type DeviceEngine, type RunTerms } from '@onepass/inference';
+import { abortReason, type DeviceEngine, isOutOfMemory, type RunTerms } from '@onepass/inference';
 import { AskLine } from './ask-line.js';
 import { type Played, sumOfWork } from './batch-run.js';
 import { type BucketOptions, Buckets, workOf } from './buckets.js';
@@ -13,6 +13,7 @@ import type { PreparedLimits } from './prepared-runs.js';
 import { rankBatch } from './rank-batch.js';
 import { type EncodeAsk, type EncodeResult, EncodeWork, type RankAsk, type RankResult, RankWork } from './trunk-ask.js';
 import { checkEncode, checkRank } from './trunk-checks.js';
+import { trunkDefect } from './trunk-defect.js';
 import { keyOf, kindOf, type RunSizes, TrunkRuns } from './trunk-runs.js';
 
 /** Which of the model's ways to compute attention each graph uses: what is fastest differs (docs/decisions/022-attention.md). */
@@ -30,6 +31,8 @@ export interface DeviceTrunkOptions {
   readonly kv: Omit<DeviceKvOptions, 'shape' | 'now'>;
   /** Most candidates of one request. */
   readonly candidates: number;
+  /** How many requests usually have; absent = the most. */
+  readonly usualCandidates?: number | undefined;
   readonly buckets: BucketOptions;
   readonly prepared: PreparedLimits;
   /** Asks that may wait. */
@@ -41,7 +44,9 @@ export interface DeviceTrunkOptions {
 }
 
 export interface DeviceTrunkStats {
-  readonly waiting: number;
+  /** Asks. */
+  readonly waiting: { readonly encode: number; readonly rank: number };
+  /** Runs. */
   readonly running: number;
   readonly runs: number;
   /** Asks that runs had. */
@@ -84,7 +89,7 @@ export class DeviceTrunk {
 
   /** @throws OnepassError `startup`: a graph that does not load, or not so much memory on the device */
   static async open(options: DeviceTrunkOptions): Promise<DeviceTrunk> {
-    const { engine, model, attention, candidates } = options;
+    const { engine, model, attention, candidates, usualCandidates } = options;
     const { layers, width, pageTokens, window, contextRows } = model;
     const capacity = window + contextRows;
     const prefill =
@@ -94,7 +99,8 @@ export class DeviceTrunk {
     const now = options.now ?? (() => performance.now());
     const shape = { kv: { layers, width, capacity }, element: model.dtype, pageTokens };
     const kv = await DeviceKv.create(engine, { ...options.kv, shape, now });
-    const sizes = { width, pageTokens, capacity, contextRows, candidates, prefill: prefill !== undefined };
+    const most = { capacity, contextRows, candidates, usualCandidates };
+    const sizes = { width, pageTokens, ...most, prefill: prefill !== undefined };
     const buckets = new Buckets(sizes, options.buckets);
     const limits = options.prepared;
     return new DeviceTrunk(
@@ -112,10 +118,10 @@ export class DeviceTrunk {
    * has no memory or is lost; `internal`, also when there was no finite result: then the person's KV is retired
    */
   async encode(ask: EncodeAsk, terms: RunTerms = {}): Promise<EncodeResult> {
-    const count = checkEncode(this.#options.model, ask);
-    const { state, from, tokens, sequence, hash } = ask;
-    const twin = `${state.slot} ${state.generation} ${from} ${tokens} ${sequence} ${hash}`;
-    const same = tokens === count ? this.#shared.get(twin) : undefined;
+    const count = checkEncode(this.#options.model, this.buckets.shape, ask);
+    const { from, tokens } = ask;
+    const twin = tokens === count ? twinOf(ask) : undefined;
+    const same = twin === undefined ? undefined : this.#shared.get(twin);
     if (same?.isWanted && !terms.signal?.aborted) {
       this.#join(same, terms);
       return same.answer(terms.signal);
@@ -133,7 +139,8 @@ export class DeviceTrunk {
       () => this.#leave(work),
     );
     this.#admit(work, terms);
-    if (tokens === count) this.#shared.set(twin, work);
+    if (twin === undefined) return work.answer(terms.signal);
+    this.#shared.set(twin, work);
     try {
       return await work.answer(terms.signal);
     } finally {
@@ -159,6 +166,7 @@ export class DeviceTrunk {
     for (const sizes of list) {
       const bucket = 'm' in sizes ? this.buckets.encode(sizes) : this.buckets.rank(sizes);
       const held = 'm' in bucket && bucket.g > 0 ? bucket.g * this.buckets.shape.pageTokens - bucket.m : 0;
+      if (this.#isClosing) throw unavailable('the trunk is closing');
       (await this.#runs.use(bucket, this.#runs.workOf(bucket), held)).done();
     }
   }
@@ -166,15 +174,17 @@ export class DeviceTrunk {
   stats(): DeviceTrunkStats {
     const { runs, asked, work, done } = this.#counts;
     const padding = done === 0 ? 0 : 1 - work / done;
-    return { waiting: this.#line.length, running: this.#running, runs, asked, padding, prepared: this.#runs.stats };
+    const waiting = { encode: 0, rank: 0 };
+    for (const { kind } of this.#line.inTurn()) waiting[kind]++;
+    return { waiting, running: this.#running, runs, asked, padding, prepared: this.#runs.stats };
   }
 
   /** Waits for what runs and what waits, then gives the device's memory back; the engine stays open. */
   async close(): Promise<void> {
     this.#isClosing = true;
     while (this.#running > 0 || this.#line.length > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
-    this.#runs.close();
-    this.kv.close();
+    await this.#runs.close();
+    await this.kv.close();
   }
 
   /** Its turn comes after this: whoever calls must wait for its answer at once. */
@@ -310,11 +320,11 @@ export class DeviceTrunk {
   /** Where it may have been somebody else's, each of them has another try: alone after a run that failed, fewer where there was no memory. */
   #failed(works: readonly AnyWork[], thrown: unknown): void {
     const error = OnepassError.from(thrown);
-    const hadNoMemory = error.kind === 'startup';
+    const hadNoMemory = isOutOfMemory(error);
     const isOfAll = error.kind === 'unavailable' || (works.length === 1 && !hadNoMemory);
     for (const work of works) {
       if (!work.isWanted || isOfAll || (hadNoMemory && works.length === 1)) {
-        work.fail(hadNoMemory ? unavailable('the device has no memory for this run', error) : error);
+        work.fail(toldOf(error));
         continue;
       }
       work.alone ||= !hadNoMemory;
@@ -338,10 +348,21 @@ export class DeviceTrunk {
   }
 
   #behind({ state }: EncodeAsk, to: number): number {
-    return this.kv.roomOf(state) < to ? 0 : this.kv.behind(state, to);
+    return state === undefined || this.kv.roomOf(state) < to ? 0 : this.kv.behind(state, to);
   }
 
   #epochNow(): number {
     return (this.#options.epochNow ?? Date.now)();
   }
+}
+
+/** What else an encode must be to be the same; undefined: of a pass of which nothing is kept it is not known. */
+function twinOf({ state, from, tokens, sequence, hash }: EncodeAsk): string | undefined {
+  return state && `${state.slot} ${state.generation} ${from} ${tokens} ${sequence} ${hash}`;
+}
+
+/** What the caller is told: that graphs do not run as they should is no fault of theirs, nor of what they set. */
+function toldOf(error: OnepassError): OnepassError {
+  if (isOutOfMemory(error)) return unavailable('the device has no memory for this run', error);
+  return error.kind === 'startup' ? trunkDefect(error.message) : error;
 }

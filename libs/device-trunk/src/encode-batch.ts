@@ -14,10 +14,11 @@ interface Part {
 }
 
 /** Whether the slot is still what the rows were made for. @throws OnepassError `kv_miss` */
-function requireCurrent(kv: DeviceKv, { ask, count }: EncodeWork): void {
-  kv.require(ask.state);
-  if (ask.state.length !== ask.from) throw kvMiss('the slot holds other tokens than were meant');
-  if (kv.roomOf(ask.state) < ask.from + count) throw kvMiss('the slot has no room');
+function requireCurrent(kv: DeviceKv, { ask: { state, from }, count }: EncodeWork): void {
+  if (state === undefined) return;
+  kv.require(state);
+  if (state.length !== from) throw kvMiss('the slot holds other tokens than were meant');
+  if (kv.roomOf(state) < from + count) throw kvMiss('the slot has no room');
 }
 
 /** Those of whom that is so; the others have their answer. */
@@ -37,11 +38,13 @@ export async function encodeBatch(
 ): Promise<Played<EncodeWork>> {
   const { kv } = deps;
   const current = currentOf(kv, works);
-  for (const { ask } of current) kv.lease(ask.state);
+  if (current.length === 0) return {};
+  const states = current.flatMap(({ ask: { state } }) => state ?? []);
+  for (const state of states) kv.lease(state);
   try {
     return await encodeLeased(deps, current, sizes, signal);
   } finally {
-    for (const { ask } of current) kv.release(ask.state);
+    for (const state of states) kv.release(state);
   }
 }
 
@@ -51,7 +54,7 @@ async function encodeLeased(
   sizes: EncodeSizes,
   signal: AbortSignal,
 ): Promise<Played<EncodeWork>> {
-  const held = Math.max(0, ...works.map(({ ask }) => ask.from));
+  const held = Math.max(...works.map(({ ask }) => ask.from));
   const use = await runs.use(sizes, sumOfWork(works), held);
   try {
     const parts = await beginAll(kv, works);
@@ -89,18 +92,20 @@ async function encodeLeased(
 async function beginAll(kv: DeviceKv, works: readonly EncodeWork[]): Promise<Part[]> {
   for (;;) {
     const current = currentOf(kv, works);
-    const blocked = current.find(({ ask, count }) => !kv.isWritable(ask.state, ask.from, ask.from + count));
-    if (blocked === undefined) return current.map((work) => partOf(kv, work));
-    await kv.writable(blocked.ask.state, blocked.ask.from, blocked.ask.from + blocked.count).catch(() => {});
+    const blocked = current.flatMap(({ ask: { state, from }, count }) =>
+      state === undefined || kv.isWritable(state, from, from + count) ? [] : kv.writable(state, from, from + count),
+    );
+    if (blocked.length === 0) return current.map((work) => partOf(kv, work));
+    await Promise.allSettled(blocked);
   }
 }
 
 function partOf(kv: DeviceKv, work: EncodeWork): Part {
   const { state, from, rows } = work.ask;
   const to = from + work.count;
-  const write = kv.beginWrite(state, from, to);
-  const { behind } = write;
-  return { work, write, entry: { rows, from, pages: kv.pagesFor(state, to), behind, rowOf: write.rowOf } };
+  const write = state === undefined ? kv.writeNowhere() : kv.beginWrite(state, from, to);
+  const pages = state === undefined ? [] : kv.pagesFor(state, to);
+  return { work, write, entry: { rows, from, pages, behind: write.behind, rowOf: write.rowOf } };
 }
 
 async function answer(
@@ -111,17 +116,14 @@ async function answer(
 ): Promise<void> {
   const { state, from, tokens, sequence, hash } = work.ask;
   if (!areFinite(hidden)) {
-    await kv.scrub(state);
-    work.fail(
-      trunkDefect(
-        `the hidden state of an encode of ${work.count} rows behind ${from} is not finite; its KV is retired`,
-      ),
-    );
+    const problem = `the hidden state of an encode of ${work.count} rows behind ${from} is not finite`;
+    if (state !== undefined) await kv.scrub(state);
+    work.fail(trunkDefect(state === undefined ? problem : `${problem}; its KV is retired`));
     return;
   }
   // Whoever has left was told that it failed: then nothing may have changed.
-  if (!isStill(work, () => work.isWanted && tokens > 0 && kv.publish(state, { length: from + tokens, sequence, hash })))
-    return;
+  const isKept = state !== undefined && work.isWanted && tokens > 0;
+  if (isKept && !isStill(work, () => kv.publish(state, { length: from + tokens, sequence, hash }))) return;
   const queueMicros = waitedMicros(work, timing.runMicros);
   work.succeed({ hidden, reference: kv.reference(state), timing: { ...timing, queueMicros } });
 }

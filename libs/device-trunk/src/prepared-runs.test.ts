@@ -1,7 +1,10 @@
 import { startupError } from '@onepass/errors';
-import type { PreparedRun } from '@onepass/inference';
+import { DeviceFault, type PreparedRun } from '@onepass/inference';
 import { expect, test } from 'vitest';
 import { PreparedRuns } from './prepared-runs.js';
+
+/** Of a run that fails whatever room there is. */
+const BROKEN = 13;
 
 /** A device with so much memory, on which a run takes as many bytes as its size says. */
 function device(bytes: number, most = 10, limit = 1_000) {
@@ -10,7 +13,8 @@ function device(bytes: number, most = 10, limit = 1_000) {
   const prepared: number[] = [];
   const prepare = async (size: number): Promise<PreparedRun> => {
     prepared.push(size);
-    if (taken() + size > bytes) throw startupError(`no memory for ${size}`);
+    if (size === BROKEN) throw startupError('it does not run', new DeviceFault('a kernel of its own'));
+    if (taken() + size > bytes) throw startupError(`no memory for ${size}`, new DeviceFault('out of memory'));
     open.add(size);
     return { bytes: size, close: () => open.delete(size), run: () => Promise.reject(new Error('not run here')) };
   };
@@ -53,6 +57,23 @@ test('where the device has no memory, what nobody uses is given back first; when
   held.done();
   await use(50);
   expect([...open]).toEqual([50]);
-  runs.close();
+  await runs.close();
   expect([...open]).toEqual([]);
+});
+
+test('what fails for another reason than memory costs nobody else their run', async () => {
+  const { open, use } = device(100);
+  for (const size of [10, 20]) await use(size);
+  await expect(use(BROKEN)).rejects.toThrow('it does not run');
+  expect([...open]).toEqual([10, 20]);
+});
+
+test('what is prepared while all are closed is closed too', async () => {
+  const { open, runs, use } = device(100);
+  const late = [use(10), use(20)];
+  const closed = runs.close();
+  for (const outcome of await Promise.allSettled(late)) expect(outcome).toMatchObject({ status: 'rejected' });
+  await closed;
+  expect([...open]).toEqual([]);
+  await expect(use(10)).rejects.toMatchObject({ kind: 'unavailable' });
 });

@@ -1,5 +1,5 @@
-import { OnepassError } from '@onepass/errors';
-import type { PreparedRun } from '@onepass/inference';
+import { unavailable } from '@onepass/errors';
+import { isOutOfMemory, type PreparedRun } from '@onepass/inference';
 
 /** What prepared runs may take together, over all graphs. */
 export interface PreparedLimits {
@@ -33,6 +33,7 @@ export class PreparedRuns<S> {
   readonly #making = new Map<string, Promise<Kept<S>>>();
   #made = 0;
   #dropped = 0;
+  #isClosed = false;
 
   constructor(prepare: (sizes: S) => Promise<PreparedRun>, limits: PreparedLimits) {
     this.#prepare = prepare;
@@ -58,6 +59,7 @@ export class PreparedRuns<S> {
    */
   async use(key: string, sizes: S): Promise<PreparedUse<S>> {
     for (;;) {
+      if (this.#isClosed) throw unavailable('the trunk is closing');
       const kept = this.#kept.get(key);
       if (kept !== undefined) return this.#used(key, kept);
       const making = this.#making.get(key) ?? this.#make(key, sizes);
@@ -65,8 +67,10 @@ export class PreparedRuns<S> {
     }
   }
 
-  /** Only when nothing is under way. */
-  close(): void {
+  /** Only when no run is under way; waits for those that are being prepared. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.allSettled(this.#making.values());
     for (const { run } of this.#kept.values()) run.close();
     this.#kept.clear();
   }
@@ -105,7 +109,8 @@ export class PreparedRuns<S> {
       try {
         return await this.#prepare(sizes);
       } catch (error) {
-        if (!(error instanceof OnepassError && error.kind === 'startup') || !this.#drop()) throw error;
+        // Of what fails for another reason, room would change nothing.
+        if (!isOutOfMemory(error) || !this.#drop()) throw error;
       }
     }
   }

@@ -71,15 +71,6 @@ export function fillEncode(
   }
 }
 
-/** As a prepared run is warmed up: nobody's rows. */
-export function fillNobody(
-  inputs: HostArrays,
-  sizes: EncodeSizes,
-  model: Pick<DeviceModel, 'columns' | 'pageTokens'>,
-): void {
-  fillEncode(inputs, sizes, model, []);
-}
-
 /** Inputs of the rank graph; padding is zeros, one context row of each slate excepted, which every slate has. */
 export function fillRank(
   inputs: HostArrays,

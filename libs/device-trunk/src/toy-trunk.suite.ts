@@ -18,7 +18,13 @@ export const TOY: DeviceModel = {
   actions: 2,
   window: 13,
   contextRows: 2,
-  graphs: { encode: { plain: 'encode.onnx' }, rank: { plain: 'rank.onnx' }, recompute: {}, gather: 'gather.onnx' },
+  graphs: {
+    prefill: { plain: 'prefill.onnx' },
+    encode: { plain: 'encode.onnx' },
+    rank: { plain: 'rank.onnx' },
+    recompute: {},
+    gather: 'gather.onnx',
+  },
   weights: 'weights.bin',
 };
 const { pageTokens: T, width: W, columns: F, embedding: E, actions: A } = TOY;
@@ -54,19 +60,21 @@ function score(
   });
 }
 
+type GraphName = 'prefill' | 'encode' | 'rank';
+
 /** The toy's device: how many runs it had, of which sizes, and how long they take. */
 export interface ToyDevice {
   readonly engine: FakeDeviceEngine;
-  readonly runs: { readonly graph: 'encode' | 'rank'; readonly sizes: Readonly<Record<string, number>> }[];
+  readonly runs: { readonly graph: GraphName; readonly sizes: Readonly<Record<string, number>> }[];
   /** Awaited by every run. */
   gate: Promise<void>;
   /** Throws in place of a run's numbers. */
-  sabotage: ((graph: 'encode' | 'rank', inputs: HostArrays) => void) | undefined;
+  sabotage: ((graph: GraphName, inputs: HostArrays) => void) | undefined;
 }
 
 /** @param options.isSlow between a run's beginning and its numbers everything else has a turn */
 export function toyDevice(options: { lanes?: number; bytes?: number; isSlow?: boolean } = {}): ToyDevice {
-  const graph = (name: 'encode' | 'rank', play: Play, parts: Omit<FakeDeviceGraph, 'run'>): FakeDeviceGraph => ({
+  const graph = (name: GraphName, play: Play, parts: Omit<FakeDeviceGraph, 'run'>): FakeDeviceGraph => ({
     ...parts,
     run: async (inputs, outputs, dimensions) => {
       const { r, ...sizes } = dimensions;
@@ -78,7 +86,11 @@ export function toyDevice(options: { lanes?: number; bytes?: number; isSlow?: bo
     },
   });
   const engine = new FakeDeviceEngine(
-    { 'encode.onnx': graph('encode', encode, ENCODE), 'rank.onnx': graph('rank', rank, RANK) },
+    {
+      'prefill.onnx': graph('prefill', prefill, PREFILL),
+      'encode.onnx': graph('encode', encode, ENCODE),
+      'rank.onnx': graph('rank', rank, RANK),
+    },
     options,
   );
   const device: ToyDevice = { engine, runs: [], gate: Promise.resolve(), sabotage: undefined };
@@ -131,6 +143,21 @@ const encode: Play = (inputs, { hidden, key_pool_out_0: keys, value_pool_out_0: 
       values!.set(key, target);
     }
     hidden!.set(pastOf(values!, pages.subarray(i * g), length + Number(counts[i])), i * W);
+  }
+};
+
+const PREFILL = { ...ENCODE, inputs: ENCODE.inputs.filter(({ name }) => name !== 'lengths' && name !== 'pages') };
+
+/** Of people of whom nothing is held: the pools are written and not read. */
+const prefill: Play = (inputs, { hidden, key_pool_out_0: keys, value_pool_out_0: values }, { b, m }) => {
+  const { rows, counts, targets } = inputs;
+  for (let i = 0; i < b; i++) {
+    const own = rows!.subarray(i * m * F, (i + 1) * m * F);
+    for (let j = 0; j < m; j++) {
+      const key = keyOf(own.subarray(j * F), j);
+      for (const pool of [keys!, values!]) pool.set(key, Number(targets[i * m + j]) * W);
+    }
+    hidden!.set(toyHidden(own.subarray(0, Number(counts[i]) * F)), i * W);
   }
 };
 

@@ -9,8 +9,11 @@ import type { Slate } from './run-inputs.js';
 
 /** One person's new tokens. */
 export interface EncodeAsk {
-  /** Leased, with room for all rows. */
-  readonly state: SlotState;
+  /**
+   * Leased, with room for all rows. Absent = nothing is kept: a pass over rows of the request alone, from 0 and without new tokens, where there is a graph for
+   * people without a past.
+   */
+  readonly state?: SlotState | undefined;
   /** Tokens that the slot holds, behind which the rows belong. */
   readonly from: number;
   /** [n x F], n at least 1: the new tokens, then rows of the request itself, of which only the hidden state is wanted. */
@@ -35,7 +38,7 @@ export interface TrunkTiming extends RunTiming {
 export interface EncodeResult {
   /** [W], of the last row, behind the final norm. */
   readonly hidden: Float32Array;
-  /** To everything that is published of the slot now. */
+  /** To everything that is published of the slot now; of length 0 where nothing is kept. */
   readonly reference: KvReference;
   readonly timing: TrunkTiming;
 }
@@ -163,9 +166,15 @@ abstract class Work<R> implements Placed {
 /** Without a deadline, work is due as if it had this one: whoever comes later with a near deadline overtakes it no longer than that. */
 const PATIENCE_MS = 1_000;
 
+let nobodies = 0;
+
+/** People without a key that tells them apart. */
+const nobody = () => `nobody ${++nobodies}`;
+
 export class EncodeWork extends Work<EncodeResult> implements AskedEncode {
   readonly kind = 'encode';
   readonly ask: EncodeAsk;
+  readonly person: string;
   readonly count: number;
   readonly work: number;
   readonly #sizes: () => EncodeSizes;
@@ -174,13 +183,10 @@ export class EncodeWork extends Work<EncodeResult> implements AskedEncode {
   constructor(ask: EncodeAsk, of: { count: number; work: number; sizes: () => EncodeSizes }, ...rest: WorkTerms) {
     super(...rest);
     this.ask = ask;
+    this.person = ask.state?.personKey ?? nobody();
     this.count = of.count;
     this.work = of.work;
     this.#sizes = of.sizes;
-  }
-
-  get person(): string {
-    return this.ask.state.personKey;
   }
 
   get held(): number {
@@ -191,8 +197,6 @@ export class EncodeWork extends Work<EncodeResult> implements AskedEncode {
     return this.#sizes();
   }
 }
-
-let nobodies = 0;
 
 export class RankWork extends Work<RankResult> implements AskedRank {
   readonly kind = 'rank';
@@ -206,8 +210,8 @@ export class RankWork extends Work<RankResult> implements AskedRank {
     super(...rest);
     const { slot, generation, length, personKey } = ask.kv;
     this.ask = ask;
-    // An empty past is nobody's: people without history have no key that tells them apart.
-    this.person = length === 0 ? `nobody ${++nobodies}` : Buffer.from(personKey).toString('hex');
+    // An empty past is nobody's.
+    this.person = length === 0 ? nobody() : Buffer.from(personKey).toString('hex');
     this.past = `${slot}:${generation}:${length}`;
     this.work = of.work;
     this.sizes = of.sizes;

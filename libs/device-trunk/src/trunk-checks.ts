@@ -1,3 +1,4 @@
+import type { BucketShape } from './buckets.js';
 import type { DeviceModel } from './device-model.js';
 import type { EncodeAsk, RankAsk } from './trunk-ask.js';
 import { trunkDefect } from './trunk-defect.js';
@@ -7,7 +8,11 @@ import { trunkDefect } from './trunk-defect.js';
  * @returns its rows
  * @throws OnepassError `internal`; its cause says what is wrong
  */
-export function checkEncode({ columns }: DeviceModel, { rows, tokens, from }: EncodeAsk): number {
+export function checkEncode(
+  { columns }: DeviceModel,
+  { capacity, prefill }: BucketShape,
+  { state, rows, tokens, from }: EncodeAsk,
+): number {
   const count = rows.length / columns;
   if (!Number.isSafeInteger(count) || count < 1)
     throw trunkDefect(
@@ -15,6 +20,10 @@ export function checkEncode({ columns }: DeviceModel, { rows, tokens, from }: En
     );
   if (!isWithin(tokens, 0, count)) throw trunkDefect(`encode: ${tokens} of ${count} rows cannot be new tokens`);
   if (!isWithin(from, 0, Number.MAX_SAFE_INTEGER)) throw trunkDefect(`encode: rows cannot be behind ${from} tokens`);
+  if (state === undefined && !(prefill && from === 0 && tokens === 0 && count <= capacity))
+    throw trunkDefect(
+      `encode: without a slot there are rows of the request alone, ${capacity} at most, and a prefill graph`,
+    );
   return count;
 }
 

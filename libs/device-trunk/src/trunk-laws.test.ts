@@ -25,6 +25,17 @@ trunkLaws(
 );
 
 trunkLaws(
+  'the toy, which has a graph for people without a past',
+  async () => {
+    const { engine } = toyDevice({ lanes: 3, isSlow: true });
+    const probabilities = async (past: Float32Array, slate: Slate) => toyProbabilities(past, slate);
+    const hidden = async (rows: Float32Array) => toyHidden(rows);
+    return { engine, model: TOY, attention: ofAll('plain'), probabilities, hidden, close: () => engine.close() };
+  },
+  150,
+);
+
+trunkLaws(
   "the smoke release's graphs, beside the release's own",
   async () => {
     const model = await readDeviceModel(DEVICE_GRAPHS.smoke);
@@ -37,16 +48,17 @@ trunkLaws(
   12,
 );
 
-trunkLaws(
-  'graphs with mha attention, beside the graph that recomputes the past',
-  async () => {
-    const model = await readDeviceModel(DEVICE_GRAPHS.mha);
-    const engine = await deviceEngine();
-    const probabilities = await openRecompute(engine, model, 'mha');
-    return { engine, model, attention: ofAll('mha'), probabilities, close: () => engine.close() };
-  },
-  12,
-);
+for (const attention of ['mha', 'attention'] as const)
+  trunkLaws(
+    `graphs with ${attention} attention, beside the graph that recomputes the past`,
+    async () => {
+      const model = await readDeviceModel(DEVICE_GRAPHS[attention]);
+      const engine = await deviceEngine();
+      const probabilities = await openRecompute(engine, model, attention);
+      return { engine, model, attention: ofAll(attention), probabilities, close: () => engine.close() };
+    },
+    12,
+  );
 
 const ofAll = (attention: string) => ({ prefill: attention, encode: attention, rank: attention });
 

@@ -1,14 +1,13 @@
-import { OnepassError } from '@onepass/errors';
-import type { DeviceGraph, PreparedRun } from '@onepass/inference';
+import { type DeviceGraph, isOutOfMemory, type PreparedRun } from '@onepass/inference';
 import { type Buckets, type EncodeSizes, encodeWork, hasColumns, type RankSizes, rankWork } from './buckets.js';
 import type { DeviceModel } from './device-model.js';
 import type { DevicePools } from './device-pools.js';
 import { type PreparedLimits, PreparedRuns, type PreparedUse } from './prepared-runs.js';
-import { fillNobody } from './run-inputs.js';
+import { fillEncode, fillRank } from './run-inputs.js';
 
 export type RunSizes = EncodeSizes | RankSizes;
 
-/** For how long sizes that the device had no memory for are not tried again. */
+/** For how long sizes that the device had no memory for are not tried again: each try gives back what is ready, and stops all lanes. */
 const RETRY_MS = 60_000;
 
 /** `encode b=8 g=36 m=1`: names a bucket, in the log too. */
@@ -39,7 +38,7 @@ export class TrunkRuns {
   readonly #prepared: PreparedRuns<RunSizes>;
   readonly #now: () => number;
   /** Sizes that there was no memory for, and until when that is believed. */
-  readonly #tooLarge = new Map<string, { readonly sizes: RunSizes; readonly until: number }>();
+  readonly #tooLarge = new Map<string, { readonly sizes: RunSizes; readonly until: number; readonly error: unknown }>();
 
   constructor(
     model: DeviceModel,
@@ -62,11 +61,7 @@ export class TrunkRuns {
 
   /** Whether a run of these sizes can be had, as far as is known: nothing as large, or smaller, failed lately. */
   allows(sizes: RunSizes): boolean {
-    for (const [key, failed] of this.#tooLarge) {
-      if (failed.until <= this.#now()) this.#tooLarge.delete(key);
-      else if (covers(sizes, failed.sizes)) return false;
-    }
-    return true;
+    return this.#refusal(sizes) === undefined;
   }
 
   /**
@@ -77,12 +72,15 @@ export class TrunkRuns {
    * @throws OnepassError `startup` when the device has no memory for it
    */
   async use(sizes: RunSizes, work: number, held = 0): Promise<PreparedUse<RunSizes>> {
-    const chosen = this.#ready(sizes, work, held) ?? sizes;
+    const ready = this.#ready(sizes, work, held);
+    const refusal = ready === undefined ? this.#refusal(sizes) : undefined;
+    if (refusal !== undefined) throw refusal;
+    const chosen = ready ?? sizes;
     try {
       return await this.#prepared.use(keyOf(chosen), chosen);
     } catch (error) {
-      if (error instanceof OnepassError && error.kind === 'startup')
-        this.#tooLarge.set(keyOf(chosen), { sizes: chosen, until: this.#now() + RETRY_MS });
+      if (isOutOfMemory(error))
+        this.#tooLarge.set(keyOf(chosen), { sizes: chosen, until: this.#now() + RETRY_MS, error });
       throw error;
     }
   }
@@ -93,8 +91,18 @@ export class TrunkRuns {
     return 'm' in sizes ? encodeWork(shape, sizes) : rankWork(shape, sizes);
   }
 
-  close(): void {
-    this.#prepared.close();
+  /** @see PreparedRuns */
+  close(): Promise<void> {
+    return this.#prepared.close();
+  }
+
+  /** Why a run of these sizes is not tried. */
+  #refusal(sizes: RunSizes): unknown {
+    for (const [key, failed] of this.#tooLarge) {
+      if (failed.until <= this.#now()) this.#tooLarge.delete(key);
+      else if (covers(sizes, failed.sizes)) return failed.error;
+    }
+    return undefined;
   }
 
   #ready(sizes: RunSizes, work: number, held: number): RunSizes | undefined {
@@ -110,13 +118,19 @@ export class TrunkRuns {
     return best;
   }
 
+  /** Warmed up with nobody's rows. */
   #prepare(sizes: RunSizes): Promise<PreparedRun> {
     const r = this.#pools.rows;
-    if (!('m' in sizes)) return this.#graphs.rank.prepare({ ...sizes, r }, this.#pools.resident(false));
+    if (!('m' in sizes)) {
+      const pools = this.#pools.resident(false);
+      return this.#graphs.rank.prepare({ ...sizes, r }, pools, (inputs) => fillRank(inputs, sizes, this.#model, []));
+    }
     const { b, g, m } = sizes;
     const { prefill, encode } = this.#graphs;
     const [graph, dimensions] = g === 0 && prefill ? [prefill, { b, m, r }] : [encode, { b, g, m, r }];
-    return graph.prepare(dimensions, this.#pools.resident(true), (inputs) => fillNobody(inputs, sizes, this.#model));
+    return graph.prepare(dimensions, this.#pools.resident(true), (inputs) =>
+      fillEncode(inputs, sizes, this.#model, []),
+    );
   }
 }
 

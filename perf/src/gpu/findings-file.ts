@@ -37,6 +37,8 @@ export async function publishFindings(folder: string, findings: GpuFindings): Pr
   const pictured = `The picture is ${join(folder, 'index.html')}, all numbers are in ${FILE} beside it`;
   const tables = tellFindings(findings).join('\n');
   if (machine.device === 'cpu') return `${tables}\n\n${pictured}. perf/report/summary.json keeps figures of GPUs only.`;
+  if (machine.name === machine.device)
+    return `${tables}\n\n${pictured}. Nobody says which GPU this is (nvidia-smi), so perf/report/summary.json keeps none of it.`;
   await mergeIntoSummary(REPORT_FOLDER, summaryEntries(figures, shape), machine.name);
   return `${tables}\n\n${pictured}, and the figures are in perf/report/summary.json.`;
 }

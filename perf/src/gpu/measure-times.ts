@@ -7,6 +7,7 @@ import type { ComparedCase, GpuFindings } from './findings.js';
 import { describeCase, type GpuCase, type ReadyCase } from './gpu-case.js';
 import type { GpuMachine } from './gpu-machine.js';
 import { type DeviceGraphs, SEED } from './graphs.js';
+import { LeftOut } from './left-out.js';
 import type { BenchShape, Dtype } from './options.js';
 import { Peers } from './peers.js';
 import { besideReference, referenceProbabilities } from './reference.js';
@@ -106,10 +107,12 @@ class Bench {
   get findings(): GpuFindings {
     const { machine, shape } = this.#terms;
     const { measured } = this.#rounds;
-    const { torch, cuda } = this.#peers.described ?? {};
+    const { torch, cuda, device } = this.#peers.described ?? {};
+    // Where no driver's program says it.
+    const name = cuda && machine.driver === undefined ? device! : machine.name;
     return {
       date: new Date().toISOString().slice(0, 10),
-      machine: { ...machine, torch, torchCuda: cuda ?? undefined },
+      machine: { ...machine, name, torch, torchCuda: cuda ?? undefined },
       ...{ shape, measured, compared: this.#compared, notes: this.#notes, done: this.#isDone },
       figures: figuresOf(measured, shape, { agreement: worstOfOurs(this.#compared) }),
       memory: { personBytes: this.#bed.kvBytes / shape.batch, takenBytes: this.#takenBytes },
@@ -140,21 +143,21 @@ class Bench {
     return stagesOf(this.#terms.shape, { rank: Object.keys(rank), prefill: Object.keys(prefill) }, on);
   }
 
-  /** What cannot be prepared is left out and told. */
+  /** What cannot be prepared is left out and told, once for each reason. */
   async #prepare(cases: readonly GpuCase[]): Promise<ReadyCase[]> {
     const ready: ReadyCase[] = [];
+    const left = new LeftOut();
     // Half of the time is for measuring what is ready.
     const endAt = performance.now() + this.#leftMs / 2;
     for (const asked of cases) {
       if (performance.now() > endAt) {
-        this.#note(`${describeCase(asked)} and what comes behind it are left out: no time was left`);
-        break;
+        left.add(asked, 'no time was left');
+        continue;
       }
-      const made = await this.#bed.prepare(asked).catch((error: unknown) => {
-        this.#note(`${describeCase(asked)} is left out: ${sentenceOf(error)}`);
-      });
+      const made = await this.#bed.prepare(asked).catch((error: unknown) => left.add(asked, sentenceOf(error)));
       if (made !== undefined) ready.push(made);
     }
+    for (const line of left.lines) this.#note(line);
     this.#takenBytes = Math.max(this.#takenBytes, this.#startsWith - this.#terms.engine.memory().freeBytes);
     return ready;
   }

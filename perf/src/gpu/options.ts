@@ -29,6 +29,8 @@ export interface GpuOptions {
   readonly smoke: boolean;
   /** Whether the device shows what it has to show first, in place of times. */
   readonly check: boolean;
+  /** Whether all of it is done, one after the other. */
+  readonly session: boolean;
   /** For all of it; undefined = as long as it takes. */
   readonly minutes: number | undefined;
   /** Findings whose tables are made again; undefined: something is run. */
@@ -62,6 +64,8 @@ perf/report/gpu/. Figures of a CUDA device also go to perf/report/summary.json. 
   --rounds N     everything is measured once a round, in turns; default 7
   --check        in place of times: all that a device has to show first, one line each; exit code 1 where something failed
   --minutes M    no more than so long: fewer rounds, checks or runs; what was measured until then is told and kept
+  --session      check, bench, soak and the release's shape, one after the other, in --minutes (default 25); what was done is not done again by a later one with
+                 the same --out, and the environment variable OUT names a folder into which results are copied as they come
   --tell PATH    runs nothing: the tables and the page of findings that were kept (a folder, or its findings.json)
   --soak RUNS    in place of times: so many runs for --people people, and what memory does meanwhile
   --people N     of the soak; default 10000
@@ -98,8 +102,8 @@ export function parseGpuOptions(args: readonly string[], env: NodeJS.ProcessEnv 
     dtype: dtypeOf(values.dtype),
   };
   const shape = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  if (values.check && values.soak !== undefined)
-    throw startupError('--check and --soak are two runs: give one of them');
+  const runs = (['check', 'soak', 'session', 'tell'] as const).filter((name) => values[name]);
+  if (runs.length > 1) throw startupError(`--${runs.join(' and --')} are runs of their own: give one of them`);
   const people = whole('people', 10_000_000);
   const soak = whole('soak', 1_000_000_000);
   if (people !== undefined && soak === undefined) throw startupError('--people is of a soak: give --soak RUNS too');
@@ -112,6 +116,7 @@ export function parseGpuOptions(args: readonly string[], env: NodeJS.ProcessEnv 
     rounds: whole('rounds', 1_000) ?? (values.smoke ? 2 : 7),
     smoke: values.smoke,
     check: values.check,
+    session: values.session,
     minutes: whole('minutes', 1_440),
     tell: values.tell === undefined ? undefined : resolve(values.tell),
     out: values.out === undefined ? FOLDER : resolve(values.out),
@@ -153,6 +158,7 @@ function parse(args: readonly string[]) {
         out: text,
         tell: text,
         check: flag,
+        session: flag,
         smoke: flag,
         help: flag,
       },

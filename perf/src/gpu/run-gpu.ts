@@ -12,6 +12,7 @@ import { describeGpuMachine, describeWhere, type GpuMachine } from './gpu-machin
 import { type DeviceGraphs, makeDeviceGraphs } from './graphs.js';
 import { measureTimes } from './measure-times.js';
 import { type BenchShape, type Dtype, type GpuOptions, HELP, parseGpuOptions, shapeFor } from './options.js';
+import { runSession, usualSteps } from './session.js';
 import { growthOf, type SoakFindings, soakOf } from './soak.js';
 import { attentionFor, describeAttention } from './soak-attention.js';
 import { describeShape, tellFindings } from './tell.js';
@@ -34,6 +35,7 @@ export function runBenchGpu(args: readonly string[]): Promise<number> {
       console.log(await publishFindings(options.out, await readFindings(options.tell)));
       return 0;
     }
+    if (options.session) return session(options);
     const python = options.python ?? (await ensurePythonOf('training'));
     const endAt = options.minutes === undefined ? undefined : began + 60_000 * options.minutes;
     const run: Run = { options, python, endAt };
@@ -45,6 +47,28 @@ interface Run {
   readonly options: GpuOptions;
   readonly python: string;
   readonly endAt: number | undefined;
+}
+
+/** Of a session. */
+const SESSION_MINUTES = 25;
+
+/** @returns the exit code */
+async function session({
+  device,
+  libraries,
+  python,
+  smoke,
+  out,
+  minutes = SESSION_MINUTES,
+}: GpuOptions): Promise<number> {
+  const given = { ...(!smoke && { device }), libraries, python };
+  const common = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value]));
+  const ended = await runSession({
+    ...{ program: process.argv[1]!, out, minutes, progress, copyTo: process.env.OUT || undefined },
+    steps: usualSteps(out, smoke ? [...common, '--smoke'] : common, smoke),
+    beside: [join(REPORT_FOLDER, 'summary.json')],
+  });
+  return ended.every(({ code }) => code === 0) ? 0 : 1;
 }
 
 /** @returns the exit code */
@@ -129,7 +153,7 @@ async function soak(run: DeviceRun & { readonly runs: number }): Promise<void> {
   console.log(`\n${tellSoak(found, where).join('\n')}\n`);
   if (options.smoke) return console.log(SMOKE_WORDS);
   await writeWhole(join(options.out, 'soak.html'), soakPage(found, where));
-  if (engine.device === 'cpu') return;
+  if (engine.device === machine.name || engine.device === 'cpu') return;
   const numbers = { gpu_soak_growth: growthOf(found.samples), gpu_soak_runs: found.runs, gpu_soak_wrong: found.wrong };
   await mergeIntoSummary(REPORT_FOLDER, numbers, machine.name);
 }

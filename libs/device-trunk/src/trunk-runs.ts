@@ -9,6 +9,8 @@ export type RunSizes = EncodeSizes | RankSizes;
 
 /** For how long sizes that the device had no memory for are not tried again: each try gives back what is ready, and stops all lanes. */
 const RETRY_MS = 60_000;
+/** The same where others were in use, whose memory may be had soon. */
+const RETRY_SOON_MS = 1_000;
 
 /** `encode b=8 g=36 m=1`: names a bucket, in the log too. */
 export function keyOf(sizes: RunSizes): string {
@@ -79,8 +81,10 @@ export class TrunkRuns {
     try {
       return await this.#prepared.use(keyOf(chosen), chosen);
     } catch (error) {
-      if (isOutOfMemory(error))
-        this.#tooLarge.set(keyOf(chosen), { sizes: chosen, until: this.#now() + RETRY_MS, error });
+      if (isOutOfMemory(error)) {
+        const until = this.#now() + (this.#prepared.isInUse ? RETRY_SOON_MS : RETRY_MS);
+        this.#tooLarge.set(keyOf(chosen), { sizes: chosen, until, error });
+      }
       throw error;
     }
   }

@@ -58,11 +58,13 @@ async function settingsTable() {
   const { userEncoderSettings } = await import('../../services/user-encoder/dist/index.js');
   const { retrievalSettings } = await import('../../services/retrieval/dist/index.js');
   const { rankingSettings } = await import('../../services/ranking/dist/index.js');
+  const { deviceCellSettings } = await import('../../services/device-cell/dist/index.js');
   return tableOf({
     gateway: gatewaySettings,
     'user-encoder': userEncoderSettings,
     retrieval: retrievalSettings,
     ranking: rankingSettings,
+    'device-cell': deviceCellSettings,
   });
 }
 

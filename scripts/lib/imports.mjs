@@ -2,8 +2,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join, normalize, relative } from 'node:path';
 
 /**
- * The direction of imports, as data. A lib may import only from layers before its own; a service from libs; the local mesh
- * from libs and perf from both. Only the named package may touch a native or transport dependency.
+ * The direction of imports, as data. A lib may import only from layers before its own; a service from libs, and where it is a process of several
+ * roles from these; the local mesh from libs and perf from both. Only the named package may touch a native or transport dependency.
  */
 export const RULES = {
   layers: [
@@ -17,6 +17,11 @@ export const RULES = {
     ['client', 'warm-tier', 'device-trunk'],
     ['testing'],
   ],
+  /**
+   * Processes that must run several roles, and which these are.
+   * @type {Record<string, readonly string[]>}
+   */
+  composed: { 'device-cell': ['user-encoder', 'ranking'] },
   /** @type {Record<string, readonly string[]>} */
   onlyIn: {
     koffi: ['shared-memory', 'inference'],
@@ -123,6 +128,7 @@ function layerProblems(p, byName, rules) {
     if (name === 'testing') return [`${p.folder}/package.json must have @onepass/testing among its devDependencies`];
     const dependency = byName.get(name);
     if (dependency === undefined) return [`${p.folder}/package.json depends on @onepass/${name}, which does not exist`];
+    if (rules.composed[p.name]?.includes(name)) return [];
     if (dependency.folder.startsWith('services/'))
       return [`${p.folder} depends on the service ${dependency.folder}: only processes meet services, over gRPC`];
     if (rank(dependency, rules) < rank(p, rules)) return [];

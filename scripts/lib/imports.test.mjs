@@ -65,6 +65,22 @@ describe('a breach is named', () => {
     ]);
   });
 
+  test('a process of several roles that takes one which is not of them, or is taken itself', () => {
+    const folders = ['user-encoder', 'ranking', 'retrieval'].map((name) => `services/${name}`);
+    const cell = packageAt('services/device-cell', {
+      dependencies: ['@onepass/user-encoder', '@onepass/ranking', '@onepass/retrieval'],
+      references: folders,
+    });
+    const gateway = packageAt('services/gateway', {
+      dependencies: ['@onepass/device-cell'],
+      references: ['services/device-cell'],
+    });
+    expect(problems(cell, gateway, ...folders.map((folder) => packageAt(folder)))).toEqual([
+      'services/device-cell depends on the service services/retrieval: only processes meet services, over gRPC',
+      'services/gateway depends on the service services/device-cell: only processes meet services, over gRPC',
+    ]);
+  });
+
   test('a cycle', () => {
     const one = packageAt('libs/errors', { dependencies: ['@onepass/config'] });
     expect(problems(one, config).filter((p) => p.includes('itself'))).toHaveLength(2);

@@ -1,2 +1,6 @@
-export { rankingProgram, startRanking } from './ranking.js';
+export type { RankAsk } from './rank-ask.js';
+export type { RankRun } from './rank-graph.js';
+export type * from './ranker.js';
+export * from './ranking.js';
+export type { ServedModel } from './served-model.js';
 export * from './settings.js';

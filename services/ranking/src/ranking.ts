@@ -8,7 +8,7 @@ import { RankGraph } from './rank-graph.js';
 import type { Ranker } from './ranker.js';
 import { rankingImplementation } from './ranking-service.js';
 import { type ServedModel, servedModel } from './served-model.js';
-import { type RankingSettings, rankingSettings } from './settings.js';
+import { type RankingRoleSettings, type RankingSettings, rankingSettings } from './settings.js';
 import { SharedRanker } from './shared-ranker.js';
 
 export const rankingProgram: RoleProgram = {
@@ -24,7 +24,6 @@ export const rankingProgram: RoleProgram = {
 
 /** What a ranker is opened for. */
 export interface RankerHost {
-  readonly settings: RankingSettings;
   readonly release: Release;
   readonly served: ServedModel;
   readonly logger: Logger;
@@ -40,7 +39,7 @@ export interface ServedRanking extends RunningRole {
 
 /** Serves once the graph is loaded and has run. @throws OnepassError `startup`, one sentence naming the setting, file or port. */
 export async function startRanking(settings: RankingSettings, release: Release, edge: Edge): Promise<RunningRole> {
-  const serving = await serveRanking({ settings, release, edge }, openSharedRanker);
+  const serving = await serveRanking({ settings, release, edge }, (host) => openSharedRanker(settings, host));
   serving.setServing(true);
   return serving;
 }
@@ -50,7 +49,7 @@ export async function startRanking(settings: RankingSettings, release: Release, 
  * @throws OnepassError `startup`, as `startRanking`; the edge is closed then too
  */
 export async function serveRanking(
-  { settings, release, edge }: { settings: RankingSettings; release: Release; edge: Edge },
+  { settings, release, edge }: { settings: RankingRoleSettings; release: Release; edge: Edge },
   open: (host: RankerHost) => Promise<Ranker>,
 ): Promise<ServedRanking> {
   const { logger, measurements } = edge;
@@ -60,7 +59,7 @@ export async function serveRanking(
   };
   try {
     const served = servedModel(release);
-    const ranker = await open({ settings, release, served, logger, measurements, closing });
+    const ranker = await open({ release, served, logger, measurements, closing });
     const service = rankingImplementation({ served, ranker, measurements });
     const { host, port } = settings;
     const server = await startServer({ ...edge.server, host, port, services: [boundedStage(service, measurements)] });
@@ -73,7 +72,8 @@ export async function serveRanking(
 }
 
 /** The ranker of a process of its own: the release's rank graph over the pool that the cell's user-encoder keeps in shared memory. */
-async function openSharedRanker({ settings, release, served, logger, measurements, closing }: RankerHost) {
+async function openSharedRanker(settings: RankingSettings, host: RankerHost): Promise<Ranker> {
+  const { release, served, logger, measurements, closing } = host;
   const kv = new KvDoor(settings.cellDir, served);
   closing.push(() => kv.close());
   const engine = createEngine({

@@ -1,10 +1,16 @@
 import { integer, type SettingValues, sharedSettings } from '@onepass/config';
 import { edgeSettings } from '@onepass/contracts';
 
-export const rankingSettings = {
+/** Of the role wherever its trunk and KV are. */
+const rankingRoleSettings = {
   ...edgeSettings,
   host: sharedSettings.host,
   port: integer('ONEPASS_PORT', 'port to listen on', { default: 50053, minimum: 0, maximum: 65_535 }),
+};
+
+/** Of a process of its own, with KV in shared memory. */
+export const rankingSettings = {
+  ...rankingRoleSettings,
   releaseDir: sharedSettings.releaseDir,
   cellDir: sharedSettings.cellDir,
   executionProvider: sharedSettings.executionProvider,
@@ -13,4 +19,5 @@ export const rankingSettings = {
   inferenceThreads: sharedSettings.inferenceThreads,
 };
 
+export type RankingRoleSettings = SettingValues<typeof rankingRoleSettings>;
 export type RankingSettings = SettingValues<typeof rankingSettings>;

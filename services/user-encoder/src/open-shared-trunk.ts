@@ -15,8 +15,8 @@ import { startWarmTier } from './start-warm-tier.js';
  * The trunk of a user-encoder that has a process of its own: the release's encode graph over a KV pool made anew in shared memory.
  * @throws OnepassError `startup`: one sentence naming the setting or file
  */
-export async function openSharedTrunk(host: TrunkHost): Promise<OpenTrunk> {
-  const { settings, release, model, logger, measurements, closing, leaseOf } = host;
+export async function openSharedTrunk(settings: UserEncoderSettings, host: TrunkHost): Promise<OpenTrunk> {
+  const { release, model, logger, measurements, closing, leaseOf } = host;
   const pool = makePool(release, settings, closing);
   const engine = createEngine({
     provider: settings.executionProvider,

@@ -4,15 +4,14 @@ import { startupError } from '@onepass/errors';
 import { historySettings } from '@onepass/history';
 import { warmTierSettings } from '@onepass/warm-tier';
 
-export const userEncoderSettings = {
+/** Of the role wherever its trunk and KV are. */
+export const encoderRoleSettings = {
   ...edgeSettings,
   host: sharedSettings.host,
   port: integer('ONEPASS_PORT', 'port to listen on; 0 = any', { default: 50051, minimum: 0, maximum: 65535 }),
   releaseDir: sharedSettings.releaseDir,
   dataDir: sharedSettings.dataDir,
   ...historySettings,
-  cellDir: sharedSettings.cellDir,
-  ...warmTierSettings,
   executionProvider: sharedSettings.executionProvider,
   onnxruntimeDir: sharedSettings.onnxruntimeDir,
   inferenceInFlight: sharedSettings.inferenceInFlight,
@@ -34,10 +33,21 @@ export const userEncoderSettings = {
   }),
 } as const;
 
+/** Of a process of its own, with KV in shared memory. */
+export const userEncoderSettings = {
+  ...encoderRoleSettings,
+  cellDir: sharedSettings.cellDir,
+  ...warmTierSettings,
+} as const;
+
+export type EncoderRoleSettings = SettingValues<typeof encoderRoleSettings>;
 export type UserEncoderSettings = SettingValues<typeof userEncoderSettings>;
 
 /** @throws OnepassError `startup` naming two settings that contradict each other */
-export function checkUserEncoderSettings({ kvSlots, inferenceInFlight }: UserEncoderSettings): void {
+export function checkUserEncoderSettings({
+  kvSlots,
+  inferenceInFlight,
+}: Pick<UserEncoderSettings, 'kvSlots' | 'inferenceInFlight'>): void {
   if (kvSlots >= inferenceInFlight) return;
   throw startupError(
     `ONEPASS_KV_SLOTS is ${kvSlots}, fewer than the ${inferenceInFlight} runs of ONEPASS_INFERENCE_IN_FLIGHT, each of which works on a slot`,

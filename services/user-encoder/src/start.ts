@@ -11,7 +11,12 @@ import { QueryTower } from './query-tower.js';
 import { RetrievalHead } from './retrieval-head.js';
 import { type ServedModel, servedModel } from './served-model.js';
 import { userEncoderService } from './service.js';
-import { checkUserEncoderSettings, type UserEncoderSettings, userEncoderSettings } from './settings.js';
+import {
+  checkUserEncoderSettings,
+  type EncoderRoleSettings,
+  type UserEncoderSettings,
+  userEncoderSettings,
+} from './settings.js';
 import type { Trunk } from './trunk.js';
 import { UserEncoder, type WarmBelow } from './user-encoder.js';
 
@@ -25,7 +30,6 @@ export const userEncoderProgram: RoleProgram = {
 
 /** What a trunk is opened for. */
 export interface TrunkHost {
-  readonly settings: UserEncoderSettings;
   readonly release: Release;
   readonly model: ServedModel;
   readonly logger: Logger;
@@ -64,7 +68,7 @@ export async function startUserEncoder(settings: UserEncoderSettings): Promise<R
   checkUserEncoderSettings(settings);
   const release = await loadRelease(settings.releaseDir);
   const edge = await openEdge('user-encoder', settings, release.id);
-  const served = await serveUserEncoder({ settings, release, edge }, openSharedTrunk);
+  const served = await serveUserEncoder({ settings, release, edge }, (host) => openSharedTrunk(settings, host));
   served.setServing(true);
   return served;
 }
@@ -74,7 +78,7 @@ export async function startUserEncoder(settings: UserEncoderSettings): Promise<R
  * @throws OnepassError `startup`, as `startUserEncoder`; the edge is closed then too
  */
 export async function serveUserEncoder(
-  { settings, release, edge }: { settings: UserEncoderSettings; release: Release; edge: Edge },
+  { settings, release, edge }: { settings: EncoderRoleSettings; release: Release; edge: Edge },
   open: (host: TrunkHost) => Promise<OpenTrunk>,
 ): Promise<ServedUserEncoder> {
   const { logger, measurements } = edge;
@@ -89,8 +93,7 @@ export async function serveUserEncoder(
     closing.push(() => history.close());
     const leaseOf = (person: string) => encoder.leaseOf(person);
     const { trunk, engine, provider, load, warm } = await open({
-      ...{ settings, release, model, logger, measurements, closing },
-      leaseOf,
+      ...{ release, model, logger, measurements, closing, leaseOf },
     });
     measureSlots(measurements, trunk.kv, settings.kvSlots);
     const head = new RetrievalHead(model, await engine.load(release.path(release.manifest.graphs.retrieveHead)));

@@ -78,6 +78,72 @@ export const WORK_METRICS = {
     attributes: {},
   },
 
+  // The trunk on a device.
+  'onepass.device.runs': {
+    kind: 'counter',
+    unit: '{run}',
+    says: 'Runs of the trunk on the device, each for as many people as there was room and company for.',
+    roles: ['user-encoder'],
+    attributes: {},
+    when: 'its trunk is on a device',
+  },
+  'onepass.device.asks': {
+    kind: 'counter',
+    unit: '{ask}',
+    says: 'Encodes and rankings that these runs were for; by runs: how many share one.',
+    roles: ['user-encoder'],
+    attributes: {},
+    when: 'its trunk is on a device',
+  },
+  'onepass.device.padding': {
+    kind: 'gauge',
+    unit: '1',
+    says: 'Share of their work that was padding, since the start.',
+    roles: ['user-encoder'],
+    attributes: {},
+    when: 'its trunk is on a device',
+  },
+  'onepass.device.prepared': {
+    kind: 'gauge',
+    unit: '{size}',
+    says: 'Sizes of runs that are kept ready.',
+    roles: ['user-encoder'],
+    attributes: {},
+    when: 'its trunk is on a device',
+  },
+  'onepass.device.prepared.usage': {
+    kind: 'gauge',
+    unit: 'By',
+    says: 'Memory of the device for their inputs and outputs.',
+    roles: ['user-encoder'],
+    attributes: {},
+    when: 'its trunk is on a device',
+  },
+  'onepass.device.prepared.made': {
+    kind: 'counter',
+    unit: '{size}',
+    says: 'Sizes that were made ready; while one is, nothing else runs. Many long after the start: more ONEPASS_DEVICE_RUNS.',
+    roles: ['user-encoder'],
+    attributes: {},
+    when: 'its trunk is on a device',
+  },
+  'onepass.device.memory.limit': {
+    kind: 'gauge',
+    unit: 'By',
+    says: 'Memory of the device.',
+    roles: ['user-encoder'],
+    attributes: {},
+    when: 'its trunk is on a device',
+  },
+  'onepass.device.memory.free': {
+    kind: 'gauge',
+    unit: 'By',
+    says: 'Of it, what nobody has.',
+    roles: ['user-encoder'],
+    attributes: {},
+    when: 'its trunk is on a device',
+  },
+
   // Search.
   'onepass.searches': {
     kind: 'counter',

@@ -1,0 +1,2 @@
+export * from './device-cell.js';
+export * from './settings.js';

@@ -1,0 +1,82 @@
+import { randomUUID } from 'node:crypto';
+import { type DeviceModel, DeviceTrunk, pageBytes, pagesOf, USUAL_BUCKETS } from '@onepass/device-trunk';
+import { createDeviceEngine, type DeviceEngine, endOnLostDevice } from '@onepass/inference';
+import type { Release } from '@onepass/release';
+import type { Measurements } from '@onepass/telemetry';
+import { attentionOf } from './device-graphs.js';
+import type { DeviceCellSettings } from './settings.js';
+import { usualRuns } from './warm-up.js';
+
+/** As many as the engine lets wait. */
+const MAX_QUEUED = 256;
+/** Page 0 is zeros, page 1 takes the rows of padding (docs/device-graphs.md). */
+const NOBODYS_PAGES = 2;
+
+export function openDeviceEngine(settings: DeviceCellSettings): Promise<DeviceEngine> {
+  return createDeviceEngine({
+    device: settings.executionProvider,
+    libraryDirectory: settings.onnxruntimeDir,
+    lanes: settings.lanes,
+    threads: settings.inferenceThreads,
+    onLost: endOnLostDevice,
+  });
+}
+
+/**
+ * The trunk with KV pools made anew, and runs that are sure to come prepared.
+ * @throws OnepassError `startup`: a graph that does not load, or not so much memory on the device
+ */
+export async function openTrunk(
+  settings: DeviceCellSettings,
+  release: Release,
+  { engine, model }: { readonly engine: DeviceEngine; readonly model: DeviceModel },
+): Promise<DeviceTrunk> {
+  const { kvSlots: slots, batch } = settings;
+  const trunk = await DeviceTrunk.open({
+    engine,
+    model,
+    attention: attentionOf(model, settings.attention),
+    kv: {
+      slots,
+      bytes: kvBytes(settings, model),
+      releaseId: release.id,
+      poolId: randomUUID(),
+      restMs: settings.kvRestMs,
+    },
+    candidates: release.manifest.model.maxCandidates,
+    usualCandidates: settings.candidates,
+    buckets: { ...USUAL_BUCKETS, people: batch, slates: batch },
+    prepared: { most: settings.preparedRuns, bytes: settings.preparedMiB * 2 ** 20 },
+    maxQueued: MAX_QUEUED,
+  });
+  try {
+    // Making one ready captures it on a GPU, which takes long and stops all others; a CPU has nothing to capture.
+    const people = engine.device === 'cpu' ? [1] : trunk.buckets.people;
+    await trunk.warmUp(usualRuns(trunk.buckets, settings.candidates, people));
+    return trunk;
+  } catch (error) {
+    await trunk.close();
+    throw error;
+  }
+}
+
+/** Of whole histories in every slot, unless less is set. */
+function kvBytes({ kvSlots, kvMiB }: DeviceCellSettings, model: DeviceModel): number {
+  const { layers, width, window, contextRows, pageTokens, dtype } = model;
+  const capacity = window + contextRows;
+  const shape = { kv: { layers, width, capacity }, element: dtype, pageTokens };
+  const whole = (NOBODYS_PAGES + kvSlots * pagesOf(shape, capacity)) * pageBytes(shape);
+  return kvMiB === 0 ? whole : Math.min(whole, kvMiB * 2 ** 20);
+}
+
+/** Told by the role that writes the KV. */
+export function measureDevice(measurements: Measurements, engine: DeviceEngine, trunk: DeviceTrunk): void {
+  measurements.observe('onepass.device.runs', () => trunk.stats().runs);
+  measurements.observe('onepass.device.asks', () => trunk.stats().asked);
+  measurements.observe('onepass.device.padding', () => trunk.stats().padding);
+  measurements.observe('onepass.device.prepared', () => trunk.stats().prepared.kept);
+  measurements.observe('onepass.device.prepared.usage', () => trunk.stats().prepared.bytes);
+  measurements.observe('onepass.device.prepared.made', () => trunk.stats().prepared.made);
+  measurements.observe('onepass.device.memory.limit', () => engine.memory().totalBytes);
+  measurements.observe('onepass.device.memory.free', () => engine.memory().freeBytes);
+}

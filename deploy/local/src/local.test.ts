@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync, writeFi
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SMOKE_RELEASE } from '@onepass/testing';
+import { DEVICE_GRAPHS, SMOKE_RELEASE } from '@onepass/testing';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { childrenOf, isRunning } from './fixtures/processes.js';
 import { repositoryRoot } from './mesh.js';
@@ -76,6 +76,13 @@ test('a smoke run shows two pages and the change, fits 110 columns, and leaves n
   expect(Math.max(...tables.map((line) => [...line].length))).toBeLessThanOrEqual(110);
   expect(launch.stdout).not.toContain('\x1b[');
   expect(leftInSharedMemory(launch.process.pid ?? 0)).toEqual([]);
+});
+
+test('a smoke run over a device cell shows the same', async () => {
+  const launch = new Launch('--smoke', '--release', releaseDir, '--device-graphs', DEVICE_GRAPHS.smoke);
+  expect(await launch.ended).toBe(0);
+  expect(launch.stderr).toBe('');
+  for (const text of ['device-cell', 'Home page of "demo"', 'KV APPEND']) expect(launch.stdout).toContain(text);
 });
 
 test.each(['SIGINT', 'SIGTERM'] as const)('%s stops everything', async (signal) => {

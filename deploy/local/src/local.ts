@@ -5,6 +5,7 @@ import { runCommand } from './command.js';
 import { callItLines, exampleOf } from './demo/call-it.js';
 import { runDemo } from './demo/demo.js';
 import type { Screen } from './demo/screen.js';
+import { ensureDeviceGraphs } from './device-graphs.js';
 import { Mesh, repositoryRoot } from './mesh.js';
 import { HELP, type LocalOptions, parseOptions } from './options.js';
 import type { SupervisorEvent } from './supervisor.js';
@@ -28,7 +29,8 @@ export function runLocal(args: readonly string[], since: number): Promise<number
 async function serve(options: LocalOptions, since: number): Promise<number> {
   const { dataDir } = options;
   const cellsFile = dataDir === undefined ? undefined : join(dataDir, 'cells');
-  const mesh = await Mesh.prepare({ ...options, cellsFile, onEvent: tell });
+  const deviceGraphs = await deviceGraphsOf(options);
+  const mesh = await Mesh.prepare({ ...options, deviceGraphs, cellsFile, onEvent: tell });
   const stopRequested = onStopSignals(mesh);
   try {
     const started = await Promise.race([mesh.start(), stopRequested]);
@@ -44,6 +46,14 @@ async function serve(options: LocalOptions, since: number): Promise<number> {
   } finally {
     await mesh.stop();
   }
+}
+
+/** Undefined where no cell is to be on a device. What a GPU is named for runs in half floats; under `auto` it may be a CPU. */
+function deviceGraphsOf({ deviceCell, deviceGraphs, releaseDir }: LocalOptions): Promise<string | undefined> {
+  if (!deviceCell || deviceGraphs !== undefined) return Promise.resolve(deviceGraphs);
+  const dtype = process.env.ONEPASS_EXECUTION_PROVIDER?.startsWith('cuda:') ? 'float16' : 'float32';
+  const onMake = (directory: string) => progress('device graphs', `are made in ${directory}`);
+  return ensureDeviceGraphs({ root: repositoryRoot, releaseDir, dtype, onMake });
 }
 
 /** The demo, and how to call the mesh. */

@@ -76,10 +76,11 @@ export class Mesh {
     const cellDir = createRunDirectory(hasRoom(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir());
     this.#runDirectories = temporary === undefined ? [cellDir] : [cellDir, temporary];
     this.logDir = join(dataDir, 'logs');
-    const { releaseDir, cells, rankingEncoder, settings, overrides, backOff } = options;
+    const { releaseDir, cells, rankingEncoder, deviceGraphs, settings, overrides, backOff } = options;
     this.cellsFile = options.cellsFile ?? join(cellDir, 'cells');
-    const own = { host: HOST, ports, releaseDir, dataDir, cellDir, cellsFile: this.cellsFile, cells, rankingEncoder };
-    const planned = { root: repositoryRoot, ...own, env: process.env, settings };
+    const own = { host: HOST, ports, releaseDir, dataDir, cellDir, cellsFile: this.cellsFile };
+    const shape = { cells, rankingEncoder, deviceGraphs };
+    const planned = { root: repositoryRoot, ...own, ...shape, env: process.env, settings };
     this.plans = planMesh(planned).map((plan) => ({
       ...plan,
       get overrides() {

@@ -8,6 +8,8 @@ test('defaults: the default release and data of this checkout, and a demo', () =
     port: 50050,
     releaseDir: '/checkout/releases/default',
     cells: 1,
+    deviceCell: false,
+    deviceGraphs: undefined,
     dataDir: '/checkout/.onepass/data',
     demo: true,
     smoke: false,
@@ -23,6 +25,11 @@ test('a smoke run takes free ports and keeps nothing', () => {
 test('several cells, whose ports lie behind the first four', () => {
   expect(parse('--cells', '3')).toMatchObject({ cells: 3, port: 50050 });
   expect(() => parse('--cells', '3', '--port', '65529')).toThrow('--port must be a whole number from 1 to 65528');
+});
+
+test('device graphs that are given are for a device cell', () => {
+  expect(parse('--device-cell')).toMatchObject({ deviceCell: true, deviceGraphs: undefined });
+  expect(parse('--device-graphs', '/graphs')).toMatchObject({ deviceCell: true, deviceGraphs: '/graphs' });
 });
 
 test('help wins', () => {

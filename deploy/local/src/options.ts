@@ -10,6 +10,10 @@ export interface LocalOptions {
   readonly releaseDir: string;
   /** Each with a user-encoder and a ranking of its own. */
   readonly cells: number;
+  /** Whether both roles of a cell are one process, over a device. */
+  readonly deviceCell: boolean;
+  /** Directory of device graphs of the release; undefined = made for it where there is Python. */
+  readonly deviceGraphs: string | undefined;
   /** Directory of durable state; undefined = a temporary one, removed at the end. */
   readonly dataDir: string | undefined;
   readonly demo: boolean;
@@ -30,6 +34,9 @@ Starts gateway, user-encoder, retrieval and ranking, shows what they do, and sta
                   for each further cell
   --cells N       cells, each a user-encoder and a ranking that share KV; a person's pages go to one of them (default 1). The gateway
                   watches the file "cells" in the data directory: edit it to drain a cell or to take it back
+  --device-cell   user-encoder and ranking in one process, over one trunk whose KV stays on a device: the one that
+                  ONEPASS_EXECUTION_PROVIDER names, a GPU or the CPU. The device graphs that this takes are made at the first start
+  --device-graphs DIR  take these device graphs of the release (docs/device-graphs.md); implies --device-cell
   --release DIR   the release to serve (default releases/default)
   --data DIR      where histories and logs are kept (default .onepass/data)
   --ephemeral     keep nothing: a temporary data directory, removed at the end
@@ -55,6 +62,8 @@ export function parseOptions(args: readonly string[], root: string): LocalOption
     port: values.port === undefined && values.smoke ? undefined : parsePort(values.port, cells),
     releaseDir: values.release === undefined ? resolve(root, 'releases/default') : resolve(values.release),
     cells,
+    deviceCell: values['device-cell'] || values['device-graphs'] !== undefined,
+    deviceGraphs: values['device-graphs'] === undefined ? undefined : resolve(values['device-graphs']),
     dataDir: keepsNothing ? undefined : resolve(values.data ?? resolve(root, '.onepass/data')),
     demo: !values['no-demo'],
     smoke: values.smoke,
@@ -68,6 +77,8 @@ function parse(args: readonly string[]) {
       port: { type: 'string' },
       release: { type: 'string' },
       cells: { type: 'string' },
+      'device-cell': { type: 'boolean', default: false },
+      'device-graphs': { type: 'string' },
       data: { type: 'string' },
       ephemeral: { type: 'boolean', default: false },
       'no-demo': { type: 'boolean', default: false },

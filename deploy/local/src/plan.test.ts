@@ -73,6 +73,29 @@ test('a second cell has processes, ports and KV of its own; of each service more
   ]);
 });
 
+test('a device cell is one process on the ports of two, as the gateway sees it too', () => {
+  const shape = { cells: 2, deviceGraphs: '/graphs' };
+  const of = { ...options, ...shape, ports: [1, 2, 3, 4, 5, 6], env: { ONEPASS_METRICS_PORT: '9100' } };
+  const plans = planMesh(of);
+  expect(plans.map((p) => [p.role, p.service, p.address, p.env.ONEPASS_RANKING_PORT])).toEqual([
+    ['device-cell', 'device-cell', '127.0.0.1:2', '4'],
+    ['device-cell-2', 'device-cell', '127.0.0.1:5', '6'],
+    ['retrieval', 'retrieval', '127.0.0.1:3', undefined],
+    ['gateway', 'gateway', '127.0.0.1:1', undefined],
+  ]);
+  expect(plans[0]).toMatchObject({
+    program: '/checkout/services/device-cell/dist/main.js',
+    env: {
+      ONEPASS_DEVICE_GRAPHS: '/graphs',
+      ONEPASS_DATA_DIR: '/data',
+      ONEPASS_PORT: '2',
+      ONEPASS_METRICS_PORT: '9101',
+      ONEPASS_RANKING_METRICS_PORT: '9103',
+    },
+  });
+  expect(planCells(of)).toEqual(planCells({ ...of, deviceGraphs: undefined }));
+});
+
 test("libuv's pool is larger than the graph runs in flight, whatever they are set to", () => {
   const threads = (inFlight?: string) =>
     Number(planMesh({ ...options, env: { ONEPASS_INFERENCE_IN_FLIGHT: inFlight } })[0]?.env.UV_THREADPOOL_SIZE);

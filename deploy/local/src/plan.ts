@@ -12,6 +12,8 @@ export interface RolePlan {
   readonly env: Readonly<Record<string, string>>;
   /** Added to that; read at every start of the role, so that it may start otherwise than before. */
   readonly overrides?: Readonly<Record<string, string>> | undefined;
+  /** Started once all others serve that need not wait. */
+  readonly waits?: boolean | undefined;
 }
 
 /** A process of one of the services. */
@@ -26,6 +28,8 @@ export interface MeshShape {
   readonly cells?: number | undefined;
   /** In each cell a second user-encoder, whose KV ranking reads, as if ranking had a model of its own. */
   readonly rankingEncoder?: boolean | undefined;
+  /** Directory of device graphs: user-encoder and ranking of each cell are one process, over one trunk on a device. Absent: two that share memory. */
+  readonly deviceGraphs?: string | undefined;
 }
 
 export interface MeshPlanOptions extends MeshShape {
@@ -51,6 +55,8 @@ const DEFAULT_IN_FLIGHT = 2;
 /** What the mesh calls a cell, and its processes. */
 interface CellNames {
   readonly name: string;
+  /** The process of both roles, where they are one. */
+  readonly both: string;
   readonly encoder: string;
   readonly ranking: string;
   readonly rankingEncoder: string | undefined;
@@ -62,6 +68,7 @@ function cellNames({ cells = 1, rankingEncoder = false }: MeshShape): CellNames[
     const behind = cell === 0 ? '' : `-${cell + 1}`;
     return {
       name: `cell-${cell + 1}`,
+      both: `device-cell${behind}`,
       encoder: `user-encoder${behind}`,
       ranking: `ranking${behind}`,
       rankingEncoder: rankingEncoder ? `ranking-encoder${behind}` : undefined,
@@ -91,20 +98,26 @@ export function planCells(options: MeshPlanOptions): CellLine[] {
 
 /** The processes, in the order in which they are started; they stop in reverse. */
 export function planMesh(options: MeshPlanOptions): ServicePlan[] {
-  const { dataDir } = options;
-  const { plan, address } = planner(options);
+  const { dataDir, deviceGraphs } = options;
+  const { plan, both, address } = planner(options);
   const cells = cellNames(options);
   return [
     ...cells.flatMap((names, cell) => {
+      if (deviceGraphs !== undefined)
+        return [both(names, { ONEPASS_DATA_DIR: dataDir, ONEPASS_DEVICE_GRAPHS: deviceGraphs })];
       const cellDir = cell === 0 ? options.cellDir : `${options.cellDir}/${cell + 1}`;
       return planCell(names, { dataDir, cellDir }, plan);
     }),
     plan('retrieval', 'retrieval', {}),
-    plan('gateway', 'gateway', {
-      ONEPASS_DATA_DIR: dataDir,
-      ONEPASS_CELLS_FILE: options.cellsFile,
-      ONEPASS_RETRIEVAL: address('retrieval'),
-    }),
+    {
+      ...plan('gateway', 'gateway', {
+        ONEPASS_DATA_DIR: dataDir,
+        ONEPASS_CELLS_FILE: options.cellsFile,
+        ONEPASS_RETRIEVAL: address('retrieval'),
+      }),
+      // A device cell takes seconds to be ready, for which a gateway would take it to be away.
+      waits: deviceGraphs !== undefined,
+    },
   ];
 }
 
@@ -126,7 +139,12 @@ function planCell(
 }
 
 /** Plans of processes by their names, with what all have. */
-function planner(options: MeshPlanOptions): { plan: Plan; address: (role: string) => string } {
+function planner(options: MeshPlanOptions): {
+  plan: Plan;
+  /** Of a cell whose roles are one process, with a port for each as if they were two. */
+  both: (names: CellNames, own: Readonly<Record<string, string>>) => ServicePlan;
+  address: (role: string) => string;
+} {
   const { host, ports, releaseDir, settings } = options;
   const env = { ...options.env, ...settings };
   const inFlight = Number(env.ONEPASS_INFERENCE_IN_FLIGHT || DEFAULT_IN_FLIGHT);
@@ -141,23 +159,31 @@ function planner(options: MeshPlanOptions): { plan: Plan; address: (role: string
   const names = processNames(options);
   const portOf = (role: string) => ports[names.indexOf(role)];
   const address = (role: string) => `${host}:${portOf(role)}`;
-  const plan: Plan = (role, service, own) => ({
+  const metrics = (role: string, setting?: string) =>
+    metricsPort(env.ONEPASS_METRICS_PORT, names.indexOf(role), setting);
+  const planAt = (port: string, role: string, service: string, own: Readonly<Record<string, string>>) => ({
     role,
     service,
     program: `${options.root}/services/${service}/dist/main.js`,
-    address: address(role),
-    env: {
-      ...common,
-      ONEPASS_PORT: String(portOf(role)),
-      ...metricsPort(env.ONEPASS_METRICS_PORT, names.indexOf(role)),
-      ...own,
-    },
+    address: address(port),
+    env: { ...common, ONEPASS_PORT: String(portOf(port)), ...metrics(port), ...own },
   });
-  return { plan, address };
+  const plan: Plan = (role, service, own) => planAt(role, role, service, own);
+  const both = ({ both: role, encoder, ranking }: CellNames, own: Readonly<Record<string, string>>) =>
+    planAt(encoder, role, 'device-cell', {
+      ONEPASS_RANKING_PORT: String(portOf(ranking)),
+      ...metrics(ranking, 'ONEPASS_RANKING_METRICS_PORT'),
+      ...own,
+    });
+  return { plan, both, address };
 }
 
 /** On one host each process needs a port of its own: consecutive ones, as the processes' own. */
-function metricsPort(first: string | undefined, offset: number): Record<string, string> {
+function metricsPort(
+  first: string | undefined,
+  offset: number,
+  setting = 'ONEPASS_METRICS_PORT',
+): Record<string, string> {
   const port = Number(first || 0);
-  return port > 0 ? { ONEPASS_METRICS_PORT: String(port + offset) } : {};
+  return port > 0 ? { [setting]: String(port + offset) } : {};
 }

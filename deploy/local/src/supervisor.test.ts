@@ -25,11 +25,15 @@ afterEach(async () => {
 });
 
 /** One stub a name, failing as told. */
-async function supervise(roles: Record<string, string>, startTimeoutMs = 20_000): Promise<Supervisor> {
+async function supervise(
+  roles: Record<string, string>,
+  startTimeoutMs = 20_000,
+  waiting: readonly string[] = [],
+): Promise<Supervisor> {
   const ports = await freePorts('127.0.0.1', Object.keys(roles).length);
   const plans = Object.entries(roles).map(([role, failure], index): RolePlan => {
     const env = { ONEPASS_PORT: String(ports[index]), STUB_FAILURE: failure, STUB_NAME: role, STUB_LOG: stopLog() };
-    return { role, program, address: `127.0.0.1:${ports[index]}`, env };
+    return { role, program, address: `127.0.0.1:${ports[index]}`, env, waits: waiting.includes(role) };
   });
   const onEvent = (event: SupervisorEvent) => events.push(event);
   const backOff = (attempt: number) => 10 * (attempt + 1);
@@ -56,6 +60,19 @@ function isAlive(pid: number): boolean {
     return false;
   }
 }
+
+test('who waits is started once the others serve, and not when all are stopped before', async () => {
+  const started = await supervise({ front: '', back: '', side: '' }, 20_000, ['front']);
+  await started.start();
+  expect(events.map(({ role }) => role).at(-1)).toBe('front');
+  await started.stop();
+  const ended = await supervise({ front: '', back: 'never ready' }, 20_000, ['front']);
+  const starting = ended.start();
+  await vi.waitFor(() => expect(Object.keys(ended.pids())).toEqual(['back']));
+  await ended.stop();
+  await starting;
+  expect(ended.pids()).toEqual({});
+});
 
 test('starts all, then drains them in reverse order and leaves none', async () => {
   const supervisor = await supervise({ encoder: '', ranking: '', gateway: '' });

@@ -8,7 +8,7 @@ import type { RolePlan } from './plan.js';
 import { type Ending, RoleProcess } from './role-process.js';
 
 export interface SupervisorOptions {
-  /** In the order of start; stopped in reverse. */
+  /** All are started at once, but those that wait; stopped in reverse. */
   readonly plans: readonly RolePlan[];
   readonly logDir: string;
   readonly onEvent: (event: SupervisorEvent) => void;
@@ -52,7 +52,8 @@ export class Supervisor {
    */
   async start(): Promise<void> {
     try {
-      await Promise.all(this.#roles.map((role) => role.start()));
+      for (const waits of [false, true])
+        await Promise.all(this.#roles.filter((role) => role.waits === waits).map((role) => role.start()));
     } catch (error) {
       await this.stop();
       throw error;
@@ -82,6 +83,7 @@ export class Supervisor {
 /** Keeps one role running from start to stop. */
 class RoleKeeper {
   readonly name: string;
+  readonly waits: boolean;
   readonly #plan: RolePlan;
   readonly #options: Required<SupervisorOptions>;
   readonly #logFile: string;
@@ -90,6 +92,7 @@ class RoleKeeper {
 
   constructor(plan: RolePlan, options: Required<SupervisorOptions>) {
     this.name = plan.role;
+    this.waits = plan.waits ?? false;
     this.#plan = plan;
     this.#options = options;
     this.#logFile = join(options.logDir, `${plan.role}.log`);
@@ -102,6 +105,7 @@ class RoleKeeper {
 
   /** Answers when the role serves for the first time. From then on it is restarted whenever it ends. */
   async start(): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
     const first = this.#spawn();
     const outcome = await this.#untilServing(first, Date.now() + this.#options.startTimeoutMs);
     if (outcome === 'stopping') return;

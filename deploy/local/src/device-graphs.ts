@@ -1,0 +1,56 @@
+import { execFile } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { startupError } from '@onepass/errors';
+
+export interface DeviceGraphsOptions {
+  /** The repository's directory. */
+  readonly root: string;
+  readonly releaseDir: string;
+  /** Of weights and KV. */
+  readonly dtype: 'float32' | 'float16';
+  /** Told before they are made, which takes seconds. */
+  readonly onMake?: (directory: string) => void;
+}
+
+/**
+ * Device graphs of the release for a mesh on this machine: those of an earlier start, else made now by training's command.
+ * @returns their directory
+ * @throws OnepassError `startup`: one sentence saying why there are none, and what to do
+ */
+export async function ensureDeviceGraphs({ root, releaseDir, dtype, onMake }: DeviceGraphsOptions): Promise<string> {
+  const id = releaseIdOf(releaseDir);
+  const directory = join(root, '.onepass', 'device-graphs', `${id}-${dtype}`);
+  if (existsSync(join(directory, 'device.json'))) return directory;
+  const python = join(root, 'training', '.venv', 'bin', 'python');
+  if (!existsSync(python)) {
+    throw startupError(
+      `--device-cell wants device graphs of release ${id}: give them by --device-graphs DIR, or make the Python environment training/.venv, by which they are made (docs/training.md)`,
+    );
+  }
+  onMake?.(directory);
+  const args = ['--release', releaseDir, '--dtype', dtype, '--out', directory];
+  try {
+    await promisify(execFile)(python, ['-m', 'onepass_training.device', 'device-graphs', ...args], {
+      env: { ...process.env, PYTHONPATH: join(root, 'training', 'src') },
+    });
+  } catch (error) {
+    const { stderr, message } = error as Error & { stderr?: string };
+    throw startupError(`device graphs of ${releaseDir} cannot be made: ${lastLine(stderr) || message}`, error);
+  }
+  return directory;
+}
+
+function releaseIdOf(releaseDir: string): string {
+  const path = join(releaseDir, 'manifest.json');
+  try {
+    const { id } = JSON.parse(readFileSync(path, 'utf8'));
+    if (typeof id === 'string') return id;
+  } catch (error) {
+    throw startupError(`${path} cannot be read: ${(error as Error).message}`, error);
+  }
+  throw startupError(`${path} has no id: is it a release?`);
+}
+
+const lastLine = (text = '') => text.trimEnd().split('\n').at(-1) ?? '';

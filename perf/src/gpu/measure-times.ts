@@ -7,9 +7,9 @@ import type { ComparedCase, GpuFindings } from './findings.js';
 import { describeCase, type GpuCase, type ReadyCase } from './gpu-case.js';
 import type { GpuMachine } from './gpu-machine.js';
 import { type DeviceGraphs, SEED } from './graphs.js';
-import { LeftOut } from './left-out.js';
 import type { BenchShape, Dtype } from './options.js';
 import { Peers } from './peers.js';
+import { Reasons } from './reasons.js';
 import { besideReference, referenceProbabilities } from './reference.js';
 import { FULL_ROUND, Rounds, SMOKE_ROUND } from './rounds.js';
 import { sentenceOf } from './sentence.js';
@@ -146,7 +146,7 @@ class Bench {
   /** What cannot be prepared is left out and told, once for each reason. */
   async #prepare(cases: readonly GpuCase[]): Promise<ReadyCase[]> {
     const ready: ReadyCase[] = [];
-    const left = new LeftOut();
+    const left = new Reasons();
     // Half of the time is for measuring what is ready.
     const endAt = performance.now() + this.#leftMs / 2;
     for (const asked of cases) {
@@ -157,7 +157,7 @@ class Bench {
       const made = await this.#bed.prepare(asked).catch((error: unknown) => left.add(asked, sentenceOf(error)));
       if (made !== undefined) ready.push(made);
     }
-    for (const line of left.lines) this.#note(line);
+    for (const line of left.lines) this.#note(`left out: ${line}`);
     this.#takenBytes = Math.max(this.#takenBytes, this.#startsWith - this.#terms.engine.memory().freeBytes);
     return ready;
   }

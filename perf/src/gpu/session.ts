@@ -39,6 +39,8 @@ const LOG = 'session.log';
 /** What counts of `out`; the pages are made of it again by `--tell`. */
 const RESULTS = ['check.json', 'findings.json', 'soak.json', join('default', 'findings.json'), STATE, LOG];
 const COPY_EVERY_MS = 5_000;
+/** Of a minute: what was given in whole minutes is a little less when the first step begins. */
+const ROUNDING = 0.1;
 /** For a step to end after its time; then it is ended. */
 const GRACE_MS = 30_000;
 
@@ -59,7 +61,8 @@ export async function runSession(terms: SessionTerms): Promise<readonly EndedSte
       const before = ended.find(({ name }) => name === step.name);
       const left = (endAt - performance.now()) / 60_000;
       if (before !== undefined) progress(`${step.name}: done before, exit code ${before.code}`);
-      else if (left < step.least) progress(`${step.name}: left for another time, it wants ${step.least} minutes`);
+      else if (left < step.least - ROUNDING)
+        progress(`${step.name}: left for another time, it wants ${step.least} minutes`);
       else {
         const done = await runStep(step, Math.min(step.most, left), terms, log);
         if (done !== undefined) ended.push(done);

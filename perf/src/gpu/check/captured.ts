@@ -1,6 +1,7 @@
 import type { BedCase, TrunkBed } from '../bed.js';
 import { describeCase, type GpuCase } from '../gpu-case.js';
 import { batchesUpTo } from '../options.js';
+import { Reasons } from '../reasons.js';
 import { sentenceOf } from '../sentence.js';
 import { passesOf, withCases } from './cases.js';
 import { type CheckOutcome, judged, leftOut } from './check.js';
@@ -13,14 +14,19 @@ export async function capturedAsNot(desk: CheckDesk, attention: string): Promise
   const { shape } = desk.terms;
   const [model, bed] = [await desk.model(), await desk.bed()];
   const found = new Differences(shape.dtype);
+  const reasons = new Reasons();
   const passes = passesOf(model, attention, shape, shape.batch, true);
   for (const asked of passes.filter(({ timed }) => timed !== 'gather'))
     await bothWays(bed, asked, found).catch((error) => {
-      found.complaints.push(`${describeCase(asked)}: ${sentenceOf(error)}`);
+      reasons.add(asked, sentenceOf(error));
     });
-  return judged(found.complaints, `${passes.map(({ timed }) => timed).join(', ')}: ${found.says}`, {
-    off: found.worst,
-  });
+  return judged(
+    [...found.complaints, ...reasons.lines],
+    `${passes.map(({ timed }) => timed).join(', ')}: ${found.says}`,
+    {
+      off: found.worst,
+    },
+  );
 }
 
 async function bothWays(bed: TrunkBed, asked: GpuCase, found: Differences): Promise<void> {
@@ -36,7 +42,7 @@ async function bothWays(bed: TrunkBed, asked: GpuCase, found: Differences): Prom
     const [other, changed] = [await plain.outputs(1), await captured.outputs(1)];
     found.see(`numbers of a captured run of ${name} with other inputs`, other, changed);
     if (changed.every((value, i) => Object.is(value, first[i])))
-      found.complaints.push(`a captured run of ${name} gives the same whatever its inputs are`);
+      throw new Error('a captured run gives the same whatever its inputs are');
   });
 }
 

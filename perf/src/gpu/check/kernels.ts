@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
 import { describeCase } from '../gpu-case.js';
+import { Reasons } from '../reasons.js';
 import { sentenceOf } from '../sentence.js';
 import { attentionsOf, passesOf, withCases } from './cases.js';
 import { type CheckOutcome, failed, leftOut, ok } from './check.js';
@@ -35,13 +36,13 @@ export function kernelsOf(stdout: string): Map<string, string[]> {
 export async function runForKernels(desk: CheckDesk): Promise<string[]> {
   const [model, bed] = [await desk.model(), await desk.bed()];
   const { shape } = desk.terms;
-  const failures: string[] = [];
+  const failures = new Reasons();
   const passes = attentionsOf(model).flatMap((attention) => passesOf(model, attention, shape, shape.batch, false));
   for (const asked of passes) {
     writeSync(process.stdout.fd, `\n${MARK}${describeCase(asked)}\n`);
     await withCases(bed, [asked], async () => {}).catch((error) => {
-      failures.push(`${describeCase(asked)}: ${sentenceOf(error)}`);
+      failures.add(asked, sentenceOf(error));
     });
   }
-  return failures;
+  return failures.lines;
 }

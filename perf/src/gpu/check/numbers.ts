@@ -1,6 +1,7 @@
 import type { Agreement } from '../agreement.js';
 import type { GpuCase, Timed } from '../gpu-case.js';
 import type { Dtype } from '../options.js';
+import { Reasons } from '../reasons.js';
 import { besideReference } from '../reference.js';
 import { sentenceOf } from '../sentence.js';
 import { filesOf, withCases } from './cases.js';
@@ -29,6 +30,7 @@ export async function numbers(desk: CheckDesk, dtype: Dtype, attention: string):
     ...(kinds.has('recompute') ? [[of('recompute', attention)]] : []),
   ];
   const complaints: string[] = [];
+  const reasons = new Reasons();
   const seen: Agreement[] = [];
   for (const way of ways) {
     const name = way.map(({ timed }) => timed).join(' and ');
@@ -41,13 +43,13 @@ export async function numbers(desk: CheckDesk, dtype: Dtype, attention: string):
       seen.push(found);
       complaints.push(...complaintsOf(found, dtype).map((what) => `${name} ${what}`));
     } catch (error) {
-      complaints.push(`${name}: ${sentenceOf(error)}`);
+      reasons.add(way.at(-1)!, sentenceOf(error));
     }
   }
   const most = (part: (one: Agreement) => number) => Math.max(...seen.map(part));
   const [worst, mean, kendall] = [most((one) => one.worst), most((one) => one.mean), -most((one) => -one.kendall)];
   const told = `off by at most ${worst.toExponential(1)}, ${mean.toExponential(1)} on average, Kendall ${kendall.toFixed(5)}`;
-  return judged(complaints, told, seen.length === 0 ? undefined : { worst, mean, kendall });
+  return judged([...complaints, ...reasons.lines], told, seen.length === 0 ? undefined : { worst, mean, kendall });
 }
 
 function complaintsOf({ worst, kendall }: Agreement, dtype: Dtype): string[] {

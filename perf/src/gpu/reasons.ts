@@ -5,8 +5,8 @@ const OF_A_GRAPH = /^graph \S+ cannot be prepared for .*? in \d+ lanes: /;
 /** Names in a line. */
 const MOST_NAMED = 3;
 
-/** Cases that could not be had, and why: many for the same reason are one line. */
-export class LeftOut {
+/** Why cases went wrong: many for the same reason are one line. */
+export class Reasons {
   readonly #names = new Map<string, string[]>();
 
   /** @param why a sentence */
@@ -19,8 +19,7 @@ export class LeftOut {
     return [...this.#names].map(([reason, names]) => {
       const more = names.length - MOST_NAMED;
       const named = names.slice(0, MOST_NAMED).join('; ');
-      const all = more > 0 ? `${named} and ${more} more` : named;
-      return `${all}: left out: ${reason}`;
+      return `${more > 0 ? `${named} and ${more} more` : named}: ${reason}`;
     });
   }
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { startupError } from '@onepass/errors';
-import { compileFakeCuda } from '@onepass/inference/fake-cuda';
+import { compileFakeCuda } from '@onepass/inference';
 import { repositoryRoot, runCommand } from '@onepass/local';
 import { makeDeviceGraphs } from '../gpu/graphs.js';
 import { shapeFor } from '../gpu/options.js';

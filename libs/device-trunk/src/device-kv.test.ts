@@ -156,3 +156,24 @@ test('who begins to write while somebody is being forgotten keeps what they writ
   await kv.forget(BEA);
   for (const bytes of await bytesOf(kv)) expect(new Set(bytes)).toEqual(new Set([0]));
 });
+
+test('who is forgotten and comes back while others are at work on what was theirs keeps what they bring', async () => {
+  await encode(ANN, 8, 1);
+  kv.retire(ANN);
+  now = 10;
+  const bea = allocate(BEA, 4);
+  const write = kv.beginWrite(bea, 0, 4);
+  const forgotten = kv.forget(ANN);
+  const ann = allocate(ANN, 4);
+  await append(ann, 4, 2);
+  const [page] = kv.pagesFor(ann, 4);
+  await kv.pools.write(write.rowOf(0), [new Float32Array(8).fill(3)], [new Float32Array(8).fill(3)]);
+  write.done();
+  await forgotten;
+  expect(await rowsOf(page!)).toEqual(Array(8).fill(2));
+  expect(kv.lookup(ANN)).toBe(ann);
+  for (const bytes of await bytesOf(kv)) expect(bytes.includes(Buffer.from(Float32Array.of(1).buffer))).toBe(false);
+  kv.release(ann);
+  await kv.forget(ANN);
+  expect(await rowsOf(page!)).toEqual(Array(8).fill(0));
+});

@@ -142,7 +142,9 @@ export class DeviceKv {
     this.#tenancies.forget(personKey);
     const written = [...this.#holds].flatMap(([page, { person }]) => (person === personKey ? [page] : []));
     const pages = [...new Set([...written, ...this.#table.ownedBy(personKey)])];
-    await this.#clearWhere(pages, (page) => this.#table.ownerOf(page) === personKey);
+    // Who comes back meanwhile brings KV of their own, which stays.
+    const isLeft = (page: number) => this.#table.ownerOf(page) === personKey && !this.#isCurrent(this.#tenants[page]);
+    await this.#clearWhere(pages, isLeft);
   }
 
   /** Ends KV that gives no numbers, and zeroes what is left of it. */
@@ -323,6 +325,15 @@ export class DeviceKv {
   /** Waits for what is written, copied and zeroed; no run over the pools may be under way. */
   close(): Promise<void> {
     return this.pools.close();
+  }
+
+  #isCurrent(state: SlotState | undefined): boolean {
+    try {
+      if (state !== undefined) this.#tenancies.require(state);
+      return state !== undefined;
+    } catch {
+      return false;
+    }
   }
 
   #pageEnd(token: number): number {

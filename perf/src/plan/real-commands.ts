@@ -6,7 +6,7 @@ import { loadRelease, type Release } from '@onepass/release';
 import { describeMachine } from '../machine.js';
 import { mergeIntoSummary, REPORT_FOLDER } from '../summary.js';
 import { table } from '../table.js';
-import { FIT_EFFORT, fitToLoads, SMOKE_FIT_EFFORT } from './measure/fit-to-loads.js';
+import { FIT_EFFORT, fitToLoads, SMOKE_FIT_EFFORT, tellFitted } from './measure/fit-to-loads.js';
 import { type MeasureTerms, measureServiceTimes } from './measure/measure-times.js';
 import type { RealOptions } from './options.js';
 import { HOPS, paceOf } from './sim/draw.js';
@@ -120,7 +120,7 @@ function tellTimes(times: ServiceTimes): string[] {
     ...table(['CPU of a page, ms', 'pages', 'as seen', ...loops], rows),
     '',
     `Waking a thread takes ${times.hopMs.toFixed(3)} ms (${hopMs.toFixed(3)} for each of a page's ${HOPS} ways), ${(100 * behind).toFixed(0)}% of an event loop's CPU come behind what it tells.`,
-    `Fitted to loads of ${FIT_EFFORT.rates.join(' and ')} pages a second: ${times.wakeMs.toFixed(3)} ms more for each way, and a core that is ${times.busySpeed.toFixed(2)} times as fast when all are busy.`,
+    tellFitted(times),
   ];
 }
 

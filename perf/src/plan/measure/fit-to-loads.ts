@@ -25,13 +25,16 @@ const STEPS = 7;
 const TURNS = 2;
 const SEEDS = [11];
 
-/** The same service times with what a load does to them: so that the median page of the lightest and of the heaviest load takes what it took. */
+/**
+ * The same service times with what a load does to them: so that the median page of the lightest and of the heaviest load takes what it took.
+ * @param rates of the loads that count; absent: all
+ */
 export async function fitToLoads(
   times: ServiceTimes,
   real: RealLoads,
   release: Pick<Release, 'manifest'>,
+  rates: readonly number[] = real.traces.slice(1).map(({ qps }) => qps),
 ): Promise<ServiceTimes> {
-  const rates = real.traces.slice(1).map(({ qps }) => qps);
   const [light, heavy] = [Math.min(...rates), Math.max(...rates)];
   const median = (told: RealLoads['seen'], qps: number) =>
     meanTold(told.filter((_, i) => i > 0 && real.traces[i]!.qps === qps)).p50Ms;
@@ -47,6 +50,9 @@ export async function fitToLoads(
   }
   return fitted;
 }
+
+export const tellFitted = ({ wakeMs, busySpeed }: ServiceTimes): string =>
+  `Fitted to loads of ${FIT_EFFORT.rates.join(' and ')} pages a second: ${wakeMs.toFixed(3)} ms more for each way, and a core that is ${busySpeed.toFixed(2)} times as fast when all are busy.`;
 
 /** Where a rising function is 0; an end where it is 0 nowhere between. */
 export async function bisect(

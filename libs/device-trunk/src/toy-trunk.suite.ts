@@ -72,7 +72,10 @@ export interface ToyDevice {
   sabotage: ((graph: GraphName, inputs: HostArrays) => void) | undefined;
 }
 
-/** @param options.isSlow between a run's beginning and its numbers everything else has a turn */
+/**
+ * @param options.isSlow everything else has turns within a run, between its people and in the midst of what it reads of one: as on a device whose lanes are not in
+ * order of each other
+ */
 export function toyDevice(options: { lanes?: number; bytes?: number; isSlow?: boolean } = {}): ToyDevice {
   const graph = (name: GraphName, play: Play, parts: Omit<FakeDeviceGraph, 'run'>): FakeDeviceGraph => ({
     ...parts,
@@ -80,9 +83,10 @@ export function toyDevice(options: { lanes?: number; bytes?: number; isSlow?: bo
       const { r, ...sizes } = dimensions;
       device.runs.push({ graph: name, sizes });
       await device.gate;
-      if (options.isSlow) await new Promise((resolve) => setImmediate(resolve));
+      if (options.isSlow) await others();
       device.sabotage?.(name, inputs);
-      play(inputs as Numbers, outputs as Numbers, dimensions as Sizes);
+      const turn = options.isSlow ? others : undefined;
+      await play(inputs as Numbers, outputs as Numbers, dimensions as Sizes, turn);
     },
   });
   const engine = new FakeDeviceEngine(
@@ -96,6 +100,8 @@ export function toyDevice(options: { lanes?: number; bytes?: number; isSlow?: bo
   const device: ToyDevice = { engine, runs: [], gate: Promise.resolve(), sabotage: undefined };
   return device;
 }
+
+const others = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 /** Keeps runs from ending until it is called. */
 export function hold(device: ToyDevice): () => void {
@@ -112,7 +118,8 @@ export function hold(device: ToyDevice): () => void {
 type Numbers = Record<string, Float32Array> &
   Record<'lengths' | 'counts' | 'pages' | 'targets' | 'context_counts', BigInt64Array>;
 type Sizes = Record<'b' | 'g' | 'm' | 's' | 'c' | 'k', number>;
-type Play = (inputs: Numbers, outputs: Numbers, sizes: Sizes) => void;
+type Turn = (() => Promise<void>) | undefined;
+type Play = (inputs: Numbers, outputs: Numbers, sizes: Sizes, turn: Turn) => Promise<void>;
 
 const int64 = (name: string, ...shape: (string | number)[]) => ({ name, shape, element: 'int64' }) as const;
 const float = (name: string, ...shape: (string | number)[]) => ({ name, shape });
@@ -130,7 +137,7 @@ const ENCODE = {
   outputs: [float('hidden', 'b', W), float('key_pool_out_0', 'r', W), float('value_pool_out_0', 'r', W)],
 };
 
-const encode: Play = (inputs, { hidden, key_pool_out_0: keys, value_pool_out_0: values }, { b, g, m }) => {
+const encode: Play = async (inputs, { hidden, key_pool_out_0: keys, value_pool_out_0: values }, { b, g, m }, turn) => {
   const { rows, lengths, counts, pages, targets } = inputs;
   for (let i = 0; i < b; i++) {
     const length = Number(lengths[i]);
@@ -142,14 +149,15 @@ const encode: Play = (inputs, { hidden, key_pool_out_0: keys, value_pool_out_0: 
       keys!.set(key, target);
       values!.set(key, target);
     }
-    hidden!.set(pastOf(values!, pages.subarray(i * g), length + Number(counts[i])), i * W);
+    await turn?.();
+    hidden!.set(await pastOf(values!, pages.subarray(i * g), length + Number(counts[i]), turn), i * W);
   }
 };
 
 const PREFILL = { ...ENCODE, inputs: ENCODE.inputs.filter(({ name }) => name !== 'lengths' && name !== 'pages') };
 
 /** Of people of whom nothing is held: the pools are written and not read. */
-const prefill: Play = (inputs, { hidden, key_pool_out_0: keys, value_pool_out_0: values }, { b, m }) => {
+const prefill: Play = async (inputs, { hidden, key_pool_out_0: keys, value_pool_out_0: values }, { b, m }, turn) => {
   const { rows, counts, targets } = inputs;
   for (let i = 0; i < b; i++) {
     const own = rows!.subarray(i * m * F, (i + 1) * m * F);
@@ -157,6 +165,7 @@ const prefill: Play = (inputs, { hidden, key_pool_out_0: keys, value_pool_out_0:
       const key = keyOf(own.subarray(j * F), j);
       for (const pool of [keys!, values!]) pool.set(key, Number(targets[i * m + j]) * W);
     }
+    await turn?.();
     hidden!.set(toyHidden(own.subarray(0, Number(counts[i]) * F)), i * W);
   }
 };
@@ -174,12 +183,12 @@ const RANK = {
   outputs: [float('probabilities', 'b', 's', 'k', A)],
 };
 
-const rank: Play = (inputs, { probabilities }, { b, g, s, c, k }) => {
+const rank: Play = async (inputs, { probabilities }, { b, g, s, c, k }, turn) => {
   const { context, context_counts: counts, candidates, candidate_row: row, lengths, pages } = inputs;
   for (let i = 0; i < b * s; i++) {
     const person = Math.floor(i / s);
     const length = Number(lengths[person]);
-    const past = pastOf(inputs.value_pool_0!, pages.subarray(person * g), length);
+    const past = await pastOf(inputs.value_pool_0!, pages.subarray(person * g), length, turn);
     const slate = {
       context: context!.subarray(i * c * F),
       contextRows: Number(counts[i]),
@@ -191,9 +200,10 @@ const rank: Play = (inputs, { probabilities }, { b, g, s, c, k }) => {
   }
 };
 
-function pastOf(pool: Float32Array, pages: BigInt64Array, tokens: number): Float32Array {
+async function pastOf(pool: Float32Array, pages: BigInt64Array, tokens: number, turn: Turn): Promise<Float32Array> {
   const past = new Float32Array(W);
   for (let t = 0; t < tokens; t++) {
+    if (t === tokens >> 1) await turn?.();
     const row = (Number(pages[Math.floor(t / T)]) * T + (t % T)) * W;
     for (let w = 0; w < W; w++) past[w]! += (t + 1) * pool[row + w]!;
   }

@@ -99,29 +99,51 @@ def test_rank_equals_pytorch(people, reference, equal, slates, contexts):
 SHAPE_INPUTS = {
     "Reshape": {1}, "Expand": {1}, "Range": {0, 1, 2}, "Split": {1}, "Unsqueeze": {1}, "ReduceSum": {1},
     "GroupQueryAttention": {6},
-    "Pad": {1},
+    "Pad": {1}, "Clip": {1, 2},
 }  # fmt: skip
 """Inputs that are read in host memory wherever an operator runs."""
 
 
-def copied_to_the_device(graph):
-    """Values of shapes, which lie in host memory, that meet data: on a device they would be copied to it within every run."""
+def met(graph):
+    """Of each node but those of shapes alone: the node, its values of shapes that meet data, which lie in host memory, and
+    the data."""
     constants = {tensor.name for tensor in graph.initializer}
-    host, found = set(), []
+    host = set()
     for node in graph.node:
         shapes = SHAPE_INPUTS.get(node.op_type, set())
         data = [name for index, name in enumerate(node.input) if name and index not in shapes and name not in constants]
         if node.op_type == "Shape" or (data and host.issuperset(data)):
             host.update(node.output)
-        elif host.intersection(data):
-            found.append((node.op_type, *host.intersection(data)))
-    return found
+        else:
+            yield node, host.intersection(data), data
+
+
+def copied_to_the_device(graph):
+    """Values of shapes that meet data: on a device they would be copied to it within every run."""
+    return [(node.op_type, *shapes) for node, shapes, _ in met(graph) if shapes]
 
 
 def test_no_run_copies_anything_to_the_device(device_directory):
     """So that runs can be captured as CUDA graphs."""
     for path in device_directory.glob("*.onnx"):
         assert copied_to_the_device(onnx.load(path, load_external_data=False).graph) == [], path.name
+
+
+def test_fused_graphs_join_and_cut_nothing(device_directory):
+    """CUDA's kernels for that read sizes which are copied to them from host memory."""
+    for path in device_directory.glob("*.onnx"):
+        graph = onnx.load(path, load_external_data=False).graph
+        joined = [node.op_type for node, *_ in met(graph) if node.op_type in ("Concat", "Split")]
+        assert not joined or "plain" in path.name, path.name
+
+
+def test_no_thread_is_given_a_row_to_write(device_directory):
+    """A thread of CUDA's ScatterND writes what one index names, one number after the other."""
+    graph = onnx.load(device_directory / "encode.attention.onnx", load_external_data=False).graph
+    shapes = {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in graph.output}
+    written = [node.output[0] for node in graph.node if node.op_type == "ScatterND"]
+    assert sorted(written) == sorted(name for name in shapes if "pool" in name)
+    assert all(shapes[name][1:] == [WIDTH // 8, 8] for name in written)
 
 
 def test_such_copies_are_found_out():

@@ -2,10 +2,10 @@
 columns.
 
 A candidate sees the past, its slate's contexts and itself. A fused kernel takes keys that all queries share, and has no place
-for the last. So every head gets spare dimensions. Before the past stands a unit row: 1 in the first spare dimension, in keys
+for the last. So every head gets spare dimensions. Behind the past stands a unit row: 1 in the first spare dimension, in keys
 and in values; a query carries there its score with its own key. Then the kernel's softmax is over its own column too, and its
-result holds in that dimension the weight of itself exactly, with which its own value is added. Contexts are columns behind the
-past, each slate's own, so every slate is a batch entry. Context i has a 1 in spare dimension i, and a context row is CLOSED
+result holds in that dimension the weight of itself exactly, with which its own value is added. Contexts are columns behind
+that, each slate's own, so every slate is a batch entry. Context i has a 1 in spare dimension i, and a context row is CLOSED
 there for those behind it, and in the first one: its own column is among the contexts. The past is 0 in all of them, but for
 the last one, which closes columns where a kernel is not told of lengths.
 """
@@ -26,7 +26,7 @@ INT32 = TensorProto.INT32
 
 
 class SpareBranches:
-    """Attention of slates in one graph: e = b x s entries of c + k rows, T = 1 + p + c columns."""
+    """Attention of slates in one graph: e = b x s entries of c + k rows, T = p + 1 + c columns."""
 
     def __init__(self, graph: DeviceGraph, slates: Slates, trunk: Trunk, kernel: SlateKernel, close: bool) -> None:
         """`close`: a spare dimension closes the columns behind a slate's own, for a kernel that is not told of lengths."""
@@ -41,9 +41,10 @@ class SpareBranches:
         self._joined = graph.shape(self._entries, each, self._heads * self._wide)
         columns = g("Add", g("Add", g("Unsqueeze", slates.held, g.integers(0)), slates.contexts), g.integers(1))
         self._columns = graph.shape(self._entries, columns, self._heads * self._wide)
-        lengths = g("Expand", graph.column(slates.totals, 1), slates.batch)
-        self._lengths = graph.cut(lengths, -1)
-        self._seen = g("Add", g("Add", self._lengths, graph.cut(slates.counts, -1)), graph.scalar(1))
+        # [b, s] each, by sums that broadcast: an Expand would copy besides.
+        self._seen = g("Add", graph.column(slates.totals, 1), slates.counts)
+        self._lengths = g("Sub", self._seen, slates.counts)
+        self._seen = graph.cut(g("Add", self._seen, graph.scalar(1)), -1)
         self._own_columns(each, columns)
         self._query_conditions()
 
@@ -51,14 +52,13 @@ class SpareBranches:
         """Of the unit row and the contexts, [e x (1 + c)]: the slates' rows they are made of, and their places in the
         columns."""
         graph, g, config = self._graph, self._graph.g, self._graph.config
-        contexts = g("Squeeze", self._slates.contexts)
-        order = graph.up_to(g("Add", contexts, graph.scalar(1)))
-        context = g("Max", g("Sub", order, graph.scalar(1)), graph.scalar(0))
-        first = graph.every(graph.product(self._entries, each), g("Squeeze", each))
-        self._sources = graph.cut(g("Add", graph.column(first, 1), context), -1)
-        behind = g("Where", g("Equal", order, graph.scalar(0)), order, g("Add", graph.column(self._lengths, 1), order))
+        order = graph.up_to(g("Squeeze", g("Add", self._slates.contexts, g.integers(1))))
+        # The unit row's source is the row before the first context, or any: nothing of it is kept.
+        rows = g("Sub", graph.product(self._entries, each), graph.scalar(1))
+        first = g("Range", graph.scalar(-1), rows, g("Squeeze", each))
+        self._sources = graph.cut(g("Abs", g("Add", graph.column(first, 1), order)), -1)
         first = graph.every(graph.product(self._entries, columns), g("Squeeze", columns))
-        places = g("Add", graph.column(first, 1), behind)
+        places = g("Add", graph.column(g("Add", first, graph.cut(self._lengths, -1)), 1), order)
         self._piece = config.piece
         self._places = graph.places(places, self._heads * self._wide, self._piece)
         most = 1 + config.context_rows
@@ -93,14 +93,11 @@ class SpareBranches:
         """Gathered in pieces of a head, so that spare dimensions are made as it is read: their pieces are of the row of
         zeros."""
         graph, g, config = self._graph, self._graph.g, self._graph.config
-        rows = graph.page_rows(pages, page_tokens)
-        # Of columns: the unit row, whose own is put there later, the past, and the contexts.
-        token = g("Range", graph.scalar(-1), g("Add", self._slates.held, g("Squeeze", self._slates.contexts)), graph.scalar(1))
-        last = g("Sub", graph.on_device(self._slates.held), graph.scalar(1))
-        rows = g("Gather", rows, g("Max", g("Min", token, last), graph.scalar(0)), axis=1)
-        rows = g("Where", g("Less", token, graph.column(self._slates.totals, 1)), rows, graph.scalar(0))
-        every = graph.shape(self._slates.batch, graph.sizes(rows, 1, 2))
-        rows = graph.cut(g("Expand", graph.column(rows, 1), every), -1, 1, 1)
+        token = graph.up_to(g("Gather", self._columns, graph.scalar(1), axis=0))
+        inside = g("Clip", token, graph.scalar(0), g("Sub", self._slates.held, graph.scalar(1)))
+        rows = g("Gather", graph.page_rows(pages, page_tokens), inside, axis=1)
+        own = g("Less", token, graph.column(self._lengths, 2))
+        rows = graph.cut(g("Where", own, graph.column(rows, 1), graph.scalar(0)), -1, 1, 1)
         pieces, held = self._wide // self._piece, self._size // self._piece
         within = np.zeros((self._heads, pieces), np.int32)
         within[:, :held] = np.arange(self._heads * held).reshape(self._heads, held)
@@ -118,7 +115,8 @@ class SpareBranches:
         graph, g = self._graph, self._graph.g
         held = g("Unsqueeze", self._slates.held, g.integers(0))
         rows = g("Reshape", rows, graph.shape(self._entries, held, self._heads, self._size))
-        pads = graph.shape(g.integers(0, 1, 0, 0, 0), self._slates.contexts, g.integers(0, self._spare))
+        behind = g("Add", self._slates.contexts, g.integers(1))
+        pads = graph.shape(g.integers(0, 0, 0, 0, 0), behind, g.integers(0, self._spare))
         return g("Reshape", g("Pad", rows, pads, graph.number(0)), self._columns)
 
     def step(self, normed: str, layer: int, rotation: Rotation, keys: str, values: str) -> str:

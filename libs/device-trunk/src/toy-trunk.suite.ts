@@ -200,10 +200,13 @@ const rank: Play = async (inputs, { probabilities }, { b, g, s, c, k }, turn) =>
   }
 };
 
+/** So that a whole run of another lane has its time within the reading of one past. */
+const TURNS = 8;
+
 async function pastOf(pool: Float32Array, pages: BigInt64Array, tokens: number, turn: Turn): Promise<Float32Array> {
   const past = new Float32Array(W);
   for (let t = 0; t < tokens; t++) {
-    if (t === tokens >> 1) await turn?.();
+    if (t === tokens >> 1) for (let i = 0; i < TURNS; i++) await turn?.();
     const row = (Number(pages[Math.floor(t / T)]) * T + (t % T)) * W;
     for (let w = 0; w < W; w++) past[w]! += (t + 1) * pool[row + w]!;
   }

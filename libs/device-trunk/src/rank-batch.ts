@@ -25,7 +25,7 @@ export async function rankBatch(
     let done: Awaited<ReturnType<typeof use.run.run<Float32Array[][]>>>;
     try {
       done = await use.run.run(
-        (inputs) => fillRank(inputs, chosen, model, people),
+        (inputs) => fillRank(inputs, chosen, people),
         (outputs) =>
           parts.map((part, entry) =>
             part.works.map(({ ask }, slate) =>

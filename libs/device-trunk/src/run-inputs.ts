@@ -51,7 +51,7 @@ export function fillEncode(
   for (const { from } of entries)
     if (!hasColumns({ pageTokens }, { g, m }, from))
       throw trunkDefect(`${m} rows behind ${from} tokens in a run of g=${g}: no columns for all of them`);
-  const rows = floats(inputs, 'rows').fill(0);
+  putAll(floats(inputs, 'rows'), b, (i) => entries[i]?.rows);
   const [counts, targets] = [words(inputs, 'counts').fill(1n), words(inputs, 'targets')];
   // People without a past have neither.
   const lengths = g === 0 ? undefined : words(inputs, 'lengths').fill(0n);
@@ -63,7 +63,6 @@ export function fillEncode(
       throw trunkDefect(
         `${count} rows, ${entry.behind} behind them and ${entry.pages.length} pages in a run of m=${m}, g=${g}`,
       );
-    rows.set(entry.rows, i * m * columns);
     counts[i] = BigInt(count);
     if (lengths) lengths[i] = BigInt(entry.from);
     if (pages) for (const [j, page] of entry.pages.entries()) pages[i * g + j] = BigInt(page);
@@ -72,15 +71,15 @@ export function fillEncode(
 }
 
 /** Inputs of the rank graph; padding is zeros, one context row of each slate excepted, which every slate has. */
-export function fillRank(
-  inputs: HostArrays,
-  { g, s, c, k }: RankSizes,
-  { columns, embedding }: Pick<DeviceModel, 'columns' | 'embedding'>,
-  entries: readonly RankEntry[],
-): void {
-  const [context, candidates, row] = ['context', 'candidates', 'candidate_row'].map((name) =>
-    floats(inputs, name).fill(0),
-  );
+export function fillRank(inputs: HostArrays, { b, g, s }: RankSizes, entries: readonly RankEntry[]): void {
+  const put = (name: string, of: (slate: Slate) => Float32Array) =>
+    putAll(floats(inputs, name), b * s, (i) => {
+      const slate = entries[Math.floor(i / s)]?.slates[i % s];
+      return slate && of(slate);
+    });
+  put('context', ({ context }) => context);
+  put('candidates', ({ candidates }) => candidates);
+  put('candidate_row', ({ candidateRow }) => candidateRow);
   const [contextCounts, lengths, pages] = ['context_counts', 'lengths', 'pages'].map((name) => words(inputs, name));
   contextCounts!.fill(1n);
   lengths!.fill(0n);
@@ -90,13 +89,7 @@ export function fillRank(
       throw trunkDefect(`${entry.pages.length} pages and ${entry.slates.length} slates in a run of g=${g}, s=${s}`);
     lengths![i] = BigInt(entry.length);
     for (const [j, page] of entry.pages.entries()) pages![i * g + j] = BigInt(page);
-    for (const [j, slate] of entry.slates.entries()) {
-      const at = i * s + j;
-      contextCounts![at] = BigInt(slate.contextRows);
-      context!.set(slate.context, at * c * columns);
-      candidates!.set(slate.candidates, at * k * embedding);
-      row!.set(slate.candidateRow, at * (columns - embedding));
-    }
+    for (const [j, { contextRows }] of entry.slates.entries()) contextCounts![i * s + j] = BigInt(contextRows);
   }
 }
 
@@ -128,6 +121,17 @@ export function areFinite(numbers: Float32Array): boolean {
 export function hasFiniteRow(numbers: Float32Array, width: number): boolean {
   for (let at = 0; at < numbers.length; at += width) if (areFinite(numbers.subarray(at, at + width))) return true;
   return false;
+}
+
+/** Parts of equal size, each from its beginning, and zeros in the rest of each: every number is written once, since these are many. */
+function putAll(target: Float32Array, parts: number, part: (i: number) => Float32Array | undefined): void {
+  const size = target.length / parts;
+  for (let i = 0; i < parts; i++) {
+    const data = part(i);
+    if (data !== undefined && data.length > size) throw trunkDefect(`${data.length} numbers where a run has ${size}`);
+    if (data !== undefined) target.set(data, i * size);
+    target.fill(0, i * size + (data?.length ?? 0), (i + 1) * size);
+  }
 }
 
 /** Spread over the page, so that as few rows as possible are written more than once. */

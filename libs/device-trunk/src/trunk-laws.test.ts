@@ -135,7 +135,7 @@ async function openRecompute(
       (inputs) => {
         (inputs.rows as Float32Array).fill(0).set(past);
         const entry = { length: past.length / model.columns, pages: [], slates: [slate] };
-        fillRank({ ...inputs, pages: new BigInt64Array(0) }, sizes, model, [entry]);
+        fillRank({ ...inputs, pages: new BigInt64Array(0) }, sizes, [entry]);
       },
       (outputs) => (outputs.probabilities as Float32Array).slice(0, slate.candidateCount * model.actions),
     );

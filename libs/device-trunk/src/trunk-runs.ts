@@ -127,7 +127,7 @@ export class TrunkRuns {
     const r = this.#pools.rows;
     if (!('m' in sizes)) {
       const pools = this.#pools.resident(false);
-      return this.#graphs.rank.prepare({ ...sizes, r }, pools, (inputs) => fillRank(inputs, sizes, this.#model, []));
+      return this.#graphs.rank.prepare({ ...sizes, r }, pools, (inputs) => fillRank(inputs, sizes, []));
     }
     const { b, g, m } = sizes;
     const { prefill, encode } = this.#graphs;

@@ -1,5 +1,6 @@
 // `node scripts/pack-gpu.mjs`: what `npm run bench:gpu` needs on a machine that has nothing but Python with PyTorch and onnx, and a GPU's driver, in files of a
 // bounded size. docs/gpu.md says how to use them.
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, cp, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -18,13 +19,15 @@ Packs the built bench, this Node, the npm packages that it needs and ONNX Runtim
   --out DIR        folder of the parts; must not exist
   --libraries DIR  folder of libonnxruntime.so.1 and both providers, as docs/gpu.md makes it
   --arch N         keep only the machine code of this compute capability (90 = H100, H200; 89 = L4, L40S); else of all
-  --part-mb N      size of a part; default 44
+  --part-mb N      size of a part; default 47
   --help           this text`;
 
 const LIBRARIES = ['libonnxruntime.so.1', 'libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
 /** Of packages that are needed, what no Linux on x86-64 runs, and what nobody runs. */
 const LEFT_OUT =
-  /\/(darwin|win32|linux\/arm64)(\/|$)|\.(map|md|markdown|pdb|lib|d\.[cm]?ts)$|\/(test|tests|docs|examples)(\/|$)/;
+  /\/(darwin|win32|linux\/arm64)(\/|$)|\.(map|md|markdown|pdb|lib|d\.[cm]?ts)$|\/(test|tests|docs|examples|onnxruntime-node\/bin)(\/|$)/;
+/** Filters of xz: the part for x86 finds more in programs, the large dictionary in kernels that are alike. */
+const XZ = 'xz --x86 --lzma2=preset=6,dict=128MiB';
 const PARTS = 'parts';
 
 const ENTRY = `import { runBenchGpu } from './perf/dist/index.js';
@@ -32,12 +35,14 @@ process.exit(await runBenchGpu(process.argv.slice(2)));
 `;
 
 const START = `#!/bin/sh
-# The bench with this machine's Python and the CUDA libraries of its packages.
+# The bench with this machine's Python and the CUDA libraries of its packages; ONEPASS_CUDNN=no leaves cuDNN out, without which attention "mha" cannot run.
 here=$(cd "$(dirname "$0")" && pwd)
 python=\${PYTHON:-$(command -v python3)}
 beside=$("$python" -c 'import glob, os, sysconfig
-print(":".join(sorted(glob.glob(os.path.join(sysconfig.get_paths()["purelib"], "nvidia", "*", "lib")))))')
-export LD_LIBRARY_PATH="$here/onnxruntime:$beside\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+folders = sorted(glob.glob(os.path.join(sysconfig.get_paths()["purelib"], "nvidia", "*", "lib")))
+print(":".join(folder for folder in folders if os.environ.get("ONEPASS_CUDNN") != "no" or "cudnn" not in folder))')
+# What is set goes first; the last two are where containers have a driver.
+export LD_LIBRARY_PATH="\${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$here/onnxruntime:$beside:/usr/local/nvidia/lib64:/usr/local/cuda/lib64"
 export UV_THREADPOOL_SIZE=16
 exec "$here/node" "$here/bench-gpu.mjs" --python "$python" --libraries "$here/onnxruntime" "$@"
 `;
@@ -49,8 +54,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 to=\${ONEPASS_DIR:-/tmp/onepass-gpu}
 if [ ! -x "$to/bench-gpu.sh" ]; then
   (cd "$here" && sha256sum --quiet -c SHA256SUMS)
+  rm -rf "$to.unpacking"
   mkdir -p "$to.unpacking"
-  cat "$here"/parts/part-* | tar -xz -C "$to.unpacking"
+  cat "$here"/parts/part-* | "\${PYTHON:-python3}" -c 'import sys, tarfile
+with tarfile.open(fileobj=sys.stdin.buffer, mode="r|xz") as parts:
+    parts.extractall(sys.argv[1], filter="tar")' "$to.unpacking"
   mv "$to.unpacking" "$to"
 fi
 exec "$to/bench-gpu.sh" "$@"
@@ -65,9 +73,10 @@ await main(async () => {
     const content = join(making, 'onepass');
     await copyRepository(content);
     await copyLibraries(content, options);
-    const archive = join(making, 'all.tar.gz');
-    if ((await runVisibly('tar', ['-C', content, '-czf', archive, '.'])) !== 0)
-      throw new Stop('tar failed; it says why above.');
+    const archive = join(making, 'all.tar.xz');
+    report('compressing', 'some minutes');
+    if ((await runVisibly('tar', ['-C', content, '-I', XZ, '-cf', archive, '.'])) !== 0)
+      throw new Stop('tar failed; it says why above (it needs xz).');
     await writeParts(archive, options);
   } finally {
     await rm(making, { recursive: true, force: true });
@@ -101,7 +110,7 @@ function parse(args) {
     out: resolve(out),
     libraries: resolve(libraries),
     arch: whole('--arch', values.arch),
-    partMb: whole('--part-mb', values['part-mb']) ?? 44,
+    partMb: whole('--part-mb', values['part-mb']) ?? 47,
   };
 }
 
@@ -139,11 +148,21 @@ async function copyRepository(content) {
   });
   const filter = (/** @type {string} */ source) => !source.includes('__pycache__');
   await cp(join(root, 'training', 'src'), join(content, 'training', 'src'), { recursive: true, filter });
-  await copyFile(process.execPath, join(content, 'node'));
+  await copyNode(join(content, 'node'));
   await writeFile(join(content, 'package.json'), '{ "type": "module" }\n');
   await writeFile(join(content, 'bench-gpu.mjs'), ENTRY);
   await writeFile(join(content, 'bench-gpu.sh'), START, { mode: 0o755 });
   report('packages', `${needed.length} of ${Object.keys(packages).length}`);
+}
+
+/**
+ * This Node, without its symbols where they can be taken out.
+ * @param {string} to
+ */
+async function copyNode(to) {
+  await copyFile(process.execPath, to);
+  const stripped = spawnSync('strip', ['--strip-unneeded', to]);
+  if (stripped.status !== 0) await copyFile(process.execPath, to);
 }
 
 /**

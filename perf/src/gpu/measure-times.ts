@@ -157,7 +157,7 @@ class Bench {
       const made = await this.#bed.prepare(asked).catch((error: unknown) => left.add(asked, sentenceOf(error)));
       if (made !== undefined) ready.push(made);
     }
-    for (const line of left.lines) this.#note(`left out: ${line}`);
+    for (const line of left.lines) this.#note(line, 'left out: ');
     this.#takenBytes = Math.max(this.#takenBytes, this.#startsWith - this.#terms.engine.memory().freeBytes);
     return ready;
   }
@@ -216,9 +216,9 @@ class Bench {
     return this.#terms.keep(this.findings);
   }
 
-  #note(line: string): void {
+  #note(line: string, before = ''): void {
     this.#notes.push(line);
-    this.#terms.progress(line);
+    this.#terms.progress(`${before}${line}`);
   }
 }
 

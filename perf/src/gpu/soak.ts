@@ -90,6 +90,7 @@ export async function soak(terms: SoakTerms): Promise<SoakFindings> {
   const trunk = await openTrunk(terms);
   const counts = { shared: 0, missed: 0, wrong: 0 };
   const samples: MemorySample[] = [];
+  let keeping: Promise<unknown> = Promise.resolve();
   const began = performance.now();
   const sample = () => {
     const { freeBytes, totalBytes } = engine.memory();
@@ -118,12 +119,15 @@ export async function soak(terms: SoakTerms): Promise<SoakFindings> {
       if (samples.length <= due) {
         sample();
         if (samples.length % (SAMPLES / 10) === 1) progress(`${trunk.stats().runs} of ${runs} runs`);
-        await terms.keep?.(found());
+        // One after the other: callers come here at one time.
+        keeping = keeping.then(() => terms.keep?.(found()));
+        await keeping;
       }
     }
   };
   try {
     await Promise.all(Array.from({ length: callers }, (_, index) => caller(index)));
+    await keeping;
     sample();
     await terms.keep?.(found());
     return found();

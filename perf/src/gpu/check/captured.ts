@@ -1,3 +1,4 @@
+import { startupError } from '@onepass/errors';
 import type { BedCase, TrunkBed } from '../bed.js';
 import { describeCase, type GpuCase } from '../gpu-case.js';
 import { batchesUpTo } from '../options.js';
@@ -42,7 +43,7 @@ async function bothWays(bed: TrunkBed, asked: GpuCase, found: Differences): Prom
     const [other, changed] = [await plain.outputs(1), await captured.outputs(1)];
     found.see(`numbers of a captured run of ${name} with other inputs`, other, changed);
     if (changed.every((value, i) => Object.is(value, first[i])))
-      throw new Error('a captured run gives the same whatever its inputs are');
+      throw startupError('a captured run gives the same whatever its inputs are');
   });
 }
 

@@ -14,7 +14,7 @@ import {
 } from '@onepass/kv';
 import { DevicePools, type PagedShape, pageBytes, pagesOf, rowBytes } from './device-pools.js';
 import { PADDING_PAGE, PageTable, RESERVED_PAGES } from './page-table.js';
-import { trunkDefect } from './trunk-defect.js';
+import { type PageWrite, PageWrites } from './page-writes.js';
 
 export interface DeviceKvOptions {
   readonly shape: PagedShape;
@@ -45,26 +45,6 @@ export interface HostKv {
   readonly values: readonly (Float32Array | Uint16Array)[];
 }
 
-/** New tokens on their way into a slot. */
-export interface PageWrite {
-  /** Pool row of a token, those of `behind` included. */
-  rowOf(token: number): number;
-  /** So many rows behind the new tokens hold what somebody else left: the same run must overwrite them too. */
-  readonly behind: number;
-  /** All rows were overwritten, those behind included. */
-  done(): void;
-  /** Nothing was written. */
-  dropped(): void;
-  /** It is not known what was overwritten, or with what: everything from the first new token on is zeroed. */
-  failed(): Promise<void>;
-}
-
-/** What keeps a page from being touched: a write to it, or that it is zeroed. */
-interface Hold {
-  readonly person: string | undefined;
-  readonly settled: Promise<void>;
-}
-
 /**
  * KV of many people on a device, in pages. The verbs, references and misses are those of `KvPoolWriter` and `KvPoolReader`; readers and the writer are in
  * one process, and what they do on the device is in order of their runs. A page is given on as it is: whoever takes it first overwrites all of it, so
@@ -76,9 +56,7 @@ export class DeviceKv {
   readonly #table: PageTable;
   readonly #tenancies: SlotTenancies;
   readonly #checked: CheckedPool;
-  /** By page, the tenancy that wrote it. */
-  readonly #tenants: (SlotState | undefined)[] = [];
-  readonly #holds = new Map<number, Hold>();
+  readonly #writes: PageWrites;
 
   private constructor(pools: DevicePools, options: DeviceKvOptions) {
     const { slots, shape } = options;
@@ -96,6 +74,7 @@ export class DeviceKv {
         discard: (slot, from) => this.#table.giveBack(slot, from),
       },
     );
+    this.#writes = new PageWrites(pools, this.#table);
   }
 
   /** @throws OnepassError `startup` when the device has not so many bytes, or they have no room for one full history */
@@ -140,20 +119,14 @@ export class DeviceKv {
   /** Leaves no byte of a person on the device once it resolves; readers miss at once. The person's slot must not be leased. */
   async forget(personKey: string): Promise<void> {
     this.#tenancies.forget(personKey);
-    const written = [...this.#holds].flatMap(([page, { person }]) => (person === personKey ? [page] : []));
-    const pages = [...new Set([...written, ...this.#table.ownedBy(personKey)])];
     // Who comes back meanwhile brings KV of their own, which stays.
-    const isLeft = (page: number) => this.#table.ownerOf(page) === personKey && !this.#isCurrent(this.#tenants[page]);
-    await this.#clearWhere(pages, isLeft);
+    await this.#writes.zeroPerson(personKey, (state) => this.#isCurrent(state));
   }
 
   /** Ends KV that gives no numbers, and zeroes what is left of it. */
   async scrub(tenancy: Pick<SlotState, 'slot' | 'generation' | 'personKey'>): Promise<void> {
-    const { slot, generation } = tenancy;
     this.#tenancies.end(tenancy);
-    const isOfIt = (page: number) =>
-      this.#tenants[page]?.slot === slot && this.#tenants[page].generation === generation;
-    await this.#clearWhere(this.#table.pagesOf(slot).filter(isOfIt), isOfIt);
+    await this.#writes.zeroTenancy(tenancy);
   }
 
   /** @param state absent = an empty past: nobody's, of length 0 */
@@ -195,63 +168,28 @@ export class DeviceKv {
 
   /** Whether tokens `from` to `to` of the slot may be written at once. */
   isWritable(state: SlotState, from: number, to: number): boolean {
-    return this.#pagesBetween(state, from, to).every((page) => !this.#holds.has(page));
+    return this.#writes.isFree(state, from, to);
   }
 
   /** When they are likely to be: `isWritable` says so, in the turn in which the write begins. @throws OnepassError `kv_miss` when the slot was retired meanwhile */
   async writable(state: SlotState, from: number, to: number): Promise<void> {
-    await Promise.all(this.#othersAt(this.#pagesBetween(state, from, to)));
+    await this.#writes.settled(state, from, to);
     this.#tenancies.require(state);
   }
 
   /** `PageWrite.behind` of a write up to token `to`. */
   behind(state: SlotState, to: number): number {
-    const { pageTokens } = this.#options.shape;
-    const last = this.#table.pagesOf(state.slot)[Math.ceil(to / pageTokens) - 1]!;
-    const isClean = this.#table.ownerOf(last) === undefined || this.#tenants[last] === state;
-    return isClean ? 0 : (pageTokens - (to % pageTokens)) % pageTokens;
+    return this.#writes.behind(state, to);
   }
 
   /**
    * Tokens `from` to `to` of a slot that is leased, has room for them and is writable there. `from` is where the slot's tokens end, so that every page
    * is overwritten from its beginning by whoever takes it.
+   * @throws OnepassError `kv_miss` when the slot was retired meanwhile
    */
   beginWrite(state: SlotState, from: number, to: number): PageWrite {
     this.#tenancies.require(state);
-    if (!this.isWritable(state, from, to)) throw trunkDefect('somebody else is at work on the pages of a write');
-    const { pageTokens } = this.#options.shape;
-    const behind = this.behind(state, to);
-    const pages = this.#table.pagesOf(state.slot).slice();
-    const written = this.#pagesBetween(state, from, to);
-    const end = this.#hold(written, state.personKey);
-    return {
-      rowOf: (token) => pages[Math.floor(token / pageTokens)]! * pageTokens + (token % pageTokens),
-      behind,
-      done: () => {
-        for (const page of written) {
-          this.#table.setOwner(page, state.personKey);
-          this.#tenants[page] = state;
-        }
-        end();
-      },
-      dropped: end,
-      failed: async () => {
-        const inFirst = from % pageTokens;
-        const whole = inFirst > 0 ? written.slice(1) : written;
-        // Until it is zeroed, there may be some of this person.
-        for (const page of whole) {
-          this.#table.setOwner(page, state.personKey);
-          this.#tenants[page] = undefined;
-        }
-        try {
-          const rows = written.map((page, i) => [page * pageTokens + (i === 0 ? inFirst : 0), (page + 1) * pageTokens]);
-          await this.pools.clear(rows as [number, number][]);
-          for (const page of whole) this.#table.setOwner(page, undefined);
-        } finally {
-          end();
-        }
-      },
-    };
+    return this.#writes.begin(state, from, to);
   }
 
   /** Of rows of which nothing is kept: they go where those of padding go. */
@@ -327,10 +265,10 @@ export class DeviceKv {
     return this.pools.close();
   }
 
-  #isCurrent(state: SlotState | undefined): boolean {
+  #isCurrent(state: SlotState): boolean {
     try {
-      if (state !== undefined) this.#tenancies.require(state);
-      return state !== undefined;
+      this.#tenancies.require(state);
+      return true;
     } catch {
       return false;
     }
@@ -339,47 +277,5 @@ export class DeviceKv {
   #pageEnd(token: number): number {
     const { pageTokens } = this.#options.shape;
     return (Math.floor(token / pageTokens) + 1) * pageTokens;
-  }
-
-  #pagesBetween({ slot }: SlotState, from: number, to: number): number[] {
-    const { pageTokens } = this.#options.shape;
-    return this.#table.pagesOf(slot).slice(Math.floor(from / pageTokens), Math.ceil(to / pageTokens));
-  }
-
-  /** Whoever is at work on the pages. Who has seen that there is nobody must hold them in the same turn: in the next somebody may have come. */
-  #othersAt(pages: readonly number[]): Promise<void>[] {
-    return pages.flatMap((page) => this.#holds.get(page)?.settled ?? []);
-  }
-
-  /** @returns ends it */
-  #hold(pages: readonly number[], person: string | undefined): () => void {
-    let settle = () => {};
-    const settled = new Promise<void>((resolve) => {
-      settle = resolve;
-    });
-    for (const page of pages) this.#holds.set(page, { person, settled });
-    return () => {
-      for (const page of pages) this.#holds.delete(page);
-      settle();
-    };
-  }
-
-  /** Zeroes those of the pages for which it still holds once nobody is at work on them. */
-  async #clearWhere(pages: readonly number[], isWanted: (page: number) => boolean): Promise<void> {
-    for (let others = this.#othersAt(pages); others.length > 0; others = this.#othersAt(pages))
-      await Promise.all(others);
-    const wanted = pages.filter(isWanted);
-    if (wanted.length === 0) return;
-    const { pageTokens } = this.#options.shape;
-    const end = this.#hold(wanted, undefined);
-    try {
-      await this.pools.clear(wanted.map((page) => [page * pageTokens, (page + 1) * pageTokens]));
-      for (const page of wanted) {
-        this.#table.setOwner(page, undefined);
-        this.#tenants[page] = undefined;
-      }
-    } finally {
-      end();
-    }
   }
 }

@@ -1,7 +1,8 @@
 import { kvMiss } from '@onepass/errors';
 import { answering, type BatchDeps, isStill, type Played, sumOfWork, waitedMicros } from './batch-run.js';
 import type { EncodeSizes } from './buckets.js';
-import type { DeviceKv, PageWrite } from './device-kv.js';
+import type { DeviceKv } from './device-kv.js';
+import type { PageWrite } from './page-writes.js';
 import { areFinite, type EncodeEntry, fillEncode, hiddenOf } from './run-inputs.js';
 import type { EncodeWork } from './trunk-ask.js';
 import { trunkDefect } from './trunk-defect.js';

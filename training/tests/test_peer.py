@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from onepass_training.device.sizes import Sizes, synthetic_state
+from onepass_training.peer import ahead
 from onepass_training.peer.attention import ATTENTION, Pass
 from onepass_training.peer.cases import KINDS, Case, Prepared
 from onepass_training.peer.serve import Peer
@@ -188,3 +189,12 @@ def test_the_process_answers_line_by_line():
     assert released["ok"] is None
     assert "no case 0" in gone["error"]
     assert copied["ok"]["wallMicros"][0] > 0
+
+
+def test_passes_are_prepared_ahead(capsys):
+    shape = {"n": 12, "layers": 1, "width": 16, "heads": 2, "k": 5, "batch": 2}
+    assert ahead.main([f"--{name}={value}" for name, value in shape.items()] + ["--dtype=float32"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    passes = ["rank, B=2", "recompute, B=2", "encode, B=2", "append, B=2", "rank, B=1"]
+    assert [line.split(":")[0] for line in lines[1:]] == passes
+    assert all(line.endswith(" s") for line in lines[1:])

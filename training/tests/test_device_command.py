@@ -122,7 +122,7 @@ def test_weights_are_in_the_file_once(tmp_path, attention, most):
         ([*SHAPE, "--release", "x"], "--release has weights of its own, and takes no --n"),
         (["--release", "x"], "x is no release"),
         ([*SHAPE[:-1], "5"], "5 heads do not cut a width of 32"),
-        ([*SHAPE, "--attention", "plain,flash"], "--attention takes plain, mha, attention, gqa, not flash"),
+        ([*SHAPE, "--attention", "plain,flash"], "--attention takes plain, mha, attention, gqa, paged, not flash"),
         ([*SHAPE, "--page-tokens", "2000"], "--page-tokens must be from 1 to 1024, not 2000"),
     ],
 )

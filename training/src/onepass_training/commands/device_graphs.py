@@ -29,7 +29,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argp
     graphs.add_argument("--seed", type=natural, help="random weights: their seed (default 1)")
     graphs.add_argument("--dtype", choices=tuple(DTYPES), default="float32", help="of weights and KV (default float32)")
     graphs.add_argument("--attention", default=",".join(VARIANTS), metavar="LIST",
-                        help=f"ways to compute attention, of {', '.join(VARIANTS)} (default: all)")  # fmt: skip
+                        help=f"ways to compute attention, of {', '.join(VARIANTS)} (default: these), and paged: encode for "
+                        "CUDA alone")  # fmt: skip
     graphs.add_argument("--page-tokens", type=positive, default=PAGE_TOKENS, help=f"tokens of a page (default {PAGE_TOKENS})")
     graphs.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory of the graphs")
     return graphs

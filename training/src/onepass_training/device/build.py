@@ -53,9 +53,9 @@ def _encode(
     counts, seen = ends
     rotation = graph.rotation_at(g("Add", graph.column(of.first, 1), graph.up_to(of.count)))
     places = graph.places(pools[1], sizes.width, sizes.piece)
-    x, normed = trunk.begin(graph.cut(real_rows(graph, rows, of.count, counts), -1, trunk.columns))
+    x, normed = trunk.begin(trunk.real_rows(rows, of.count, counts))
     attend, attend_last = attention.causal(of), attention.last(of, seen)
-    last = last_rows(graph, graph.product(of.batch), of.count, counts)
+    last = graph.last_rows(graph.product(of.batch), of.count, counts)
     for layer, pair in enumerate(pools[0]):
         new = [graph.turned(trunk.part(normed, layer, "k"), rotation), trunk.part(normed, layer, "v")]
         written = [
@@ -68,20 +68,6 @@ def _encode(
         q = graph.turned(trunk.part(normed, layer, "q"), rotation)
         x, normed = trunk.finish(x, trunk.out(attend(q, *held(written, new)), layer), layer)
     g.output("hidden", graph.exact_norm(x, FINAL), ["b", sizes.width])
-
-
-def real_rows(graph: DeviceGraph, rows: str, each: str, counts: str) -> str:
-    """rows [b, m, F] as Trunk.begin takes them, zeros in those from counts [b] on: padding may hold anything, NaN included."""
-    g, spare = graph.g, Trunk(graph).columns - graph.config.columns
-    if spare:
-        rows = g("Pad", rows, g.integers(0, 0, 0, 0, 0, spare))
-    real = graph.column(g("Less", graph.up_to(each), graph.column(counts, 1)), 2)
-    return g("Where", real, rows, graph.exact_number(0))
-
-
-def last_rows(graph: DeviceGraph, rows: str, each: str, counts: str) -> str:
-    """Of `rows` rows, which are groups of `each` (scalars in host memory): the row counts - 1 of every group."""
-    return graph.g("Add", graph.every(rows, each), graph.g("Sub", counts, graph.scalar(1)))
 
 
 def build_rank(weights: DeviceWeights, variant: Variant, page_tokens: int) -> GraphBuilder:
@@ -108,7 +94,7 @@ def build_recompute(weights: DeviceWeights, variant: Variant, _page_tokens: int 
     rows = g.input("rows", ["b", "n", weights.sizes.columns])
     requests = Requests(graph)
     batch, n = graph.sizes(rows, 0, 2), graph.size(rows, 1)
-    past, past_normed = trunk.begin(graph.cut(real_rows(graph, rows, n, requests.lengths), -1, trunk.columns))
+    past, past_normed = trunk.begin(trunk.real_rows(rows, n, requests.lengths))
     nothing = g("Sub", requests.lengths, requests.lengths)
     attend = attention.causal(Rows(batch, n, nothing, n, fresh=True))
     past_rotation = graph.rotation_at(g("Add", graph.column(nothing, 1), graph.up_to(n)))

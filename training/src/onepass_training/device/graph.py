@@ -97,6 +97,10 @@ class DeviceGraph(ModelGraph):
         """0, step, 2 step, ... below rows: scalars in host memory."""
         return self.g("Range", self.scalar(0), rows, step)
 
+    def last_rows(self, rows: str, each: str, counts: str) -> str:
+        """Of `rows` rows, which are groups of `each` (scalars in host memory): the row counts - 1 of every group."""
+        return self.g("Add", self.every(rows, each), self.g("Sub", counts, self.scalar(1)))
+
     def on_device(self, size: str) -> str:
         """A scalar in host memory as a vector [1] that data can meet."""
         return self.g("Range", size, self.g("Add", size, self.scalar(1)), self.scalar(1))
@@ -109,6 +113,10 @@ class DeviceGraph(ModelGraph):
         """Reshape; 0 keeps an axis' size, -1 takes what is left."""
         return self.g("Reshape", x, self.g.integers(*shape))
 
+    def angles(self, positions: int) -> NDArray[np.float32]:
+        """[positions, D / 2] radians of the first positions."""
+        return np.arange(positions, dtype=np.float32)[:, None] * self._frequencies
+
     def rotation_at(self, positions: str) -> Rotation:
         """Of rows at int64 positions of any shape. For an operator, each row has a line of its own in the tables, and
         positions behind the last that can be, of rows of padding, are the last."""
@@ -117,7 +125,7 @@ class DeviceGraph(ModelGraph):
             cos, sin = self.rotation(g("Cast", positions, to=FLOAT))
             return Rotation(self.stream(cos), self.stream(sin))
         most = self.config.window + self.config.context_rows
-        angles = np.arange(most, dtype=np.float32)[:, None] * self._frequencies
+        angles = self.angles(most)
         positions = self.cut(g("Min", positions, self.scalar(most - 1)), -1)
         cos, sin = (
             g("Gather", self.held(f"rotation.{name}", lambda of=of: of(angles)), positions, axis=0)

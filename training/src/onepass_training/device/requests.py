@@ -49,8 +49,8 @@ class Requests:
     def output(self, x: str, logits: str) -> None:
         """Makes the probabilities the graph's output, of the rows x [n, W] behind the trunk and their logits [n, A]."""
         graph, g, sizes = self._graph, self._graph.g, self._graph.config
-        starts = graph.every(graph.product(self._batch, self._each), g("Squeeze", self._each))
-        about = g("Add", starts, g("Sub", graph.cut(self._counts, -1), graph.scalar(1)))
+        rows, each = graph.product(self._batch, self._each), g("Squeeze", self._each)
+        about = graph.last_rows(rows, each, graph.cut(self._counts, -1))
         wanted = graph.exact("wanted.matrix", lambda: graph.state["wanted.weight"].T)
         wanted = g("MatMul", graph.exact_norm(g("Gather", x, about, axis=0), FINAL), wanted)
         wanted = g("Reshape", wanted, graph.shape(self._batch, sizes.embedding, sizes.actions))

@@ -24,6 +24,15 @@ class Trunk:
         self.columns = -(-graph.config.columns // PIECE) * PIECE
         """Columns of input rows as `begin` takes them: zeros behind a row's own."""
 
+    def real_rows(self, rows: str, each: str, counts: str) -> str:
+        """rows [b, m, F], m in host memory, as `begin` takes them: zeros in those from counts [b] on, for padding may hold
+        anything, NaN included."""
+        graph, g = self._graph, self._g
+        if spare := self.columns - self.config.columns:
+            rows = g("Pad", rows, g.integers(0, 0, 0, 0, 0, spare))
+        real = graph.column(g("Less", graph.up_to(each), graph.column(counts, 1)), 2)
+        return graph.cut(g("Where", real, rows, graph.exact_number(0)), -1, self.columns)
+
     def begin(self, rows: str) -> tuple[str, str]:
         """float32 rows [n, `columns`] through the input layer."""
         graph, g = self._graph, self._g
@@ -33,16 +42,18 @@ class Trunk:
         return x, graph.norm(x, self._norm(0))
 
     def part(self, normed: str, layer: int, part: str, spare: int = 0) -> str:
-        """normed [n, W] to its "q" (scaled), "k" or "v", [n, H x (D + spare)], 0 in spare dimensions."""
-        width = self.config.width
+        """normed [n, W] to its "q" (scaled), "k" or "v", [n, H x (D + spare)], 0 in spare dimensions; or to several side by
+        side."""
+        matrix = self._graph.held(
+            f"trunk.blocks.{layer}.{part}.{spare}",
+            lambda: np.concatenate([self._spared(self._projection(layer, one), 1, spare) for one in part], 1),
+        )
+        return self._g("MatMul", normed, matrix)
 
-        def matrix() -> NDArray:
-            at = "qkv".index(part) * width
-            rows = self._graph.state[f"trunk.blocks.{layer}.qkv.weight"][at : at + width].T
-            scale = np.float32(self.config.head_size**-0.5) if part == "q" else np.float32(1)
-            return self._spared(rows * scale, 1, spare)
-
-        return self._g("MatMul", normed, self._graph.held(f"trunk.blocks.{layer}.{part}.{spare}", matrix))
+    def _projection(self, layer: int, part: str) -> NDArray:
+        width, at = self.config.width, "qkv".index(part) * self.config.width
+        matrix = self._graph.state[f"trunk.blocks.{layer}.qkv.weight"][at : at + width].T
+        return matrix * np.float32(self.config.head_size**-0.5) if part == "q" else matrix
 
     def out(self, mixed: str, layer: int, spare: int = 0) -> str:
         """What attention gives, [n, H x (D + spare)], to [n, W]; spare dimensions count for nothing."""

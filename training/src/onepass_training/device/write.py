@@ -8,6 +8,8 @@ from pathlib import Path
 from ..release.whole import whole
 from .build import build_encode, build_gather, build_prefill, build_rank, build_recompute
 from .fused import ATTENTION, GQA, MHA
+from .paged import NAME as PAGED
+from .paged import build_paged_encode, require_paged
 from .plain import PLAIN
 from .sizes import Sizes, State
 from .variant import GRAPHS, Variant
@@ -27,15 +29,17 @@ class Options:
     dtype: str = "float32"
     """Of weights, KV and the stream: float32 or float16."""
     attention: tuple[str, ...] = tuple(VARIANTS)
+    """Ways to compute it, and "paged", which is of CUDA alone."""
     page_tokens: int = PAGE_TOKENS
     """T, tokens of a page."""
     release_id: str | None = None
     """Of the release whose weights they are."""
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.attention if name not in VARIANTS]
+        known = (*VARIANTS, PAGED)
+        unknown = [name for name in self.attention if name not in known]
         if unknown or not self.attention:
-            raise ValueError(f"--attention takes {', '.join(VARIANTS)}, not {', '.join(unknown) or 'nothing'}")
+            raise ValueError(f"--attention takes {', '.join(known)}, not {', '.join(unknown) or 'nothing'}")
         if not 1 <= self.page_tokens <= MOST_PAGE_TOKENS:
             raise ValueError(f"--page-tokens must be from 1 to {MOST_PAGE_TOKENS}, not {self.page_tokens}")
 
@@ -46,13 +50,19 @@ def write_device_graphs(state: State, sizes: Sizes, directory: Path, options: Op
     All is written under another name and put in place at the end. FileExistsError if something else is in `directory`.
     """
     weights = DeviceWeights(state, sizes, options.dtype)
-    variants = [VARIANTS[name] for name in dict.fromkeys(options.attention)]
+    names = dict.fromkeys(options.attention)
+    if PAGED in names:
+        require_paged(sizes, options.dtype, options.page_tokens)
+    variants = [VARIANTS[name] for name in names if name != PAGED]
     with whole(directory, (DESCRIPTION,), "device graphs") as out:
         graphs: dict = {name: {} for name in GRAPHS} | {"gather": "gather.onnx"}
         for variant in variants:
             for name in variant.graphs:
                 graphs[name][variant.name] = file = f"{name}.{variant.name}.onnx"
                 _BUILDERS[name](weights, variant, options.page_tokens).write(out / file)
+        if PAGED in names:
+            graphs["encode"][PAGED] = file = f"encode.{PAGED}.onnx"
+            build_paged_encode(weights, options.page_tokens).write(out / file)
         build_gather(weights, options.page_tokens).write(out / graphs["gather"])
         weights.write(out)
         described = _description(sizes, options, graphs) | {"files": _checksums(out)}

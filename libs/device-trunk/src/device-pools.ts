@@ -1,5 +1,5 @@
 import { OnepassError, startupError } from '@onepass/errors';
-import type { DeviceBuffer, DeviceEngine, HostArray } from '@onepass/inference';
+import type { DeviceBuffer, DeviceEngine, DeviceGraph, HostArray, Resident } from '@onepass/inference';
 import type { KvShape } from '@onepass/kv';
 import { RESERVED_PAGES } from './page-table.js';
 
@@ -88,13 +88,16 @@ export class DevicePools {
     return this.pages * this.shape.pageTokens;
   }
 
-  /** By the names that graphs have for them. @param written with the outputs that an encode writes */
-  resident(written: boolean): Readonly<Record<string, DeviceBuffer>> {
-    const named = (name: string, buffers: readonly DeviceBuffer[]) =>
-      buffers.map((buffer, layer) => [`${name}_${layer}`, buffer] as const);
-    const inputs = [...named('key_pool', this.#keys), ...named('value_pool', this.#values)];
-    const outputs = [...named('key_pool_out', this.#keys), ...named('value_pool_out', this.#values)];
-    return Object.fromEntries(written ? [...inputs, ...outputs] : inputs);
+  /** By the names that the graph has for them: one that writes them has them as outputs too, unless it does so through its inputs. */
+  residentOf({ inputs, outputs }: Pick<DeviceGraph, 'inputs' | 'outputs'>): Resident {
+    const names = new Set([...inputs, ...outputs].map(({ name }) => name));
+    const named = (side: string, buffers: readonly DeviceBuffer[]) =>
+      buffers.flatMap((buffer, layer) => [
+        [`${side}_pool_${layer}`, buffer] as const,
+        [`${side}_pool_out_${layer}`, buffer] as const,
+      ]);
+    const all = [...named('key', this.#keys), ...named('value', this.#values)];
+    return Object.fromEntries(all.filter(([name]) => names.has(name)));
   }
 
   /** Zeros in rows [from, to) of every pool, behind all runs under way. */

@@ -105,6 +105,13 @@ test('one person: encode, append, rank, and rows of the request of which nothing
   expectNear((await append(state, newer)).hidden, toyHidden(joined(rows, more, newer)));
 });
 
+test('an encode whose graph writes the pools through its inputs', async () => {
+  trunk = await open({ attention: { encode: 'paged', rank: 'plain' } });
+  const { rows, kv } = await held(ANN, 7);
+  const asked = slate(3);
+  expectNear((await trunk.rank({ ...asked, kv })).probabilities, toyProbabilities(rows, asked));
+});
+
 test('a pass of which nothing is kept is answered as any other, beside those that are kept; it has no slot, and its past is empty', async () => {
   trunk = await open({ attention: { prefill: 'plain', encode: 'plain', rank: 'plain' } });
   const contexts = [rowsOf(4), rowsOf(4)];

@@ -20,7 +20,7 @@ export const TOY: DeviceModel = {
   contextRows: 2,
   graphs: {
     prefill: { plain: 'prefill.onnx' },
-    encode: { plain: 'encode.onnx' },
+    encode: { plain: 'encode.onnx', paged: 'encode.paged.onnx' },
     rank: { plain: 'rank.onnx' },
     recompute: {},
     gather: 'gather.onnx',
@@ -93,6 +93,7 @@ export function toyDevice(options: { lanes?: number; bytes?: number; isSlow?: bo
     {
       'prefill.onnx': graph('prefill', prefill, PREFILL),
       'encode.onnx': graph('encode', encode, ENCODE),
+      'encode.paged.onnx': graph('encode', paged, { ...ENCODE, outputs: ENCODE.outputs.slice(0, 1) }),
       'rank.onnx': graph('rank', rank, RANK),
     },
     options,
@@ -152,6 +153,12 @@ const encode: Play = async (inputs, { hidden, key_pool_out_0: keys, value_pool_o
     await turn?.();
     hidden!.set(await pastOf(values!, pages.subarray(i * g), length + Number(counts[i]), turn), i * W);
   }
+};
+
+/** Writes the pools through its inputs. */
+const paged: Play = (inputs, { hidden }, ...rest) => {
+  const { key_pool_0: keys, value_pool_0: values } = inputs;
+  return encode(inputs, { hidden, key_pool_out_0: keys, value_pool_out_0: values } as Numbers, ...rest);
 };
 
 const PREFILL = { ...ENCODE, inputs: ENCODE.inputs.filter(({ name }) => name !== 'lengths' && name !== 'pages') };

@@ -124,17 +124,14 @@ export class TrunkRuns {
 
   /** Warmed up with nobody's rows. */
   #prepare(sizes: RunSizes): Promise<PreparedRun> {
-    const r = this.#pools.rows;
-    if (!('m' in sizes)) {
-      const pools = this.#pools.resident(false);
-      return this.#graphs.rank.prepare({ ...sizes, r }, pools, (inputs) => fillRank(inputs, sizes, []));
-    }
+    const { prefill, encode, rank } = this.#graphs;
+    const pools = this.#pools;
+    const r = pools.rows;
+    if (!('m' in sizes))
+      return rank.prepare({ ...sizes, r }, pools.residentOf(rank), (inputs) => fillRank(inputs, sizes, []));
     const { b, g, m } = sizes;
-    const { prefill, encode } = this.#graphs;
     const [graph, dimensions] = g === 0 && prefill ? [prefill, { b, m, r }] : [encode, { b, g, m, r }];
-    return graph.prepare(dimensions, this.#pools.resident(true), (inputs) =>
-      fillEncode(inputs, sizes, this.#model, []),
-    );
+    return graph.prepare(dimensions, pools.residentOf(graph), (inputs) => fillEncode(inputs, sizes, this.#model, []));
   }
 }
 

@@ -12,6 +12,8 @@ test('a history longer than the window is encoded at three quarters of it', () =
   expect([0, 1, 16, 17, 1_000].map((events) => mostTokens(person(events), model))).toEqual([0, 1, 16, 12, 12]);
   // K and V of two layers, a page a token.
   expect(mostBytes(person(4), model)).toBe(4 * 6 * 4096);
+  // A cell in half floats.
+  expect(mostBytes(person(4), { ...model, slotBytes: 2 * 18 * 4096 })).toBe(2 * 6 * 4096);
 });
 
 test('the whole costs what the first ones cost, by tokens; time by calls, where the rate does not bind', () => {

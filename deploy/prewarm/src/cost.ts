@@ -9,6 +9,8 @@ export interface KvModel {
   readonly window: number;
   /** That a slot has room for behind them. */
   readonly contextRows: number;
+  /** Memory of a whole history's KV at the cell, which may hold it in half floats; absent = as in shared memory. */
+  readonly slotBytes?: number | undefined;
 }
 
 /** What came of one person's encode. */
@@ -57,7 +59,13 @@ export function mostTokens({ events }: ActivePerson, { window }: KvModel): numbe
 
 /** The most that a person's KV takes. */
 export function mostBytes(person: ActivePerson, model: KvModel): number {
-  return kvBytes(kvShape(model), mostTokens(person, model) + model.contextRows);
+  return bytesOf(model, mostTokens(person, model) + model.contextRows);
+}
+
+function bytesOf(model: KvModel, tokens: number): number {
+  const shape = kvShape(model);
+  const { slotBytes: whole = kvBytes(shape, shape.capacity) } = model;
+  return kvBytes(shape, tokens) * (whole / kvBytes(shape, shape.capacity));
 }
 
 export function calibrationOf(
@@ -84,7 +92,6 @@ export function costOf(
   calibration: Calibration,
   { model, rate, inFlight }: { readonly model: KvModel; readonly rate: number; readonly inFlight: number },
 ): Cost {
-  const shape = kvShape(model);
   const people = cells.flat();
   const all = people.reduce((sum, person) => sum + mostTokens(person, model), 0);
   // How many people the calibration's stand for, by their tokens.
@@ -94,7 +101,7 @@ export function costOf(
   return {
     people: people.length,
     tokens: Math.round(calibration.tokens * scale),
-    kvBytes: people.reduce((sum, person) => sum + kvBytes(shape, mostTokens(person, model) * known), 0),
+    kvBytes: people.reduce((sum, person) => sum + bytesOf(model, mostTokens(person, model) * known), 0),
     computeSeconds: (calibration.computeMs * scale) / 1_000,
     // Cells are warmed side by side.
     seconds: Math.max(0, ...cells.map((of) => of.length / Math.min(rate, inFlight / callSeconds))),

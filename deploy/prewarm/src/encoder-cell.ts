@@ -18,6 +18,8 @@ const ENCODE_MS = 10_000;
 /** Describe's names for what the KV pool has room for: people, and bytes of memory. */
 const SLOTS = 'onepass.kv.slots.limit';
 const MEMORY = 'onepass.kv.memory.limit';
+/** And what a whole history takes of it. */
+const SLOT = 'onepass.kv.slots.size';
 /** Stages of an encode that are graph runs. */
 const GRAPHS: ReadonlySet<string> = new Set(['query', 'encode']);
 
@@ -37,6 +39,8 @@ export class EncoderCell {
   readonly holds: number | undefined;
   /** Bytes that their KV may take; undefined = as much as all of them need. */
   readonly bytes: number | undefined;
+  /** Bytes of a whole history's KV there; undefined = it does not say. */
+  readonly slotBytes: number | undefined;
   readonly #connection: Connection;
   readonly #releaseId: string;
   readonly #surface: string;
@@ -45,6 +49,7 @@ export class EncoderCell {
     this.name = name;
     this.holds = about.measurements[SLOTS];
     this.bytes = about.measurements[MEMORY];
+    this.slotBytes = about.measurements[SLOT];
     this.#connection = connection;
     this.#releaseId = about.releaseId;
     this.#surface = about.surfaces[0] ?? '';

@@ -95,8 +95,13 @@ async function peopleOf(
 }
 
 /** Of people those active last that the cell has memory for: more would only take each other's places. */
-function held({ bytes = Number.POSITIVE_INFINITY }: EncoderCell, people: readonly ActivePerson[], release: Release) {
-  return thatFit(people, (person) => mostBytes(person, release.manifest.model), bytes);
+function held(
+  { bytes = Number.POSITIVE_INFINITY, slotBytes }: EncoderCell,
+  people: readonly ActivePerson[],
+  release: Release,
+) {
+  const model = { ...release.manifest.model, slotBytes };
+  return thatFit(people, (person) => mostBytes(person, model), bytes);
 }
 
 function mostOf({ name, holds }: EncoderCell, most: number | undefined): number {
@@ -143,7 +148,8 @@ async function calibrate(
   { rate, inFlight }: PrewarmAsk,
   { release, signal, historyName, tell }: PrewarmParts,
 ): Promise<ReadonlySet<ActivePerson> | undefined> {
-  const { model } = release.manifest;
+  // Cells of one release are alike.
+  const model = { ...release.manifest.model, slotBytes: works[0]?.warm.cell.slotBytes };
   const first = someOf(works.flatMap(({ warm, people }) => people.map((person) => ({ warm, person }))));
   const timed = [];
   let known = false;

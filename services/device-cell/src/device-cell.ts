@@ -1,6 +1,6 @@
 import { describeSettings, readSettings } from '@onepass/config';
 import { openEdge, type RoleProgram, type RunningRole } from '@onepass/contracts';
-import type { DeviceTrunk } from '@onepass/device-trunk';
+import { type DeviceTrunk, slotBytes } from '@onepass/device-trunk';
 import { createEngine, type DeviceEngine, endOnLostDevice } from '@onepass/inference';
 import { type RankingRoleSettings, type ServedRanking, serveRanking } from '@onepass/ranking';
 import { loadRelease, type Release } from '@onepass/release';
@@ -114,7 +114,13 @@ async function startEncoder(
         return encoder.load.started + beside.started;
       },
     };
-    return { trunk: encoder, engine: beside, provider: engine.device, load };
+    return {
+      trunk: encoder,
+      slotBytes: slotBytes(trunk.kv.pools.shape),
+      engine: beside,
+      provider: engine.device,
+      load,
+    };
   });
 }
 

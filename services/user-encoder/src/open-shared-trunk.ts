@@ -33,7 +33,9 @@ export async function openSharedTrunk(settings: UserEncoderSettings, host: Trunk
   const tier = await startWarmTier(settings, { release, model, trunk, engine, lease: leaseOf, logger, measurements });
   if (tier !== undefined) closing.push(() => tier.close({ flushMs: settings.drainMs }));
   const warm = tier && { tier, tensors: pool.tensors.bind(pool) };
-  return { trunk, engine, provider: engine.provider, load: engine, warm };
+  const shape = kvShape(release.manifest.model);
+  const slotBytes = kvBytes(shape, shape.capacity);
+  return { trunk, slotBytes, engine, provider: engine.provider, load: engine, warm };
 }
 
 function makePool(release: Release, settings: UserEncoderSettings, closing: TrunkHost['closing']): KvPoolWriter {

@@ -45,6 +45,8 @@ export interface OpenTrunk {
   readonly trunk: Trunk;
   /** Runs the retrieval head and the query tower. */
   readonly engine: InferenceEngine;
+  /** Memory of a slot whose history is full. */
+  readonly slotBytes: number;
   /** Where the trunk runs. */
   readonly provider: string;
   /** Graph runs of this role, for its measurements. */
@@ -92,10 +94,10 @@ export async function serveUserEncoder(
     const history = await openHistory(settings);
     closing.push(() => history.close());
     const leaseOf = (person: string) => encoder.leaseOf(person);
-    const { trunk, engine, provider, load, warm } = await open({
+    const { trunk, slotBytes, engine, provider, load, warm } = await open({
       ...{ release, model, logger, measurements, closing, leaseOf },
     });
-    measureSlots(measurements, trunk.kv, settings.kvSlots);
+    measureSlots(measurements, trunk.kv, { slots: settings.kvSlots, slotBytes });
     const head = new RetrievalHead(model, await engine.load(release.path(release.manifest.graphs.retrieveHead)));
     const encoder: UserEncoder = new UserEncoder({
       ...{ model, trunk, head, history, logger, measurements, warm },
@@ -128,8 +130,13 @@ async function loadQueryTower(release: Release, model: ServedModel, engine: Infe
   return new QueryTower(engine, graph, { tokenizer, dimension: model.layout.itemDimension });
 }
 
-function measureSlots(measurements: Measurements, kv: KvSlots, slots: number): void {
+function measureSlots(
+  measurements: Measurements,
+  kv: KvSlots,
+  { slots, slotBytes }: { readonly slots: number; readonly slotBytes: number },
+): void {
   measurements.observe('onepass.kv.slots.limit', () => slots);
+  measurements.observe('onepass.kv.slots.size', () => slotBytes);
   for (const state of ['free', 'filling', 'held', 'resting'] as const) {
     measurements.observe('onepass.kv.slots.usage', () => kv.stats().slots[state], { 'onepass.kv.slot.state': state });
   }

@@ -49,6 +49,13 @@ export const STATE_METRICS = {
     roles: ['user-encoder'],
     attributes: {},
   },
+  'onepass.kv.slots.size': {
+    kind: 'gauge',
+    unit: 'By',
+    says: 'Memory of a slot whose history is full.',
+    roles: ['user-encoder'],
+    attributes: {},
+  },
   'onepass.kv.slots.usage': {
     kind: 'gauge',
     unit: '{slot}',

@@ -47,8 +47,8 @@ describe.skipIf(!existsSync(PYTHON))('on the CPU', () => {
     const ranked = await outputs({});
     expect(ranked.length).toBe(SHAPE.batch * SHAPE.k * graphs.description.actions);
     expect(Math.max(...ranked) - Math.min(...ranked)).toBeGreaterThan(1e-3);
-    const { rank, prefill = {} } = graphs.description.graphs;
-    const attentions = { rank: Object.keys(rank), prefill: Object.keys(prefill) };
+    const { rank, encode, prefill = {} } = graphs.description.graphs;
+    const attentions = { rank: Object.keys(rank), encode: Object.keys(encode), prefill: Object.keys(prefill) };
     expect(attentions.prefill).toContain('gqa');
     for (const asked of stagesOf(SHAPE, attentions, false).flatMap(({ cases }) => cases)) {
       const ready = await bed.prepare(asked);

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { stagesOf } from './bench-cases.js';
 import { describeCase } from './gpu-case.js';
 
-const ATTENTIONS = { rank: ['plain', 'mha'], prefill: ['plain', 'gqa'] };
+const ATTENTIONS = { rank: ['plain', 'mha'], encode: ['plain', 'mha', 'paged'], prefill: ['plain', 'gqa'] };
 
 test('what goals are of comes first, captured before not, and no case twice', () => {
   const stages = stagesOf({ n: 992, batch: 8 }, ATTENTIONS, true);
@@ -10,6 +10,7 @@ test('what goals are of comes first, captured before not, and no case twice', ()
   expect(first[0]).toBe('rank, plain, captured, B=8');
   expect(first).toContain('recompute, plain, B=8');
   expect(first).toContain('prefill, gqa, captured, B=8');
+  expect(first).toContain('append 1, paged, captured, B=8');
   expect(first.every((name) => name.endsWith('B=8'))).toBe(true);
   const all = stages.flatMap(({ cases }) => cases.map(describeCase));
   expect(new Set(all).size).toBe(all.length);

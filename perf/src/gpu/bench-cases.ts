@@ -11,6 +11,8 @@ export const PAGE = { contexts: 1, slates: 1 } as const;
 /** Kinds of attention that graphs are there with. */
 export interface Attentions {
   readonly rank: readonly string[];
+  /** Of appends; whole pasts are encoded with what ranks too. */
+  readonly encode: readonly string[];
   readonly prefill: readonly string[];
 }
 
@@ -37,9 +39,9 @@ export function stagesOf(
     ...attentions.rank.flatMap((attention) => [
       of('rank', size, attention, captured),
       of('recompute', size, attention, captured),
-      of('append', size, attention, captured, 1),
       of('encode', size, attention, captured, n),
     ]),
+    ...attentions.encode.map((attention) => of('append', size, attention, captured, 1)),
     ...(withPrefill ? attentions.prefill.map((attention) => of('prefill', size, attention, captured, n)) : []),
   ];
   const rest = (captured: boolean): GpuCase[] => [

@@ -12,10 +12,26 @@ export interface DeviceGraphs {
 /** Of all made-up numbers of a bench. */
 export const SEED = 1;
 
+/** An attention that is of CUDA and float16 alone, and for appends; not one of those that are made when nothing is said (decision 022). */
+export const PAGED = 'paged';
+const USUAL = ['plain', 'mha', 'attention', 'gqa'];
+/** Columns of a head that it takes come in eights. */
+const PAGED_PIECE = 8;
+
+/** Every kind that the device can run; undefined = those that are made when nothing is said. */
+export function attentionFor(
+  device: string,
+  { width, heads }: BenchShape,
+  dtype: Dtype,
+): readonly string[] | undefined {
+  const takesPaged = device !== 'cpu' && dtype === 'float16' && (width / heads) % PAGED_PIECE === 0;
+  return takesPaged ? [...USUAL, PAGED] : undefined;
+}
+
 export interface MakeOptions {
   readonly python: string;
-  /** Absent = every kind. */
-  readonly attention?: readonly string[];
+  /** Absent = every kind that a CPU has too. */
+  readonly attention?: readonly string[] | undefined;
   /** Where such graphs are kept (default `.onepass/device-graphs`). */
   readonly within?: string;
   progress(line: string): void;

@@ -137,10 +137,14 @@ class Bench {
   }
 
   async #stages() {
-    const { rank, prefill = {}, gather } = this.#graphs.description.graphs;
+    const { rank, encode, prefill = {}, gather } = this.#graphs.description.graphs;
     const { on, reason } = await this.#bed.capture(gather);
     if (!on) this.#note(`captured runs are left out: ${reason}`);
-    return stagesOf(this.#terms.shape, { rank: Object.keys(rank), prefill: Object.keys(prefill) }, on);
+    return stagesOf(
+      this.#terms.shape,
+      { rank: Object.keys(rank), encode: Object.keys(encode), prefill: Object.keys(prefill) },
+      on,
+    );
   }
 
   /** What cannot be prepared is left out and told, once for each reason. */

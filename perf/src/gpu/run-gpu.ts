@@ -9,7 +9,7 @@ import { runCheck, tellCounts } from './check/run-check.js';
 import type { GpuFindings } from './findings.js';
 import { keepFindings, publishFindings, readFindings } from './findings-file.js';
 import { describeGpuMachine, describeWhere, type GpuMachine } from './gpu-machine.js';
-import { type DeviceGraphs, makeDeviceGraphs } from './graphs.js';
+import { type DeviceGraphs, attentionFor as kindsFor, makeDeviceGraphs } from './graphs.js';
 import { measureTimes } from './measure-times.js';
 import { type BenchShape, type Dtype, type GpuOptions, HELP, parseGpuOptions, shapeFor } from './options.js';
 import { runSession, usualSteps } from './session.js';
@@ -118,9 +118,9 @@ interface DeviceRun extends Run {
 }
 
 const graphsOf =
-  ({ shape, python }: DeviceRun) =>
-  (dtype: Dtype, attention?: readonly string[]): Promise<DeviceGraphs> =>
-    makeDeviceGraphs(shape, dtype, { python, progress, ...(attention && { attention }) });
+  ({ shape, python, machine }: DeviceRun) =>
+  (dtype: Dtype, attention = kindsFor(machine.device, shape, dtype)): Promise<DeviceGraphs> =>
+    makeDeviceGraphs(shape, dtype, { python, progress, attention });
 
 async function bench(run: DeviceRun): Promise<void> {
   const { options, soFar } = run;

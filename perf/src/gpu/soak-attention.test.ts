@@ -14,6 +14,7 @@ test('each graph has the attention that its passes were fastest with', () => {
     of({ attention: 'mha' }, 8),
     of({ timed: 'append', rows: 1, attention: 'attention' }, 1),
     of({ timed: 'append', rows: 1, attention: 'mha' }, 2),
+    of({ timed: 'append', rows: 1, attention: 'paged' }, 0.5),
     of({ timed: 'append', rows: 8, attention: 'mha' }, 0.1),
     of({ timed: 'prefill', rows: 992, attention: 'gqa' }, 5),
     of({ system: 'pytorch', attention: 'flex' }, 1),

@@ -6,7 +6,7 @@ import { fastest } from './figures.js';
 import type { GpuFindings } from './findings.js';
 import type { MeasuredCase } from './gpu-case.js';
 import type { GpuMachine } from './gpu-machine.js';
-import type { DeviceGraphs } from './graphs.js';
+import { type DeviceGraphs, PAGED } from './graphs.js';
 import type { BenchShape } from './options.js';
 import { FULL_ROUND, Rounds, SMOKE_ROUND } from './rounds.js';
 
@@ -37,7 +37,9 @@ export async function attentionFor(terms: AttentionTerms): Promise<TrunkAttentio
 /** Undefined where a pass was not measured. An encode mostly appends: whole pasts have a graph of their own. */
 export function fastestAttention(measured: readonly MeasuredCase[], batch: number): TrunkAttention | undefined {
   const own = { system: 'onepass', batch } as const;
-  const encode = fastest(measured, { ...own, timed: 'append', rows: 1 })?.case.attention;
+  // The trunk's encode writes pools that are outputs, which that one has not.
+  const known = measured.filter(({ case: of }) => of.attention !== PAGED);
+  const encode = fastest(known, { ...own, timed: 'append', rows: 1 })?.case.attention;
   const rank = fastest(measured, { ...own, timed: 'rank' })?.case.attention;
   const prefill = fastest(measured, { ...own, timed: 'prefill' })?.case.attention;
   if (encode === undefined || rank === undefined) return undefined;
@@ -53,9 +55,10 @@ const sameShape = (one: BenchShape, other: BenchShape) =>
 /** The passes of the trunk at the whole batch, some rounds of each. */
 async function tryAll({ engine, graphs, shape, smoke, progress }: AttentionTerms): Promise<MeasuredCase[]> {
   const { rank, prefill = {}, gather } = graphs.description.graphs;
+  const ranks = Object.keys(rank);
   const bed = await TrunkBed.open(engine, graphs, { ...shape, ...PAGE });
   const { on } = await bed.capture(gather);
-  const [stage] = stagesOf(shape, { rank: Object.keys(rank), prefill: Object.keys(prefill) }, on);
+  const [stage] = stagesOf(shape, { rank: ranks, encode: ranks, prefill: Object.keys(prefill) }, on);
   const wanted = stage!.cases.filter(
     ({ timed, captured }) => timed !== 'recompute' && timed !== 'encode' && captured === on,
   );

@@ -1,6 +1,7 @@
 import type { DeviceModel } from '@onepass/device-trunk';
 import type { BedCase, TrunkBed } from '../bed.js';
 import type { GpuCase, Timed } from '../gpu-case.js';
+import { PAGED } from '../graphs.js';
 import type { BenchShape } from '../options.js';
 
 /** Of the graph that only reads pages. */
@@ -40,7 +41,8 @@ export function passesOf(
   const kinds = new Set(filesOf(model, attention).map(([kind]) => kind));
   return [
     ...(kinds.has('prefill') ? [of('prefill', n)] : []),
-    ...(kinds.has('encode') ? [of('encode', n), of('append', appended)] : []),
+    ...(kinds.has('encode') && attention !== PAGED ? [of('encode', n)] : []),
+    ...(kinds.has('encode') ? [of('append', appended)] : []),
     ...(kinds.has('rank') ? [of('rank')] : []),
     ...(kinds.has('recompute') ? [of('recompute')] : []),
     ...(kinds.has('gather') ? [of('gather')] : []),

@@ -1,10 +1,11 @@
 import type { Agreement } from '../agreement.js';
 import type { GpuCase, Timed } from '../gpu-case.js';
+import { PAGED } from '../graphs.js';
 import type { Dtype } from '../options.js';
 import { Reasons } from '../reasons.js';
 import { besideReference } from '../reference.js';
 import { sentenceOf } from '../sentence.js';
-import { filesOf, withCases } from './cases.js';
+import { filesOf, usualAttention, withCases } from './cases.js';
 import { type CheckOutcome, judged, leftOut } from './check.js';
 import type { CheckDesk } from './desk.js';
 import { EQUAL } from './same.js';
@@ -23,9 +24,14 @@ export async function numbers(desk: CheckDesk, dtype: Dtype, attention: string):
   const of = (timed: Timed, by: string, rows = 0): GpuCase => {
     return { system: 'onepass', timed, batch: shape.batch, rows, attention: by, captured: desk.onCuda };
   };
-  const ranks = kinds.has('rank') ? attention : 'plain';
+  if (kinds.size === 0) return leftOut(`there are no such graphs in ${dtype}`);
+  const usual = usualAttention(model);
+  const ranks = kinds.has('rank') ? attention : usual;
+  // Behind the last row lies what another encoded.
+  const appends = [of('encode', usual, shape.n), of('append', attention, 1), of('rank', ranks)];
   const ways = [
-    ...(kinds.has('encode') ? [[of('encode', attention, shape.n), of('rank', ranks)]] : []),
+    ...(kinds.has('encode') && attention !== PAGED ? [[of('encode', attention, shape.n), of('rank', ranks)]] : []),
+    ...(kinds.has('encode') ? [appends] : []),
     ...(kinds.has('prefill') ? [[of('prefill', attention, shape.n), of('rank', ranks)]] : []),
     ...(kinds.has('recompute') ? [[of('recompute', attention)]] : []),
   ];

@@ -5,7 +5,7 @@ import { readDeviceModel } from '@onepass/device-trunk';
 import { startupError } from '@onepass/errors';
 import { repositoryRoot } from '@onepass/local';
 import { describeWhere, type GpuMachine } from '../gpu-machine.js';
-import { makeDeviceGraphs } from '../graphs.js';
+import { attentionFor, makeDeviceGraphs } from '../graphs.js';
 import { type BenchShape, type Dtype, type GpuOptions, shapeFor } from '../options.js';
 import { describeShape } from '../tell.js';
 import { writeWhole } from '../write-whole.js';
@@ -54,7 +54,10 @@ export async function runCheck(terms: RunCheckTerms): Promise<CheckFindings> {
   const shape = shapeFor(machine.device, terms.shape);
   progress(`${describeShape(shape)}; ${describeWhere(machine)}`);
   const made = mkdtemp(join(tmpdir(), 'onepass-check-'));
-  const graphs = (dtype: Dtype) => makeDeviceGraphs(shape, dtype, { python: terms.python, progress });
+  const graphs = (dtype: Dtype) => {
+    const attention = attentionFor(machine.device, shape, dtype);
+    return makeDeviceGraphs(shape, dtype, { python: terms.python, progress, attention });
+  };
   const checks: CheckReport[] = [];
   const findings = (done: boolean) => ({ date: new Date().toISOString().slice(0, 10), machine, shape, checks, done });
   try {

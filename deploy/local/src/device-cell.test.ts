@@ -134,6 +134,32 @@ test('killed: pages degrade as when a cell is gone, and are whole again when it 
   await samePage('dan');
 });
 
+test('one of two that is stopped under load: not a page degrades', { timeout: 90_000 }, async () => {
+  const two = await start({ deviceGraphs: DEVICE_GRAPHS.smoke, cells: 2 });
+  const stopped = two.mesh.pids()['device-cell-2']!;
+  const pages: RecommendResponse[] = [];
+  let isOver = false;
+  const callers = Array.from({ length: 6 }, async (_, i) => {
+    while (!isOver) pages.push(await page(two, `visitor ${i} ${pages.length % 20}`));
+  });
+  try {
+    await vi.waitFor(() => expect(pages.length).toBeGreaterThan(100), { timeout: 25_000, interval: 20 });
+    process.kill(stopped, 'SIGTERM');
+    await vi.waitFor(() => expect([undefined, stopped]).not.toContain(two.mesh.pids()['device-cell-2']), {
+      timeout: 25_000,
+      interval: 50,
+    });
+    const began = pages.length;
+    await vi.waitFor(() => expect(pages.length).toBeGreaterThan(began + 100), { timeout: 25_000, interval: 20 });
+  } finally {
+    isOver = true;
+    await Promise.allSettled(callers);
+    two.onepass.close();
+    await two.mesh.stop();
+  }
+  expect(pages.filter(({ degraded }) => degraded.length > 0)).toEqual([]);
+});
+
 test('graphs that are not the release’s are one sentence', async () => {
   await expect(start({ deviceGraphs: DEVICE_GRAPHS.mha })).rejects.toThrow(
     /^onepass device-cell: ONEPASS_DEVICE_GRAPHS: .* has device graphs of made-up weights, served is r-/,

@@ -111,6 +111,14 @@ def test_a_candidate_sees_past_contexts_of_its_slate_and_itself():
     assert of.positions(torch.device("cpu")).tolist() == [2, 3, 4, 5, 5, 3, 4, 5, 5]
 
 
+def test_in_the_last_layer_only_rows_that_are_read_look_at_keys():
+    slate = {"slates": 1, "contexts": 1}
+    passes = [Pass(held=2, new=3), Pass(held=0, new=2, candidates=2, **slate), Pass(held=2, candidates=1, **slate)]
+    masks = [of.last_layer.mask(torch.device("cpu")) for of in passes]
+    told = [["".join(".x"[int(seen)] for seen in row) for row in mask] for mask in masks]
+    assert told == [["xxxxx"], ["xxx..", "xxxx.", "xxx.x"], ["xxx.", "xxxx"]]
+
+
 @pytest.mark.parametrize("kind", ["encode", "append", "rank", "recompute"])
 def test_a_prepared_case_is_timed_and_has_the_batch_s_outputs(trunk, kind):
     case = Case(kind, batch=2, n=8, k=4, rows=2, slates=2, attention=next(iter(ATTENTION)))

@@ -20,32 +20,38 @@ export type PassKind = 'encode' | 'append' | 'rank' | 'recompute';
 export type Triangle = 'whole' | 'half';
 
 /**
- * FLOPs of a pass of one person, a multiplication and its addition as two: `L (24 t d^2 + 4 p d)` for t rows that attend to p pairs of row and key in all. 24 d^2 a row are
- * queries, keys, values and output (8) and the feed-forward part of four times the width (16); 4 d a pair are score and weighted sum. Norms, softmax, input layer and head,
- * each about 1% of it or less, are left out, in all passes alike.
+ * FLOPs of a pass of one person, a multiplication and its addition as two. A layer's are `24 t d^2 + 4 p d` for t rows that attend to p pairs of row and key in all: 24 d^2
+ * a row are queries (2), keys and values (4), output (2) and the feed-forward part of four times the width (16); 4 d a pair are score and weighted sum. Norms, softmax,
+ * input layer and head, each about 1% of it or less, are left out, in all passes alike.
+ *
+ * The last layer computes only what is read (docs/decisions/022-attention.md): of a past's rows keys and values, and of an encode's last one all, since its hidden state
+ * is the answer.
  *
  * A slate's context row sees the past and the contexts up to itself, a candidate the past, the slate's contexts and itself: there is no k x k part.
  * @param rows of an append, behind n - rows tokens held
  */
 export function passFlops(kind: PassKind, shape: PassShape, triangle: Triangle, rows = 1): number {
-  const { layers, width } = shape;
-  const { tokens, pairs } = work(kind, shape, triangle, rows);
-  return layers * (24 * tokens * width ** 2 + 4 * pairs * width);
+  const { layers, n } = shape;
+  const ranked = layers * flopsOf(shape, slates(shape));
+  if (kind === 'rank') return ranked;
+  const before = past(kind === 'append' ? rows : n, n, triangle);
+  const below = (layers - 1) * flopsOf(shape, before) + KEYS_AND_VALUES * before.tokens * shape.width ** 2;
+  return kind === 'recompute' ? below + ranked : below + lastRow(shape);
 }
+
+/** Of d^2, a row. */
+const [WHOLE_ROW, KEYS_AND_VALUES] = [24, 4];
 
 interface Work {
   readonly tokens: number;
   readonly pairs: number;
 }
 
-function work(kind: PassKind, shape: PassShape, triangle: Triangle, rows: number): Work {
-  const { n } = shape;
-  if (kind === 'encode') return past(n, n, triangle);
-  if (kind === 'append') return past(rows, n, triangle);
-  if (kind === 'rank') return slates(shape);
-  const [before, behind] = [past(n, n, triangle), slates(shape)];
-  return { tokens: before.tokens + behind.tokens, pairs: before.pairs + behind.pairs };
-}
+/** Of a whole layer. */
+const flopsOf = ({ width }: PassShape, { tokens, pairs }: Work) => WHOLE_ROW * tokens * width ** 2 + 4 * pairs * width;
+
+/** In the last layer, beside its key and value: it sees all tokens. */
+const lastRow = ({ width, n }: PassShape) => (WHOLE_ROW - KEYS_AND_VALUES) * width ** 2 + 4 * n * width;
 
 /** The last `rows` of `n` tokens. */
 const past = (rows: number, n: number, triangle: Triangle): Work => ({

@@ -1,7 +1,7 @@
 """Who sees whom in one pass, and attention under that mask: compiled on a GPU, PyTorch's own anywhere."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,11 +23,24 @@ class Pass:
     slates: int = 0
     contexts: int = 0
     candidates: int = 0
+    unread: int = 0
+    """Rows before all others that are keys and values only."""
 
     @property
     def rows(self) -> int:
-        """Queries."""
+        """All of its own."""
         return self.new + self.slates * (self.contexts + self.candidates)
+
+    @property
+    def queries(self) -> int:
+        """Rows that look at keys: the last ones."""
+        return self.rows - self.unread
+
+    @property
+    def last_layer(self) -> "Pass":
+        """Where what nobody reads is left out, as the device graphs leave it out: of a past behind which slates come all
+        queries, else all but the last row's."""
+        return replace(self, unread=self.new if self.slates else self.rows - 1)
 
     @property
     def keys(self) -> int:
@@ -43,11 +56,11 @@ class Pass:
     def seen(self) -> Seen:
         """The M-FALCON pattern (arXiv 2402.17152): past causal; a context row sees the past and its slate's contexts up to
         itself; a candidate the past, its slate's contexts and itself."""
-        held, past, contexts = self.held, self.held + self.new, self.contexts
+        past, contexts, first = self.held + self.new, self.contexts, self.held + self.unread
         slate = max(1, self.contexts + self.candidates)
 
         def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            at = query + held
+            at = query + first
             own, other = at - past, key - past
             of_slate = (own // slate == other // slate) & (other % slate < contexts) & (other % slate <= own % slate)
             return torch.where(key < past, key <= at, (own >= 0) & (of_slate | (key == at)))
@@ -55,25 +68,30 @@ class Pass:
         return sees
 
     def mask(self, device: torch.device) -> Tensor:
-        """[rows, keys] of booleans."""
-        query, key = torch.arange(self.rows, device=device)[:, None], torch.arange(self.keys, device=device)[None]
+        """[queries, keys] of booleans."""
+        query, key = torch.arange(self.queries, device=device)[:, None], torch.arange(self.keys, device=device)[None]
         return self.seen()(query, query, query, key)
 
 
 def plain_attention(of: Pass, device: torch.device) -> Attend:
     """PyTorch's scaled_dot_product_attention, which picks its own kernel for the mask."""
-    if of.held == 0 and of.slates == 0:
+    if of.slates == 0 and of.queries == 1:
+        return lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, scale=1.0)
+    if of.held == 0 and of.slates == 0 and of.unread == 0:
         return lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1.0)
     mask = of.mask(device)
     return lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
 
 
 def flex_attention(of: Pass, device: torch.device) -> Attend:
-    """FlexAttention, which skips blocks that nobody sees; fast only inside of torch.compile."""
+    """FlexAttention, which skips blocks that nobody sees; fast only inside of torch.compile. A row that sees everything needs
+    no mask."""
+    if of.slates == 0 and of.queries == 1:
+        return plain_attention(of, device)
     from torch.nn.attention.flex_attention import create_block_mask
     from torch.nn.attention.flex_attention import flex_attention as flex
 
-    mask = create_block_mask(of.seen(), B=None, H=None, Q_LEN=of.rows, KV_LEN=of.keys, device=device)
+    mask = create_block_mask(of.seen(), B=None, H=None, Q_LEN=of.queries, KV_LEN=of.keys, device=device)
     return lambda q, k, v: flex(q, k, v, block_mask=mask, scale=1.0)
 
 

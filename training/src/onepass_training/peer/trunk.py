@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..model.onepass_model import OnepassModel
-from ..model.trunk import Rotation, rope_frequencies, rotation_of
+from ..model.trunk import Block, Rotation, rope_frequencies, rotate, rotation_of
 from .attention import ATTENTION, Attend, Pass
 
 Cache = list[tuple[Tensor, Tensor]]
@@ -19,6 +20,8 @@ class Way:
 
     of: Pass
     attend: Attend
+    attend_last: Attend
+    """Of the last layer, where only rows that are read look at keys."""
     rotation: Rotation
 
 
@@ -42,7 +45,8 @@ class PeerTrunk:
     def way(self, of: Pass, attention: str) -> Way:
         """`attention`: a name in ATTENTION."""
         cos, sin = rotation_of(of.positions(self.device), self.model.trunk.frequencies)
-        return Way(of, ATTENTION[attention](of, self.device), (cos.to(self.dtype), sin.to(self.dtype)))
+        every, last = (ATTENTION[attention](some, self.device) for some in (of, of.last_layer))
+        return Way(of, every, last, (cos.to(self.dtype), sin.to(self.dtype)))
 
     def encode(self, rows: Tensor, way: Way, cache: Cache) -> Tensor:
         """rows [b, m, F] behind the held ones, whose keys and values they join, to the last row's hidden state [b, W]."""
@@ -67,20 +71,46 @@ class PeerTrunk:
         return self._tokens(torch.cat([context, torch.cat([candidates, shared], dim=-1)], dim=2)).flatten(1, 2)
 
     def _through(self, x: Tensor, way: Way, cache: Cache | None) -> Tensor:
-        """x [b, rows, W] through all layers."""
-        of = way.of
-        for layer, block in enumerate(self.model.trunk.blocks):
-            q, k, v = (part.transpose(1, 2) for part in block.project(x, way.rotation))
-            if cache is not None:
-                for held, own in zip(cache[layer], (k, v), strict=True):
-                    held[:, :, of.held : of.keys].copy_(own)
-                k, v = (held[:, :, : of.keys] for held in cache[layer])
-            x = block.finish(x, way.attend(q, k, v).transpose(1, 2))
-        return self.model.final_norm(x)
+        """x [b, rows, W] through all layers, to the rows that are read in the last one."""
+        *blocks, last = self.model.trunk.blocks
+        for layer, block in enumerate(blocks):
+            q, k, v = block.project(x, way.rotation)
+            x = _attended(block, x, q, _keys(k, v, way.of, cache and cache[layer]), way.attend)
+        unread = way.of.last_layer.unread
+        q, k, v = _project_last(last, x, way.rotation, unread)
+        return self.model.final_norm(
+            _attended(last, x[:, unread:], q, _keys(k, v, way.of, cache and cache[-1]), way.attend_last)
+        )
 
     def _scored(self, x: Tensor, candidates: Tensor, way: Way, cache: Cache | None) -> Tensor:
         of = way.of
-        hidden = self._through(x, way, cache)[:, of.new :].unflatten(1, (of.slates, -1))
+        hidden = self._through(x, way, cache).unflatten(1, (of.slates, -1))
         context, own = hidden[:, :, of.contexts - 1], hidden[:, :, of.contexts :]
         return self.model.score(context, own, candidates.to(self.dtype)).float().sigmoid()
 
+
+def _keys(k: Tensor, v: Tensor, of: Pass, held: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+    """Keys and values [b, H, u, D] of the held rows and of the pass's own [b, rows, H, D], which take their places behind."""
+    own = k.transpose(1, 2), v.transpose(1, 2)
+    if held is None:
+        return own
+    for there, new in zip(held, own, strict=True):
+        there[:, :, of.held : of.keys].copy_(new)
+    return held[0][:, :, : of.keys], held[1][:, :, : of.keys]
+
+
+def _attended(block: Block, x: Tensor, q: Tensor, keys: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
+    return block.finish(x, attend(q.transpose(1, 2), *keys).transpose(1, 2))
+
+
+def _project_last(block: Block, x: Tensor, rotation: Rotation, unread: int) -> tuple[Tensor, Tensor, Tensor]:
+    """As Block.project, without queries of the first rows."""
+    if unread == 0:
+        return block.project(x, rotation)
+    width, heads = x.shape[-1], (block.heads, block.head_size)
+    normed, weight = block.attention_norm(x), block.qkv.weight
+    q = functional.linear(normed[:, unread:], weight[:width]).unflatten(-1, heads)
+    k, v = functional.linear(normed, weight[width:]).unflatten(-1, (2, *heads)).unbind(-3)
+    # Here no dimension of queries and keys stands between rows and heads.
+    cos, sin = (part.squeeze(-3) for part in rotation)
+    return rotate(q, (cos[unread:], sin[unread:])) * block.head_size**-0.5, rotate(k, (cos, sin)), v

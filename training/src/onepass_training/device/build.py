@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from ..release.graph import GraphBuilder
 from .graph import INT64, DeviceGraph
 from .requests import Requests
@@ -52,7 +54,7 @@ def _encode(
     g, sizes, trunk = graph.g, graph.config, Trunk(graph)
     counts, seen = ends
     rotation = graph.rotation_at(g("Add", graph.column(of.first, 1), graph.up_to(of.count)))
-    places = graph.places(pools[1], sizes.width, sizes.piece)
+    places = graph.places(pools[1], np.arange(sizes.width // sizes.piece))
     x, normed = trunk.begin(trunk.real_rows(rows, of.count, counts))
     attend, attend_last = attention.causal(of), attention.last(of, seen)
     last = graph.last_rows(graph.product(of.batch), of.count, counts)

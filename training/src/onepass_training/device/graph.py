@@ -172,20 +172,18 @@ class DeviceGraph(ModelGraph):
         own = self.g("Less", self.up_to(count), self.column(totals, 1))
         return self.g("Where", own, rows, self.scalar(0)), count
 
-    def places(self, rows: str, width: int, piece: int) -> str:
-        """Where ScatterND puts rows [n, width] of [r, width], cut into pieces: [n, width / piece, 2]. A thread of CUDA's kernel
+    def places(self, rows: str, pieces: NDArray[np.int64]) -> str:
+        """Where ScatterND puts these pieces of rows [n] that are cut into pieces: [n, pieces, 2]. A thread of CUDA's kernel
         copies what one index says, one number after the other: whole rows would be too much for it."""
-        g = self.g
-        pieces = np.arange(width // piece, dtype=np.int64)
-        row = g("Mul", self.cut(rows, -1, 1, 1), g.integers(1, 0))
-        return g("Add", row, g.constant(np.stack([0 * pieces, pieces], 1)))
+        row = self.g("Mul", self.cut(rows, -1, 1, 1), self.g.integers(1, 0))
+        return self.g("Add", row, self.g.constant(np.stack([0 * pieces, pieces], 1)))
 
-    def put(self, x: str, places: str, new: str, width: int, piece: int) -> str:
-        """x of rows of `width`, with rows new [n, width] at `places`, [r, width / piece, piece]. In x's own memory: for that
-        the runtime has to be told that what goes in is of the size of what comes out."""
-        shape = (width // piece, piece)
-        x = self.g.of_shape(self.cut(x, -1, *shape), ["cells", *shape], self.type)
-        return self.g("ScatterND", x, places, self.cut(new, -1, *shape))
+    def put(self, x: str, cells: str, places: str, new: str, width: int) -> str:
+        """x of rows of `width` with the pieces new [n, pieces, P] at `places`, as pieces [r, width / P, P]. In x's own memory:
+        for that the runtime has to be told that what goes in is of the size of what comes out, by a name for r (`cells`)."""
+        piece = self.config.piece
+        x = self.g.of_shape(self.cut(x, -1, width // piece, piece), [cells, width // piece, piece], self.type)
+        return self.g("ScatterND", x, places, new)
 
     def append(self, pool: str, name: str, places: str, new: str) -> str:
         """The pool's output `name`, [r, W / P, P], with rows new [n, W] at `places`."""

@@ -46,7 +46,7 @@ class SpareBranches:
         self._lengths = g("Sub", self._seen, slates.counts)
         self._seen = graph.cut(g("Add", self._seen, graph.scalar(1)), -1)
         self._own_columns(each, columns)
-        self._query_conditions()
+        self._query_conditions(each)
 
     def _own_columns(self, each: str, columns: str) -> None:
         """Of the unit row and the contexts, [e x (1 + c)]: the slates' rows they are made of, and their places in the
@@ -59,8 +59,7 @@ class SpareBranches:
         self._sources = graph.cut(g("Abs", g("Add", graph.column(first, 1), order)), -1)
         first = graph.every(graph.product(self._entries, columns), g("Squeeze", columns))
         places = g("Add", graph.column(g("Add", first, graph.cut(self._lengths, -1)), 1), order)
-        self._piece = config.piece
-        self._places = graph.places(places, self._heads * self._wide, self._piece)
+        self._places = graph.places(places, np.arange(self._heads * self._wide // config.piece))
         most = 1 + config.context_rows
         units, given = np.zeros((2, most, 1, self._wide)), np.zeros((most, 1, self._wide), bool)
         given[0], given[1:, :, self._size :] = True, True
@@ -72,40 +71,42 @@ class SpareBranches:
         self._units = [g("Gather", g.constant(part.astype(element)), order, axis=0) for part in units]
         self._own = graph.shape(self._entries, g("Add", self._slates.contexts, g.integers(1)), self._heads, self._wide)
 
-    def _query_conditions(self) -> None:
-        """Where a query has its score with itself, and CLOSED."""
-        graph, g, rows = self._graph, self._graph.g, self._graph.config.context_rows
-        first = np.zeros((rows + 1, 1, self._wide), bool)
-        first[:, :, self._size] = True
-        for row in range(rows):
-            first[row, 0, self._size + row + 1 : self._size + rows] = True
+    def _query_conditions(self, each: str) -> None:
+        """What a query has in its spare dimensions: its score with itself, CLOSED, or 0; and where these are."""
+        graph, g, config = self._graph, self._graph.g, self._graph.config
+        most, close = config.context_rows, int(self._close)
+        scored, closed = np.zeros((most + 1, 1, self._spare), bool), np.zeros((most + 1, 1, self._spare), graph.weights.element)
         # A candidate's row is -1, which is the last.
-        self._scored = g("Gather", g.constant(first), self._slates.row, axis=0)
-        self._context = graph.column(g("Greater", self._slates.row, graph.scalar(-1)), 1, 2)
+        scored[most, 0, 0] = True
+        for row in range(most):
+            closed[row, 0, [0, *range(row + 1, most)]] = CLOSED
+        closed[:, :, self._spare - close :] = CLOSED
+        self._scored, self._closed = (g("Gather", g.constant(table), self._slates.row, axis=0) for table in (scored, closed))
+        rows = graph.up_to(graph.product(self._entries, each))
+        heads = np.arange(self._heads * self._wide // config.piece).reshape(self._heads, -1)
+        self._spare_places = graph.places(rows, heads[:, self._size // config.piece :].reshape(-1))
         if self._close:
-            last = np.arange(self._wide) == self._wide - 1
-            self._closing = g.constant(last)
             columns = graph.up_to(g("Gather", self._columns, graph.scalar(1), axis=0))
             behind = g("GreaterOrEqual", columns, graph.column(self._seen, 1))
-            self._behind = g("And", graph.column(behind, 2, 3), self._closing)
+            self._behind = g("And", graph.column(behind, 2, 3), g.constant(np.arange(self._wide) == self._wide - 1))
 
     def paged(self, pages: str, page_tokens: int) -> Callable[[str], str]:
         """Gathered in pieces of a head, so that spare dimensions are made as it is read: their pieces are of the row of
         zeros."""
         graph, g, config = self._graph, self._graph.g, self._graph.config
         token = graph.up_to(g("Gather", self._columns, graph.scalar(1), axis=0))
-        inside = g("Clip", token, graph.scalar(0), g("Sub", self._slates.held, graph.scalar(1)))
+        inside = g("Min", token, graph.on_device(g("Sub", self._slates.held, graph.scalar(1))))
         rows = g("Gather", graph.page_rows(pages, page_tokens), inside, axis=1)
         own = g("Less", token, graph.column(self._lengths, 2))
         rows = graph.cut(g("Where", own, graph.column(rows, 1), graph.scalar(0)), -1, 1, 1)
-        pieces, held = self._wide // self._piece, self._size // self._piece
+        pieces, held = self._wide // config.piece, self._size // config.piece
         within = np.zeros((self._heads, pieces), np.int32)
         within[:, :held] = np.arange(self._heads * held).reshape(self._heads, held)
-        factor = np.where(np.arange(pieces) < held, config.width // self._piece, 0).astype(np.int32)
+        factor = np.where(np.arange(pieces) < held, config.width // config.piece, 0).astype(np.int32)
         index = g("Add", g("Mul", g("Cast", rows, to=INT32), g.constant(factor)), g.constant(within))
 
         def gathered(pool: str) -> str:
-            return g("Reshape", g("Gather", graph.cut(pool, -1, self._piece), index, axis=0), self._columns)
+            return g("Reshape", g("Gather", graph.cut(pool, -1, config.piece), index, axis=0), self._columns)
 
         return gathered
 
@@ -125,11 +126,10 @@ class SpareBranches:
         q, k, v = (trunk.part(normed, layer, part, spare) for part in "qkv")
         # A row and its own key have one position: their score is as before the rotation, and no key but a context's is rotated.
         scores = g("ReduceSum", g("Mul", self._apart(q), self._apart(k)), g.integers(-1), keepdims=1)
-        scores = g("Where", self._context, graph.number(CLOSED), scores)
-        query = self._apart(graph.turned(q, rotation, spare))
-        if self._close:
-            query = g("Where", self._closing, graph.number(CLOSED), query)
-        query = g("Reshape", g("Where", self._scored, scores, query), self._joined)
+        pieces = (self._heads * self._spare // graph.config.piece, graph.config.piece)
+        scores = graph.cut(g("Where", self._scored, scores, self._closed), -1, *pieces)
+        query = graph.put(graph.turned(q, rotation, spare), "rows", self._spare_places, scores, self._heads * self._wide)
+        query = g("Reshape", query, self._joined)
         own_keys = graph.turned(g("Gather", k, self._sources, axis=0), self._own_rotation(rotation), spare)
         keys = self._with_own(keys, own_keys, self._units[0])
         values = self._with_own(values, g("Gather", v, self._sources, axis=0), self._units[1])
@@ -154,7 +154,9 @@ class SpareBranches:
         """The columns with the unit row and the contexts in their places."""
         graph, g = self._graph, self._graph.g
         own = g("Where", self._given, units, g("Reshape", own, self._own))
-        return g("Reshape", graph.put(held, self._places, own, self._heads * self._wide, self._piece), self._columns)
+        width, piece = self._heads * self._wide, graph.config.piece
+        own = graph.cut(own, -1, width // piece, piece)
+        return g("Reshape", graph.put(held, "columns", self._places, own, width), self._columns)
 
 
 def spare_dimensions(contexts: int, close: bool) -> int:

@@ -36,6 +36,8 @@ const CELLS_HEADER = `# The cells of this mesh, written when it started. The gat
 # state=serving a cell gets nobody; without its line, or with # before it, it is gone for the gateway.
 `;
 const CHECK_TIMEOUT_MS = 1_000;
+/** A GPU captures its runs one by one before it serves. */
+const DEVICE_START_MS = 300_000;
 const SHARED_MEMORY = '/dev/shm';
 const POOL_ROOM_BYTES = 512 * 2 ** 20;
 
@@ -95,6 +97,7 @@ export class Mesh {
       logDir: this.logDir,
       onEvent: options.onEvent ?? (() => {}),
       ...(backOff && { backOff }),
+      ...(deviceGraphs !== undefined && { startTimeoutMs: DEVICE_START_MS }),
     });
   }
 

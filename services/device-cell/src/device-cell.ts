@@ -4,7 +4,7 @@ import { type DeviceTrunk, slotBytes } from '@onepass/device-trunk';
 import { createEngine, type DeviceEngine, endOnLostDevice } from '@onepass/inference';
 import { type RankingRoleSettings, type ServedRanking, serveRanking } from '@onepass/ranking';
 import { loadRelease, type Release } from '@onepass/release';
-import type { Logger } from '@onepass/telemetry';
+import { createLogger } from '@onepass/telemetry';
 import { type ServedUserEncoder, serveUserEncoder } from '@onepass/user-encoder';
 import { DeviceEncoder } from './device-encoder.js';
 import { openDeviceModel } from './device-graphs.js';
@@ -36,6 +36,8 @@ interface Device {
  * @throws OnepassError `startup`: one sentence naming the setting, file or port
  */
 export async function startDeviceCell(settings: DeviceCellSettings): Promise<RunningCell> {
+  // Before there are roles: a GPU takes a while.
+  const opening = createLogger('device-cell', settings.logLevel);
   const release = await loadRelease(settings.releaseDir);
   const model = await openDeviceModel(settings.deviceGraphs, release);
   const closing: (() => Promise<void>)[] = [];
@@ -44,9 +46,9 @@ export async function startDeviceCell(settings: DeviceCellSettings): Promise<Run
     for (const one of closing.splice(0).reverse()) await one();
   };
   try {
-    const engine = await openDeviceEngine(settings);
+    const engine = await openDeviceEngine(settings, opening);
     closing.push(() => engine.close());
-    const trunk = await openTrunk(settings, release, { engine, model });
+    const trunk = await openTrunk(settings, release, { engine, model, logger: opening });
     closing.push(() => trunk.close());
     const ranking = await startRanking(settings, release, { engine, trunk });
     closing.push(() => ranking.stop());
@@ -56,7 +58,8 @@ export async function startDeviceCell(settings: DeviceCellSettings): Promise<Run
       for (const role of [ranking, encoder]) role.setServing(serving);
     };
     const { address, logger } = encoder;
-    tell(logger, settings, { engine, trunk, ranking });
+    logger.info({ ranking: ranking.address }, 'ranking beside it');
+    if (settings.warmTier !== 'off') logger.warn({}, noWarmTier(settings));
     setServing(true);
     const stop = () => {
       setServing(false);
@@ -124,18 +127,6 @@ async function startEncoder(
   });
 }
 
-function tell(
-  logger: Logger,
-  { warmTier }: DeviceCellSettings,
-  { engine, trunk, ranking }: Device & { readonly ranking: ServedRanking },
-): void {
-  const { kv, buckets } = trunk;
-  logger.info({ provider: engine.device, why: engine.reason, lanes: engine.lanes }, 'execution provider');
-  logger.info({ kvBytes: kv.stats().bytesLimit, ranking: ranking.address }, 'trunk and KV on the device');
-  logger.debug({ buckets: buckets.describe() }, 'sizes of runs');
-  if (warmTier !== 'off')
-    logger.warn(
-      {},
-      `ONEPASS_WARM_TIER is ${warmTier}, but a device cell has no warm tier: who has lost their slot is encoded anew`,
-    );
+function noWarmTier({ warmTier }: DeviceCellSettings): string {
+  return `ONEPASS_WARM_TIER is ${warmTier}, but a device cell has no warm tier: who has lost their slot is encoded anew`;
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type DeviceModel, DeviceTrunk, pageBytes, pagesOf, USUAL_BUCKETS } from '@onepass/device-trunk';
 import { createDeviceEngine, type DeviceEngine, endOnLostDevice } from '@onepass/inference';
 import type { Release } from '@onepass/release';
-import type { Measurements } from '@onepass/telemetry';
+import type { Logger, Measurements } from '@onepass/telemetry';
 import { attentionOf } from './device-graphs.js';
 import type { DeviceCellSettings } from './settings.js';
 import { usualRuns } from './warm-up.js';
@@ -12,14 +12,17 @@ const MAX_QUEUED = 256;
 /** Page 0 is zeros, page 1 takes the rows of padding (docs/device-graphs.md). */
 const NOBODYS_PAGES = 2;
 
-export function openDeviceEngine(settings: DeviceCellSettings): Promise<DeviceEngine> {
-  return createDeviceEngine({
+/** @throws OnepassError `startup`: a device that is not to be had */
+export async function openDeviceEngine(settings: DeviceCellSettings, logger: Logger): Promise<DeviceEngine> {
+  const engine = await createDeviceEngine({
     device: settings.executionProvider,
     libraryDirectory: settings.onnxruntimeDir,
     lanes: settings.lanes,
     threads: settings.inferenceThreads,
     onLost: endOnLostDevice,
   });
+  logger.info({ provider: engine.device, why: engine.reason, lanes: engine.lanes }, 'execution provider');
+  return engine;
 }
 
 /**
@@ -29,13 +32,12 @@ export function openDeviceEngine(settings: DeviceCellSettings): Promise<DeviceEn
 export async function openTrunk(
   settings: DeviceCellSettings,
   release: Release,
-  { engine, model }: { readonly engine: DeviceEngine; readonly model: DeviceModel },
+  { engine, model, logger }: { readonly engine: DeviceEngine; readonly model: DeviceModel; readonly logger: Logger },
 ): Promise<DeviceTrunk> {
   const { kvSlots: slots, batch } = settings;
+  const attention = attentionOf(model, settings.attention);
   const trunk = await DeviceTrunk.open({
-    engine,
-    model,
-    attention: attentionOf(model, settings.attention),
+    ...{ engine, model, attention },
     kv: {
       slots,
       bytes: kvBytes(settings, model),
@@ -50,9 +52,15 @@ export async function openTrunk(
     maxQueued: MAX_QUEUED,
   });
   try {
+    const { buckets, kv } = trunk;
     // Making one ready captures it on a GPU, which takes long and stops all others; a CPU has nothing to capture.
-    const people = engine.device === 'cpu' ? [1] : trunk.buckets.people;
-    await trunk.warmUp(usualRuns(trunk.buckets, settings.candidates, people));
+    const usual = usualRuns(buckets, settings.candidates, engine.device === 'cpu' ? [1] : buckets.people);
+    logger.info({ kvBytes: kv.stats().bytesLimit, attention, sizes: usual.length }, 'making runs ready');
+    logger.debug({ buckets: buckets.describe() }, 'sizes of runs');
+    const began = performance.now();
+    await trunk.warmUp(usual);
+    const { kept, bytes } = trunk.stats().prepared;
+    logger.info({ kept, bytes, tookMs: Math.round(performance.now() - began) }, 'runs are ready');
     return trunk;
   } catch (error) {
     await trunk.close();

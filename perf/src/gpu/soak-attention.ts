@@ -37,7 +37,7 @@ export async function attentionFor(terms: AttentionTerms): Promise<TrunkAttentio
 /** Undefined where a pass was not measured. An encode mostly appends: whole pasts have a graph of their own. */
 export function fastestAttention(measured: readonly MeasuredCase[], batch: number): TrunkAttention | undefined {
   const own = { system: 'onepass', batch } as const;
-  // The trunk's encode writes pools that are outputs, which that one has not.
+  // That one is for runs of one row a person, and a trunk has one graph for all of them.
   const known = measured.filter(({ case: of }) => of.attention !== PAGED);
   const encode = fastest(known, { ...own, timed: 'append', rows: 1 })?.case.attention;
   const rank = fastest(measured, { ...own, timed: 'rank' })?.case.attention;

@@ -1,7 +1,8 @@
 import type { DeviceModel } from '@onepass/device-trunk';
+import { PAGED } from '../graphs.js';
 import { DTYPES } from '../options.js';
 import { capturedAsNot, replays } from './captured.js';
-import { attentionsOf, GATHER } from './cases.js';
+import { attentionsOf, GATHER, usualAttention } from './cases.js';
 import type { Check, CheckOutcome } from './check.js';
 import type { CheckDesk } from './desk.js';
 import { fullDevice, goodEnd, lostDevice, tooMuchAsked } from './faults.js';
@@ -25,6 +26,7 @@ export function checksOf(model: DeviceModel): Check[] {
         run: (desk) => run(desk, attention),
       }),
     );
+  const appending = attentions.filter((name) => name === usualAttention(model) || name === PAGED);
   const one = (name: string, run: Check['run']): Check => ({ name, run });
   return [
     one('the device opens', device),
@@ -32,7 +34,7 @@ export function checksOf(model: DeviceModel): Check[] {
     ...each('runs are captured', captures, [...attentions, GATHER]),
     ...each('captured runs are as runs that are not', capturedAsNot),
     ...each('runs repeat after others', replays),
-    one('an append writes its own rows only', writtenInPlace),
+    ...each('an append writes its own rows only', writtenInPlace, appending),
     one('two appends at one time write what each writes alone', writtenByTwo),
     one('no pool is copied', noCopyOfPools),
     ...DTYPES.flatMap((dtype) =>

@@ -7,7 +7,7 @@ import { type CheckOutcome, failed, judged, leftOut, ok } from './check.js';
 import type { CheckDesk } from './desk.js';
 
 /** A pool far larger than anything that an append of one row works in. */
-const POOL_BYTES = 64 << 20;
+const POOL_BYTES = 32 << 20;
 const SMOKE_POOL_BYTES = 1 << 16;
 
 /** Two people at least, and pages of nobody. */
@@ -28,14 +28,14 @@ function wideBed(desk: CheckDesk): Promise<TrunkBed> {
   });
 }
 
-async function appendOf(desk: CheckDesk, rows: number): Promise<GpuCase> {
-  const attention = usualAttention(await desk.model());
+async function appendOf(desk: CheckDesk, rows: number, by?: string): Promise<GpuCase> {
+  const attention = by ?? usualAttention(await desk.model());
   return { system: 'onepass', timed: 'append', batch: 1, rows, attention, captured: desk.onCuda };
 }
 
 /** An append writes its own rows, and no other byte of any pool. */
-export async function writtenInPlace(desk: CheckDesk): Promise<CheckOutcome> {
-  const [engine, bed, append] = [await desk.engine(), await wideBed(desk), await appendOf(desk, 1)];
+export async function writtenInPlace(desk: CheckDesk, attention: string): Promise<CheckOutcome> {
+  const [engine, bed, append] = [await desk.engine(), await wideBed(desk), await appendOf(desk, 1, attention)];
   return withCases(bed, [append], async (ready) => {
     await cover(engine, bed);
     await ready[0]!.outputs();
@@ -92,11 +92,11 @@ export async function noCopyOfPools(desk: CheckDesk): Promise<CheckOutcome> {
   });
 }
 
-/** Rows of the pools' own type that no pass writes by chance: small numbers, all of them finite. */
-function patternOf(bytes: number): Buffer {
-  // As halves and as floats, every such number is between 0 and 1.
-  return Buffer.from(Uint16Array.from({ length: bytes / 2 }, (_, i) => 0x2400 + ((i * 7) % 997)).buffer);
-}
+/** Of a length that no row's divides, so that rows differ; as halves and as floats, every number is small and finite. */
+const TILE = Buffer.from(Uint16Array.from({ length: 997 }, (_, i) => 0x2400 + i).buffer);
+
+/** What pools hold before. */
+const patternOf = (bytes: number): Buffer => Buffer.alloc(bytes, TILE);
 
 /** All pools with the pattern, but the page of zeros. */
 async function cover(engine: DeviceEngine, bed: TrunkBed): Promise<void> {

@@ -1,22 +1,25 @@
 import { startupError } from '@onepass/errors';
 import { DeviceFault, type PreparedRun } from '@onepass/inference';
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { PreparedRuns } from './prepared-runs.js';
 
 /** Of a run that fails whatever room there is. */
-const BROKEN = 13;
+const BROKEN = 99;
 
 /** A device with so much memory, on which a run takes as many bytes as its size says. */
-function device(bytes: number, most = 10, limit = 1_000) {
+function device(bytes: number, most = 10, limit = 1_000, captures = false) {
   const open = new Set<number>();
   const taken = () => [...open].reduce((sum, size) => sum + size, 0);
   const prepared: number[] = [];
-  const prepare = async (size: number): Promise<PreparedRun> => {
+  const prepare = async (size: number, capture: boolean): Promise<PreparedRun> => {
+    const isCaptured = captures && capture;
     prepared.push(size);
     if (size === BROKEN) throw startupError('it does not run', new DeviceFault('a kernel of its own'));
     if (taken() + size > bytes) throw startupError(`no memory for ${size}`, new DeviceFault('out of memory'));
     open.add(size);
-    return { bytes: size, close: () => open.delete(size), run: () => Promise.reject(new Error('not run here')) };
+    const run = () => Promise.reject(new Error('not run here'));
+    return { bytes: size, isCaptured, close: () => open.delete(size), run };
   };
   const runs = new PreparedRuns(prepare, { most, bytes: limit });
   const use = async (size: number) => (await runs.use(`${size}`, size)).done();
@@ -29,7 +32,7 @@ test('is made once, however many ask for it at one time', async () => {
   await use(10);
   expect(prepared).toEqual([10, 20]);
   expect([...runs.ready()]).toEqual([20, 10]);
-  expect(runs.stats).toEqual({ kept: 2, bytes: 30, made: 2, dropped: 0 });
+  expect(runs.stats).toEqual({ kept: 2, bytes: 30, made: 2, captured: 0, dropped: 0 });
 });
 
 test('those used longest ago go, by number and by bytes, and never one in use', async () => {
@@ -59,6 +62,19 @@ test('where the device has no memory, what nobody uses is given back first; when
   expect([...open]).toEqual([50]);
   await runs.close();
   expect([...open]).toEqual([]);
+});
+
+test('what is captured is never given back: no more than a share of all is, and it stays while others come and go', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 20 }), { maxLength: 60 }), async (sizes) => {
+      const { runs, use, open } = device(1e6, 8, 1e6, true);
+      for (const size of sizes) await use(size);
+      const distinct = [...new Set(sizes)];
+      expect(runs.stats.captured).toBe(Math.min(distinct.length, 6));
+      for (const size of distinct.slice(0, 6)) expect(open).toContain(size);
+    }),
+    { seed: 1, numRuns: 100 },
+  );
 });
 
 test('what fails for another reason than memory costs nobody else their run', async () => {

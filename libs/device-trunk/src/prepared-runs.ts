@@ -1,6 +1,12 @@
 import { unavailable } from '@onepass/errors';
 import { isOutOfMemory, type PreparedRun } from '@onepass/inference';
 
+/**
+ * Share of `most` that is captured, where the device captures, in the life of these runs: what is captured is not given back with the run. Those that come
+ * later are not, and come and go.
+ */
+const CAPTURED = 0.75;
+
 /** What prepared runs may take together, over all graphs. */
 export interface PreparedLimits {
   readonly most: number;
@@ -23,19 +29,21 @@ export interface PreparedUse<S> {
 
 /**
  * Runs of one or more graphs by the sizes that they are prepared for, made when they are first asked for. Those used longest ago go when there are too
- * many, or too little memory.
+ * many, or too little memory; those that are not captured before those that are.
  */
 export class PreparedRuns<S> {
-  readonly #prepare: (sizes: S) => Promise<PreparedRun>;
+  readonly #prepare: (sizes: S, capture: boolean) => Promise<PreparedRun>;
   readonly #limits: PreparedLimits;
   /** The one used longest ago first. */
   readonly #kept = new Map<string, Kept<S>>();
   readonly #making = new Map<string, Promise<Kept<S>>>();
   #made = 0;
+  #captured = 0;
   #dropped = 0;
   #isClosed = false;
 
-  constructor(prepare: (sizes: S) => Promise<PreparedRun>, limits: PreparedLimits) {
+  /** @param prepare captured where the device can, or not */
+  constructor(prepare: (sizes: S, capture: boolean) => Promise<PreparedRun>, limits: PreparedLimits) {
     this.#prepare = prepare;
     this.#limits = limits;
   }
@@ -44,8 +52,9 @@ export class PreparedRuns<S> {
     return [...this.#kept.values()].reduce((sum, { run }) => sum + run.bytes, 0);
   }
 
-  get stats(): { readonly kept: number; readonly bytes: number; readonly made: number; readonly dropped: number } {
-    return { kept: this.#kept.size, bytes: this.bytes, made: this.#made, dropped: this.#dropped };
+  get stats(): Readonly<Record<'kept' | 'bytes' | 'made' | 'captured' | 'dropped', number>> {
+    const [made, captured, dropped] = [this.#made, this.#captured, this.#dropped];
+    return { kept: this.#kept.size, bytes: this.bytes, made, captured, dropped };
   }
 
   get isInUse(): boolean {
@@ -100,6 +109,7 @@ export class PreparedRuns<S> {
       .then((run) => {
         const kept = { sizes, run, uses: 0 };
         this.#made++;
+        if (run.isCaptured) this.#captured++;
         this.#kept.set(key, kept);
         this.#shrink(key);
         return kept;
@@ -112,7 +122,7 @@ export class PreparedRuns<S> {
   async #prepareWithRoom(sizes: S): Promise<PreparedRun> {
     for (;;) {
       try {
-        return await this.#prepare(sizes);
+        return await this.#prepare(sizes, this.#captured < CAPTURED * this.#limits.most);
       } catch (error) {
         // Of what fails for another reason, room would change nothing.
         if (!isOutOfMemory(error) || !this.#drop()) throw error;
@@ -124,15 +134,14 @@ export class PreparedRuns<S> {
     while (this.#kept.size > this.#limits.most || this.bytes > this.#limits.bytes) if (!this.#drop(except)) return;
   }
 
-  /** The one used longest ago. @returns false: all are in use */
+  /** @returns false: all are in use */
   #drop(except?: string): boolean {
-    for (const [key, { run, uses }] of this.#kept) {
-      if (uses > 0 || key === except) continue;
-      this.#kept.delete(key);
-      run.close();
-      this.#dropped++;
-      return true;
-    }
-    return false;
+    const unused = [...this.#kept].filter(([key, { uses }]) => uses === 0 && key !== except);
+    const [key, kept] = unused.find(([, { run }]) => !run.isCaptured) ?? unused[0] ?? [];
+    if (key === undefined || kept === undefined) return false;
+    this.#kept.delete(key);
+    kept.run.close();
+    this.#dropped++;
+    return true;
   }
 }

@@ -1,4 +1,10 @@
-import { type DeviceGraph, isOutOfMemory, type PreparedRun } from '@onepass/inference';
+import {
+  type DeviceGraph,
+  type HostArrays,
+  isOutOfMemory,
+  type PreparedRun,
+  type PrepareOptions,
+} from '@onepass/inference';
 import { type Buckets, type EncodeSizes, encodeWork, hasColumns, type RankSizes, rankWork } from './buckets.js';
 import type { DeviceModel } from './device-model.js';
 import type { DevicePools } from './device-pools.js';
@@ -54,7 +60,7 @@ export class TrunkRuns {
     this.#graphs = graphs;
     this.#pools = pools;
     this.#now = options.now;
-    this.#prepared = new PreparedRuns((sizes) => this.#prepare(sizes), options.limits);
+    this.#prepared = new PreparedRuns((sizes, capture) => this.#prepare(sizes, { capture }), options.limits);
   }
 
   get stats(): PreparedRuns<RunSizes>['stats'] {
@@ -123,15 +129,16 @@ export class TrunkRuns {
   }
 
   /** Warmed up with nobody's rows. */
-  #prepare(sizes: RunSizes): Promise<PreparedRun> {
+  #prepare(sizes: RunSizes, options: PrepareOptions): Promise<PreparedRun> {
     const { prefill, encode, rank } = this.#graphs;
     const pools = this.#pools;
     const r = pools.rows;
     if (!('m' in sizes))
-      return rank.prepare({ ...sizes, r }, pools.residentOf(rank), (inputs) => fillRank(inputs, sizes, []));
+      return rank.prepare({ ...sizes, r }, pools.residentOf(rank), (inputs) => fillRank(inputs, sizes, []), options);
     const { b, g, m } = sizes;
     const [graph, dimensions] = g === 0 && prefill ? [prefill, { b, m, r }] : [encode, { b, g, m, r }];
-    return graph.prepare(dimensions, pools.residentOf(graph), (inputs) => fillEncode(inputs, sizes, this.#model, []));
+    const nobody = (inputs: HostArrays) => fillEncode(inputs, sizes, this.#model, []);
+    return graph.prepare(dimensions, pools.residentOf(graph), nobody, options);
   }
 }
 

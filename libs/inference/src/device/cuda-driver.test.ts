@@ -60,7 +60,11 @@ test.skipIf(!hasCompiler)('copies in and out in the lane, and gives everything b
   for (const capture of [true, false]) {
     const graph = await engine.load(poolGraph, { capture });
     expect(graph.capture.on).toBe(capture);
+    const other = await graph.prepare({ n: 1, g: 2, r: 8 }, resident, fill(7), { capture: false });
+    expect(other.isCaptured).toBe(false);
+    other.close();
     const run = await graph.prepare({ n: 1, g: 2, r: 8 }, resident, fill(7));
+    expect(run.isCaptured).toBe(capture);
     expect(run.bytes).toBe(2 * (8 + 8 + 16 + 8));
     const before = fake.copies();
     const done = await Promise.all([1, 2, 3, 4].map((row) => run.run(fill(row), readSum)));

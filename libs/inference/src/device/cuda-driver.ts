@@ -59,7 +59,8 @@ export function cudaDriver(runtime: OnnxRuntime, cuda: CudaRuntime, options: Cud
     ownMemory: true,
     sharedSessions: false,
     // The lane waits for its stream itself, when the copies back are under way too. Without that option a run gives back the pinned memory from which it copied: of
-    // a captured one it must stay, since replays copy from it again; with it a run that is not captured would leave more of it taken each time.
+    // a captured one it must stay, since replays copy from it again; with it a run that is not captured leaves more of it taken each time. What a run gives back is
+    // all of its session: where some are captured, others have the option too.
     runConfig: (isCaptured) => (isCaptured ? { disable_synchronize_execution_providers: '1' } : {}),
     captureKey: 'gpu_graph_id',
     memory: () => {

@@ -3,9 +3,9 @@ import { OnepassError, startupError } from '@onepass/errors';
 import { cannotLoad, NativeNames, readSpecs } from '../onnx-graph.js';
 import { type Address, HOST_MEMORY } from '../onnxruntime.js';
 import type { TensorSpec } from '../tensors.js';
-import type { DeviceGraph, Dimensions, HostArrays, PreparedRun, Resident } from './device.js';
+import type { DeviceGraph, Dimensions, HostArrays, PreparedRun, PrepareOptions, Resident } from './device.js';
 import { type DeviceHost, type Lane, Out } from './device-host.js';
-import { type Binding, OnnxPreparedRun, PreparedLane } from './prepared-run.js';
+import { type Binding, NOT_CAPTURED, OnnxPreparedRun, PreparedLane } from './prepared-run.js';
 import { bindShapes, describeDimensions } from './shapes.js';
 
 /** The second run of a shape finds all memory taken; what is captured is captured in the first and replayed in the others. */
@@ -53,11 +53,12 @@ export class OnnxDeviceGraph implements DeviceGraph {
     dimensions: Dimensions,
     resident: Resident,
     warm: (inputs: HostArrays) => void = zeros,
+    { capture: wanted = true }: PrepareOptions = {},
   ): Promise<PreparedRun> {
     const host = this.#host;
     const shapes = bindShapes(this.#name, this, dimensions, resident);
     const names = { inputNames: this.#inputNames, outputNames: this.#outputNames, hostInputs: this.#hostInputs };
-    const capture = this.capture.on ? { capture: ++host.captures } : {};
+    const capture = this.capture.on ? { capture: wanted ? ++host.captures : NOT_CAPTURED } : {};
     const binding: Binding = { graph: this.#name, ...shapes, ...names, resident, ...capture };
     const lanes: PreparedLane[] = [];
     return host.whole.alone(async () => {

@@ -29,6 +29,8 @@ export type Resident = Readonly<Record<string, DeviceBuffer>>;
 
 /** One graph bound to one set of shapes. */
 export interface PreparedRun {
+  /** As a graph of the device, which is given back with the session of its graph only, not by `close`. */
+  readonly isCaptured: boolean;
   /** Device memory that it has taken, beside what is resident and what the sessions work in, over all lanes. */
   readonly bytes: number;
   /**
@@ -53,6 +55,11 @@ export interface DeviceRunTiming extends RunTiming {
   readonly deviceMicros: number;
 }
 
+export interface PrepareOptions {
+  /** Absent = where the graph's runs are. */
+  readonly capture?: boolean;
+}
+
 /** One graph, loaded once in every lane; where the device is the CPU, the lanes share it. */
 export interface DeviceGraph {
   readonly inputs: readonly TensorSpec[];
@@ -67,7 +74,12 @@ export interface DeviceGraph {
    * @throws OnepassError `startup` naming graph and shape, when the device has not enough memory (`isOutOfMemory`) or the shape does not run: nothing stays taken;
    * `internal` on a dimension or a resident tensor that does not fit the graph
    */
-  prepare(dimensions: Dimensions, resident: Resident, warm?: (inputs: HostArrays) => void): Promise<PreparedRun>;
+  prepare(
+    dimensions: Dimensions,
+    resident: Resident,
+    warm?: (inputs: HostArrays) => void,
+    options?: PrepareOptions,
+  ): Promise<PreparedRun>;
 }
 
 export interface DeviceMemoryUse {

@@ -42,7 +42,7 @@ export interface Driver {
   readonly ownMemory: boolean;
   /** Whether lanes share a session; else each has its own. */
   readonly sharedSessions: boolean;
-  /** Options of a run, by ONNX Runtime's names. @param isCaptured as all runs of its session are */
+  /** Options of a run, by ONNX Runtime's names. @param isCaptured whether runs of its session are */
   runConfig(isCaptured: boolean): Readonly<Record<string, string>>;
   /** The name of the run option that says under which number a run is captured; absent where the device captures nothing. */
   readonly captureKey?: string;

@@ -161,6 +161,7 @@ export class FakeDeviceEngine implements DeviceEngine {
     const queue = new TimedQueue(this.#queue);
     return {
       bytes: taken.bytes,
+      isCaptured: false,
       close: () => taken.close(),
       run: async (fill, read, terms) => {
         const { value, ...timing } = await queue.schedule(async (lane, queueMicros) => {

@@ -21,9 +21,12 @@ export interface Binding {
   /** Inputs that are read on the CPU. */
   readonly hostInputs: ReadonlySet<string>;
   readonly resident: Resident;
-  /** The number under which runs are captured; absent = they are not. */
+  /** The number under which runs are captured, `NOT_CAPTURED` where others of the session are; absent = none is. */
   readonly capture?: number;
 }
+
+/** ONNX Runtime's number for a run that is not to be captured. */
+export const NOT_CAPTURED = -1;
 
 /** A prepared run in one lane: its buffers, and the steps of a run. */
 export class PreparedLane {
@@ -105,7 +108,7 @@ class LaneParts {
     const options = this.#out[0]!;
     this.runOptions = options;
     this.release.push(() => runtime.releaseRunOptions(options));
-    const number = driver.captureKey && { [driver.captureKey]: String(capture ?? -1) };
+    const number = driver.captureKey && { [driver.captureKey]: String(capture ?? NOT_CAPTURED) };
     const config = { ...driver.runConfig(capture !== undefined), ...number };
     for (const [key, value] of Object.entries(config)) runtime.check(runtime.addRunConfig(options, key, value));
   }
@@ -160,9 +163,9 @@ class LaneParts {
 /** A run of one graph and one set of shapes, in any lane. */
 export class OnnxPreparedRun implements PreparedRun {
   readonly bytes: number;
+  readonly isCaptured: boolean;
   readonly #host: DeviceHost;
   readonly #graph: string;
-  readonly #captured: boolean;
   readonly #lanes: readonly PreparedLane[];
   readonly #queue: TimedQueue;
   readonly #onClose: () => void;
@@ -171,7 +174,7 @@ export class OnnxPreparedRun implements PreparedRun {
   constructor(host: DeviceHost, binding: Binding, lanes: readonly PreparedLane[], onClose: () => void) {
     this.#host = host;
     this.#graph = binding.graph;
-    this.#captured = binding.capture !== undefined;
+    this.isCaptured = binding.capture !== undefined && binding.capture !== NOT_CAPTURED;
     this.#lanes = lanes;
     this.#queue = new TimedQueue(host.queue);
     this.#onClose = onClose;
@@ -211,7 +214,7 @@ export class OnnxPreparedRun implements PreparedRun {
     try {
       const micros = await lane.play();
       // What is captured runs to its end; nobody waits for its numbers any more.
-      if (this.#captured && signal?.aborted) throw abortReason(signal);
+      if (this.isCaptured && signal?.aborted) throw abortReason(signal);
       return micros;
     } catch (error) {
       const failure = this.#host.faults.runError(this.#graph, error);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BundledProgram, bundleProgram } from '@onepass/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { makeDeviceGraphs } from '../gpu/graphs.js';
+import { attentionFor, makeDeviceGraphs } from '../gpu/graphs.js';
 import { ensurePythonOf } from '../kit/shape/python.js';
 import { tellTrace, traceCases } from './run-trace.js';
 
@@ -27,7 +27,10 @@ test.skipIf(!libraries)(
   { timeout: 120_000 },
   async () => {
     const python = await ensurePythonOf('training');
-    const { folder } = await makeDeviceGraphs(SHAPE, SHAPE.dtype, { python, within, progress: () => {} });
+    const { folder } = await makeDeviceGraphs(SHAPE, SHAPE.dtype, {
+      ...{ python, within, progress: () => {} },
+      attention: attentionFor('cuda:0', SHAPE, SHAPE.dtype),
+    });
     const traced = await traceCases({ ...SHAPE, folder, libraries: libraries! }, () => {}, program.path);
     expect(traced.flatMap(({ faults }) => faults)).toEqual([]);
     // MultiHeadAttention wants cuDNN, which is not there.
@@ -41,9 +44,15 @@ test.skipIf(!libraries)(
         work!.copies.filter(({ from, to, bytes }) => from === to && bytes >= poolBytes),
         what,
       ).toEqual([]);
-      const isFused = /attention|gqa/.test(what);
+      const isFused = /attention|gqa|paged/.test(what);
+      // Each would be made again in every replay.
+      if (isFused)
+        expect(
+          work!.copies.filter(({ from }) => from !== 'device'),
+          what,
+        ).toEqual([]);
       expect(
-        work!.kernels.some((name) => name.includes('flash_fwd')),
+        work!.kernels.some((name) => /flash_fwd|PagedDecode/.test(name)),
         what,
       ).toBe(isFused);
     }

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { startupError } from '@onepass/errors';
 import { compileFakeCuda } from '@onepass/inference';
 import { repositoryRoot, runCommand } from '@onepass/local';
-import { makeDeviceGraphs } from '../gpu/graphs.js';
+import { attentionFor, makeDeviceGraphs } from '../gpu/graphs.js';
 import { shapeFor } from '../gpu/options.js';
 import { describeShape } from '../gpu/tell.js';
 import { ensurePythonOf } from '../kit/shape/python.js';
@@ -31,7 +31,8 @@ export function runTraceGpu(args: readonly string[]): Promise<number> {
     const python = options.python ?? (await ensurePythonOf('training'));
     const progress = (line: string) => console.log(`  ${line}`);
     progress(describeShape(shape));
-    const { folder } = await makeDeviceGraphs(shape, shape.dtype, { python, progress });
+    const attention = attentionFor('cuda:0', shape, shape.dtype);
+    const { folder } = await makeDeviceGraphs(shape, shape.dtype, { python, attention, progress });
     const { n, k, batch } = shape;
     const traced = await traceCases({ folder, n, k, batch, libraries: options.libraries }, progress);
     console.log(`\n${tellTrace(traced).join('\n')}`);

@@ -1,5 +1,6 @@
 import type { DeviceModel } from '@onepass/device-trunk';
 import type { GpuCase, Timed } from '../gpu/gpu-case.js';
+import { PAGED } from '../gpu/graphs.js';
 import type { CapturedWork } from './trace.js';
 
 /** What the tracing process is asked. */
@@ -39,7 +40,10 @@ export function tracedCases(
   return [
     of('gather', 'none'),
     ...Object.keys(graphs.prefill ?? {}).map((attention) => of('prefill', attention, n)),
-    ...Object.keys(graphs.encode).flatMap((attention) => [of('encode', attention, n), of('append', attention, 1)]),
+    ...Object.keys(graphs.encode).flatMap((attention) => [
+      ...(attention === PAGED ? [] : [of('encode', attention, n)]),
+      of('append', attention, 1),
+    ]),
     ...Object.keys(graphs.rank).map((attention) => of('rank', attention)),
     ...Object.keys(graphs.recompute).map((attention) => of('recompute', attention)),
   ];

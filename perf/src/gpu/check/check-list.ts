@@ -8,7 +8,7 @@ import type { CheckDesk } from './desk.js';
 import { fullDevice, goodEnd, lostDevice, tooMuchAsked } from './faults.js';
 import { fits } from './fits.js';
 import { kernels } from './kernels.js';
-import { shortBesideLong, throughput } from './lanes.js';
+import { closeBesideRun, shortBesideLong, throughput } from './lanes.js';
 import { flat } from './memory.js';
 import { numbers } from './numbers.js';
 import { noCopyOfPools, writtenByTwo, writtenInPlace } from './pools.js';
@@ -45,6 +45,7 @@ export function checksOf(model: DeviceModel): Check[] {
     one('memory is flat', flat),
     one('several lanes do more than one', throughput),
     one('a long run does not stop short ones', shortBesideLong),
+    one('closing a prepared run beside another', closeBesideRun),
     one('waiting asleep and spinning', sleepOrSpin),
     one('kernels of attention', kernels),
     one('the shape fits', fits),

@@ -32,10 +32,10 @@ export async function fullDevice(desk: CheckDesk): Promise<CheckOutcome> {
 export async function fillDevice(desk: CheckDesk): Promise<CheckOutcome> {
   const [engine, bed, small] = [await desk.engine(), await desk.bed(), await smallCase(desk)];
   const { batch } = desk.terms.shape;
-  const large: GpuCase = { ...small, timed: 'recompute', rows: 0, batch, attention: 'plain', captured: false };
+  const large: GpuCase = { ...small, timed: 'recompute', rows: 0, batch, attention: 'plain', captured: true };
   return withCases(bed, [small], async ([ready]) => {
     const before = await ready!.outputs();
-    await bed.load(bed.fileOf(large), false);
+    await bed.load(bed.fileOf(large), true);
     const filling = await fill(engine);
     const refused = await refusalOf(bed.prepare(large));
     const beside = await ready!.outputs().finally(() => {

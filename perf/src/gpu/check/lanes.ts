@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { median } from '../../statistics.js';
 import { type BedCase, TrunkBed } from '../bed.js';
 import { PAGE } from '../bench-cases.js';
@@ -91,3 +92,29 @@ export async function shortBesideLong(desk: CheckDesk): Promise<CheckOutcome> {
       : failed(`only ${says}, as if ${LANES} lanes were one`, numbers);
   });
 }
+
+/** How long giving back a prepared run's memory holds up the main thread while another runs: CUDA waits for the whole device. */
+export async function closeBesideRun(desk: CheckDesk): Promise<CheckOutcome> {
+  const bed = await desk.bed();
+  const { append, whole } = await casesOf(desk);
+  const asked = { ...whole, timed: 'recompute', captured: false } as const;
+  return withCases(bed, [asked], async ([long]) => {
+    const shorts: BedCase[] = [];
+    for (let i = 0; i < CLOSED; i++) shorts.push(await bed.prepare(append));
+    const [longMicros] = (await long!.time(1)).deviceMicros;
+    const under = long!.time(CLOSED);
+    const closings: number[] = [];
+    for (const short of shorts) {
+      // The run's turn comes first.
+      await setImmediate();
+      const began = performance.now();
+      short.close();
+      closings.push(performance.now() - began);
+    }
+    await under;
+    const [ms, longMs] = [Math.max(...closings), longMicros! / 1000];
+    return ok(`at most ${ms.toFixed(2)} ms beside runs of ${longMs.toFixed(2)} ms`, { ms, longMs });
+  });
+}
+
+const CLOSED = 5;

@@ -96,6 +96,14 @@ def test_rank_equals_pytorch(people, reference, equal, slates, contexts):
     equal(people.rank(everybody, *asked), reference.rank_all(everybody, *asked))
 
 
+def test_a_whole_window_and_all_contexts(people, reference, equal):
+    """The last position that there is."""
+    known = {"a": rows(32)}
+    people.encode(known), reference.encode(known)
+    asked = requests(1, contexts=8)
+    equal(people.rank(["a"], *asked), reference.rank_all(["a"], *asked))
+
+
 SHAPE_INPUTS = {
     "Reshape": {1}, "Expand": {1}, "Range": {0, 1, 2}, "Split": {1}, "Unsqueeze": {1}, "ReduceSum": {1},
     "GroupQueryAttention": {6},

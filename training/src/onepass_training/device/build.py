@@ -79,11 +79,11 @@ def build_rank(weights: DeviceWeights, variant: Variant, page_tokens: int) -> Gr
     pages = g.input("pages", ["b", "g"], INT64)
     pools = graph.pools()
     slates = requests.slates(g("Squeeze", g("Mul", graph.sizes(pages, 1, 2), g.integers(page_tokens))))
-    rotation, branches = graph.rotation_at(requests.positions()), attention.branches(slates, trunk)
+    branches = attention.branches(slates, trunk)
     held = branches.paged(pages, page_tokens)
     x, normed = trunk.begin(requests.rows(trunk.columns))
     for layer, pair in enumerate(pools):
-        x, normed = trunk.finish(x, branches.step(normed, layer, rotation, *(held(pool) for pool in pair)), layer)
+        x, normed = trunk.finish(x, branches.step(normed, layer, *(held(pool) for pool in pair)), layer)
     requests.output(x, trunk.head(normed))
     return g
 
@@ -100,11 +100,11 @@ def build_recompute(weights: DeviceWeights, variant: Variant, _page_tokens: int 
     nothing = g("Sub", requests.lengths, requests.lengths)
     attend = attention.causal(Rows(batch, n, nothing, n, fresh=True))
     past_rotation = graph.rotation_at(g("Add", graph.column(nothing, 1), graph.up_to(n)))
-    rotation, branches = graph.rotation_at(requests.positions()), attention.branches(requests.slates(n), trunk)
+    branches = attention.branches(requests.slates(n), trunk)
     x, normed = trunk.begin(requests.rows(trunk.columns))
     for layer in range(weights.sizes.layers):
         k, v = graph.turned(trunk.part(past_normed, layer, "k"), past_rotation), trunk.part(past_normed, layer, "v")
-        step = branches.step(normed, layer, rotation, branches.laid(k), branches.laid(v))
+        step = branches.step(normed, layer, branches.laid(k), branches.laid(v))
         x, normed = trunk.finish(x, step, layer)
         if layer < weights.sizes.layers - 1:
             q = graph.turned(trunk.part(past_normed, layer, "q"), past_rotation)

@@ -113,6 +113,11 @@ class DeviceGraph(ModelGraph):
         """Reshape; 0 keeps an axis' size, -1 takes what is left."""
         return self.g("Reshape", x, self.g.integers(*shape))
 
+    @property
+    def most_places(self) -> int:
+        """Positions that a row can have: a candidate's is behind a whole window and all contexts."""
+        return self.config.window + self.config.context_rows + 1
+
     def angles(self, positions: int) -> NDArray[np.float32]:
         """[positions, D / 2] radians of the first positions."""
         return np.arange(positions, dtype=np.float32)[:, None] * self._frequencies
@@ -124,7 +129,7 @@ class DeviceGraph(ModelGraph):
         if not self.operators:
             cos, sin = self.rotation(g("Cast", positions, to=FLOAT))
             return Rotation(self.stream(cos), self.stream(sin))
-        most = self.config.window + self.config.context_rows
+        most = self.most_places
         angles = self.angles(most)
         positions = self.cut(g("Min", positions, self.scalar(most - 1)), -1)
         cos, sin = (

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .graph import CLOSED, DeviceGraph, Rotation
+from .graph import CLOSED, DeviceGraph
 from .trunk import Trunk
 from .variant import CausalStep, Rows, Slates, Variant
 
@@ -64,6 +64,7 @@ class PlainBranches:
         self._graph, self._slates, self._trunk, self._plain = graph, slates, trunk, plain
         g, heads, size = graph.g, graph.config.heads, graph.config.head_size
         each = g("Add", slates.contexts, slates.candidates)
+        self._rotation = graph.rotation_at(slates.positions())
         self._order = graph.up_to(g("Squeeze", slates.contexts))
         self._shape = graph.shape(slates.batch, each, heads, size)
         past = g("Unsqueeze", slates.held, g.integers(0))
@@ -81,10 +82,10 @@ class PlainBranches:
         """One transpose."""
         return self._plain.laid(rows, self._past)
 
-    def step(self, normed: str, layer: int, rotation: Rotation, keys: str, values: str) -> str:
+    def step(self, normed: str, layer: int, keys: str, values: str) -> str:
         """Products with past, contexts and itself, one softmax, and products with what they weigh."""
         graph, g, trunk, size = self._graph, self._graph.g, self._trunk, self._graph.config.head_size
-        q, k = (graph.turned(trunk.part(normed, layer, part), rotation) for part in "qk")
+        q, k = (graph.turned(trunk.part(normed, layer, part), self._rotation) for part in "qk")
         parts = q, k, trunk.part(normed, layer, "v")
         # [b, H, s, c + k, D]
         q, k, v = (g("Transpose", g("Reshape", part, self._shape), perm=[0, 3, 1, 2, 4]) for part in parts)

@@ -25,10 +25,9 @@ class Requests:
 
     def slates(self, held: str) -> Slates:
         """What attention is told of them, over `held` tokens."""
-        return Slates(self._batch, self._c, self._k, self._row, self._counts, self.lengths, held)
+        return Slates(self._batch, self._c, self._k, self._positions, self._row, self._counts, self.lengths, held)
 
-    def positions(self) -> str:
-        """[b, s, c + k] behind the past: contexts in order, candidates all at one place."""
+    def _positions(self) -> str:
         graph, g = self._graph, self._graph.g
         place = g("Where", self._is_context, self._order, graph.column(self._counts, 2))
         return g("Add", graph.column(self.lengths, 1, 2), place)

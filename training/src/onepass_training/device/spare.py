@@ -13,9 +13,10 @@ the last one, which closes columns where a kernel is not told of lengths.
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto
 
-from .graph import CLOSED, DeviceGraph, Rotation
+from .graph import CLOSED, DeviceGraph
 from .sizes import PIECE
 from .trunk import Trunk
 from .variant import Slates
@@ -38,28 +39,52 @@ class SpareBranches:
         self._entries = g("ReduceProd", slates.batch, keepdims=1)
         each = g("Add", slates.contexts, slates.candidates)
         self._rows = graph.shape(self._entries, each, self._heads, self._wide)
+        self._narrow = graph.shape(self._entries, each, self._heads, self._size)
+        self._heads_of = graph.shape(self._entries, -1, self._size)
         self._joined = graph.shape(self._entries, each, self._heads * self._wide)
         columns = g("Add", g("Add", g("Unsqueeze", slates.held, g.integers(0)), slates.contexts), g.integers(1))
         self._columns = graph.shape(self._entries, columns, self._heads * self._wide)
         # [b, s] each, by sums that broadcast: an Expand would copy besides.
         self._seen = g("Add", graph.column(slates.totals, 1), slates.counts)
         self._lengths = g("Sub", self._seen, slates.counts)
+        self._turn = self._turning(graph.cut(self._seen, -1, 1))
         self._seen = graph.cut(g("Add", self._seen, graph.scalar(1)), -1)
         self._own_columns(each, columns)
         self._query_conditions(each)
+
+    def _turning(self, place: str) -> str:
+        """place [e, 1] of an entry's candidates -> [e, D, D + spare], which a head's queries are multiplied by: rotated, and 0
+        in spare dimensions. One product, where RotaryEmbedding would have a thread for every number."""
+        graph, g, half = self._graph, self._graph.g, self._size // 2
+        angles = np.tile(graph.angles(graph.most_places), 2)
+        straight, across = np.zeros((2, self._size, self._wide), graph.weights.element)
+        index = np.arange(self._size)
+        straight[index, index] = 1
+        across[index, (index + half) % self._size] = np.where(index < half, 1, -1)
+        parts = []
+        for name, of, pattern in (("cos", np.cos, straight), ("sin", np.sin, across)):
+            table = graph.held(f"rotation.{name}.{self._spare}", lambda of=of: np.pad(of(angles), ((0, 0), (0, self._spare))))
+            parts.append(g("Mul", g("Gather", table, place, axis=0), g.constant(pattern)))
+        return g("Add", *parts)
+
+    def _head_pieces(self) -> NDArray[np.int64]:
+        """[H, (D + spare) / P] of a row of all heads."""
+        return np.arange(self._heads * self._wide // self._graph.config.piece).reshape(self._heads, -1)
 
     def _own_columns(self, each: str, columns: str) -> None:
         """Of the unit row and the contexts, [e x (1 + c)]: the slates' rows they are made of, and their places in the
         columns."""
         graph, g, config = self._graph, self._graph.g, self._graph.config
         order = graph.up_to(g("Squeeze", g("Add", self._slates.contexts, g.integers(1))))
-        # The unit row's source is the row before the first context, or any: nothing of it is kept.
-        rows = g("Sub", graph.product(self._entries, each), graph.scalar(1))
-        first = g("Range", graph.scalar(-1), rows, g("Squeeze", each))
-        self._sources = graph.cut(g("Abs", g("Add", graph.column(first, 1), order)), -1)
+        # The unit row's source is the first context, of which nothing is kept.
+        context = g("Max", g("Sub", order, graph.scalar(1)), graph.scalar(0))
+        first = graph.every(graph.product(self._entries, each), g("Squeeze", each))
+        self._sources = graph.cut(g("Add", graph.column(first, 1), context), -1)
+        self._rotation = graph.rotation_at(g("Add", graph.cut(self._lengths, -1, 1), context))
+        self._source_places = graph.places(self._sources, self._head_pieces()[:, : self._size // config.piece].reshape(-1))
         first = graph.every(graph.product(self._entries, columns), g("Squeeze", columns))
         places = g("Add", graph.column(g("Add", first, graph.cut(self._lengths, -1)), 1), order)
-        self._places = graph.places(places, np.arange(self._heads * self._wide // config.piece))
+        self._places = graph.places(places, self._head_pieces().reshape(-1))
         most = 1 + config.context_rows
         units, given = np.zeros((2, most, 1, self._wide)), np.zeros((most, 1, self._wide), bool)
         given[0], given[1:, :, self._size :] = True, True
@@ -69,7 +94,7 @@ class SpareBranches:
         element = graph.weights.element
         self._given = g("Gather", g.constant(given), order, axis=0)
         self._units = [g("Gather", g.constant(part.astype(element)), order, axis=0) for part in units]
-        self._own = graph.shape(self._entries, g("Add", self._slates.contexts, g.integers(1)), self._heads, self._wide)
+        self._own = graph.shape(self._entries, g("Add", self._slates.contexts, g.integers(1)), self._heads, -1)
 
     def _query_conditions(self, each: str) -> None:
         """What a query has in its spare dimensions: its score with itself, CLOSED, or 0; and where these are."""
@@ -83,8 +108,7 @@ class SpareBranches:
         closed[:, :, self._spare - close :] = CLOSED
         self._scored, self._closed = (g("Gather", g.constant(table), self._slates.row, axis=0) for table in (scored, closed))
         rows = graph.up_to(graph.product(self._entries, each))
-        heads = np.arange(self._heads * self._wide // config.piece).reshape(self._heads, -1)
-        self._spare_places = graph.places(rows, heads[:, self._size // config.piece :].reshape(-1))
+        self._spare_places = graph.places(rows, self._head_pieces()[:, self._size // config.piece :].reshape(-1))
         if self._close:
             columns = graph.up_to(g("Gather", self._columns, graph.scalar(1), axis=0))
             behind = g("GreaterOrEqual", columns, graph.column(self._seen, 1))
@@ -120,18 +144,20 @@ class SpareBranches:
         pads = graph.shape(g.integers(0, 0, 0, 0, 0), behind, g.integers(0, self._spare))
         return g("Reshape", g("Pad", rows, pads, graph.number(0)), self._columns)
 
-    def step(self, normed: str, layer: int, rotation: Rotation, keys: str, values: str) -> str:
+    def step(self, normed: str, layer: int, keys: str, values: str) -> str:
         """Own scores into the queries, the kernel, and own values by the weights that it gives."""
         graph, g, trunk, spare = self._graph, self._graph.g, self._trunk, self._spare
-        q, k, v = (trunk.part(normed, layer, part, spare) for part in "qkv")
+        q, k, v = trunk.part(normed, layer, "q"), trunk.part(normed, layer, "k"), trunk.part(normed, layer, "v", spare)
         # A row and its own key have one position: their score is as before the rotation, and no key but a context's is rotated.
-        scores = g("ReduceSum", g("Mul", self._apart(q), self._apart(k)), g.integers(-1), keepdims=1)
-        pieces = (self._heads * self._spare // graph.config.piece, graph.config.piece)
-        scores = graph.cut(g("Where", self._scored, scores, self._closed), -1, *pieces)
-        query = graph.put(graph.turned(q, rotation, spare), "rows", self._spare_places, scores, self._heads * self._wide)
-        query = g("Reshape", query, self._joined)
-        own_keys = graph.turned(g("Gather", k, self._sources, axis=0), self._own_rotation(rotation), spare)
-        keys = self._with_own(keys, own_keys, self._units[0])
+        apart = (g("Reshape", part, self._narrow) for part in (q, k))
+        scores = g("ReduceSum", g("Mul", *apart), g.integers(-1), keepdims=1)
+        query = self._queries(q, g("Where", self._scored, scores, self._closed))
+        own_q, own_k = (graph.turned(g("Gather", part, self._sources, axis=0), self._rotation) for part in (q, k))
+        width, piece = self._heads * self._wide, graph.config.piece
+        own_q = graph.cut(own_q, -1, self._heads * self._size // piece, piece)
+        query = g("Reshape", graph.put(query, "rows", self._source_places, own_q, width), self._joined)
+        own_k = g("Pad", g("Reshape", own_k, self._own), g.integers(0, 0, 0, 0, 0, 0, 0, spare))
+        keys = self._with_own(keys, own_k, self._units[0])
         values = self._with_own(values, g("Gather", v, self._sources, axis=0), self._units[1])
         if self._close:
             apart = g("Reshape", keys, graph.shape(g.integers(0, 0), self._heads, self._wide))
@@ -145,10 +171,13 @@ class SpareBranches:
         """By entry, row and head."""
         return self._graph.g("Reshape", rows, self._rows)
 
-    def _own_rotation(self, rotation: Rotation) -> Rotation:
-        if not hasattr(self, "_rotation"):
-            self._rotation = self._graph.rotation_of(rotation, self._sources)
-        return self._rotation
+    def _queries(self, q: str, scores: str) -> str:
+        """q [n, W] as candidates' queries, with what they have in their spare dimensions, as pieces; a context row's place
+        is another."""
+        graph, g, piece = self._graph, self._graph.g, self._graph.config.piece
+        turned = g("MatMul", g("Reshape", q, self._heads_of), self._turn)
+        scores = graph.cut(scores, -1, self._heads * self._spare // piece, piece)
+        return graph.put(turned, "rows", self._spare_places, scores, self._heads * self._wide)
 
     def _with_own(self, held: str, own: str, units: str) -> str:
         """The columns with the unit row and the contexts in their places."""

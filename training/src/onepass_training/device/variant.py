@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..release.graph import OPSET
-from .graph import DeviceGraph, Rotation
+from .graph import DeviceGraph
 from .trunk import Trunk
 from .weights import DeviceWeights
 
@@ -39,6 +39,8 @@ class Slates:
     """[1] c, in host memory."""
     candidates: str
     """[1] k, in host memory."""
+    positions: Callable[[], str]
+    """Makes [b, s, c + k]: contexts behind the past in order, candidates all at one place behind them."""
     row: str
     """[c + k] 0, 1, ..., c - 1 for context rows, -1 for candidates."""
     counts: str
@@ -59,7 +61,7 @@ class Branches(Protocol):
     def laid(self, rows: str) -> str:
         """Rows [b x n, W] that are held, as they were computed."""
 
-    def step(self, normed: str, layer: int, rotation: Rotation, keys: str, values: str) -> str:
+    def step(self, normed: str, layer: int, keys: str, values: str) -> str:
         """normed rows [n, W] of the slates to attention's result behind its last matrix, [n, W]."""
 
 

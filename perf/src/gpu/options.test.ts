@@ -39,7 +39,7 @@ test.each([
   [['--rounds', 'many'], '--rounds must be'],
   [['--people', '5'], '--people is of a soak'],
   [['--check', '--soak', '5'], '--check and --soak are runs of their own: give one of them'],
-  [['--session', '--tell', 'x'], '--session and --tell are runs of their own'],
+  [['--all', '--tell', 'x'], '--all and --tell are runs of their own'],
   [['--minutes', '0.5'], '--minutes must be a whole number'],
   [['--colour'], "Unknown option '--colour'"],
 ])('%s is refused in a sentence', (args, says) => {
@@ -52,7 +52,7 @@ test('width and heads must fit', () => {
 
 test('help tells every option', () => {
   expect(parseGpuOptions(['--help'])).toBe('help');
-  for (const option of 'device layers width heads n k batch dtype rounds soak people python libraries smoke check session minutes tell out'.split(
+  for (const option of 'device layers width heads n k batch dtype rounds soak people python libraries smoke check all minutes tell out'.split(
     ' ',
   )) {
     expect(HELP).toContain(`  --${option} `);

@@ -30,7 +30,7 @@ export interface GpuOptions {
   /** Whether the device shows what it has to show first, in place of times. */
   readonly check: boolean;
   /** Whether all of it is done, one after the other. */
-  readonly session: boolean;
+  readonly all: boolean;
   /** For all of it; undefined = as long as it takes. */
   readonly minutes: number | undefined;
   /** Findings whose tables are made again; undefined: something is run. */
@@ -64,7 +64,7 @@ perf/report/gpu/. Figures of a CUDA device also go to perf/report/summary.json. 
   --rounds N     everything is measured once a round, in turns; default 7
   --check        in place of times: all that a device has to show first, one line each; exit code 1 where something failed
   --minutes M    no more than so long: fewer rounds, checks or runs; what was measured until then is told and kept
-  --session      check, bench, soak and the release's shape, one after the other, in --minutes (default 25); what was done is not done again by a later one with
+  --all          check, bench, soak and the release's shape, one after the other, in --minutes (default 25); what was done is not done again by a later one with
                  the same --out, and the environment variable OUT names a folder into which results are copied as they come
   --tell PATH    runs nothing: the tables and the page of findings that were kept (a folder, or its findings.json)
   --soak RUNS    in place of times: so many runs for --people people, and what memory does meanwhile
@@ -102,7 +102,7 @@ export function parseGpuOptions(args: readonly string[], env: NodeJS.ProcessEnv 
     dtype: dtypeOf(values.dtype),
   };
   const shape = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  const runs = (['check', 'soak', 'session', 'tell'] as const).filter((name) => values[name]);
+  const runs = (['check', 'soak', 'all', 'tell'] as const).filter((name) => values[name]);
   if (runs.length > 1) throw startupError(`--${runs.join(' and --')} are runs of their own: give one of them`);
   const people = whole('people', 10_000_000);
   const soak = whole('soak', 1_000_000_000);
@@ -116,7 +116,7 @@ export function parseGpuOptions(args: readonly string[], env: NodeJS.ProcessEnv 
     rounds: whole('rounds', 1_000) ?? (values.smoke ? 2 : 7),
     smoke: values.smoke,
     check: values.check,
-    session: values.session,
+    all: values.all,
     minutes: whole('minutes', 1_440),
     tell: values.tell === undefined ? undefined : resolve(values.tell),
     out: values.out === undefined ? FOLDER : resolve(values.out),
@@ -158,7 +158,7 @@ function parse(args: readonly string[]) {
         out: text,
         tell: text,
         check: flag,
-        session: flag,
+        all: flag,
         smoke: flag,
         help: flag,
       },

@@ -12,7 +12,7 @@ import { describeGpuMachine, describeWhere, type GpuMachine } from './gpu-machin
 import { type DeviceGraphs, attentionFor as kindsFor, makeDeviceGraphs } from './graphs.js';
 import { measureTimes } from './measure-times.js';
 import { type BenchShape, type Dtype, type GpuOptions, HELP, parseGpuOptions, shapeFor } from './options.js';
-import { runSession, usualSteps } from './session.js';
+import { runAll, usualSteps } from './run-all.js';
 import { growthOf, type SoakFindings, soakOf } from './soak.js';
 import { attentionFor, describeAttention } from './soak-attention.js';
 import { describeShape, tellFindings } from './tell.js';
@@ -35,7 +35,7 @@ export function runBenchGpu(args: readonly string[]): Promise<number> {
       console.log(await publishFindings(options.out, await readFindings(options.tell)));
       return 0;
     }
-    if (options.session) return session(options);
+    if (options.all) return all(options);
     const python = options.python ?? (await ensurePythonOf('training'));
     const endAt = options.minutes === undefined ? undefined : began + 60_000 * options.minutes;
     const run: Run = { options, python, endAt };
@@ -49,21 +49,14 @@ interface Run {
   readonly endAt: number | undefined;
 }
 
-/** Of a session. */
-const SESSION_MINUTES = 25;
+/** Of all steps. */
+const ALL_MINUTES = 25;
 
 /** @returns the exit code */
-async function session({
-  device,
-  libraries,
-  python,
-  smoke,
-  out,
-  minutes = SESSION_MINUTES,
-}: GpuOptions): Promise<number> {
+async function all({ device, libraries, python, smoke, out, minutes = ALL_MINUTES }: GpuOptions): Promise<number> {
   const given = { ...(!smoke && { device }), libraries, python };
   const common = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value]));
-  const ended = await runSession({
+  const ended = await runAll({
     ...{ program: process.argv[1]!, out, minutes, progress, copyTo: process.env.OUT || undefined },
     steps: usualSteps(out, smoke ? [...common, '--smoke'] : common, smoke),
     beside: [join(REPORT_FOLDER, 'summary.json')],

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { writeWhole } from './write-whole.js';
 
 /** One run of the bench. */
-export interface SessionStep {
+export interface BenchStep {
   readonly name: string;
   readonly args: readonly string[];
   /** Minutes without which it is not begun, and which it gets at most. */
@@ -20,10 +20,10 @@ export interface EndedStep {
   readonly seconds: number;
 }
 
-export interface SessionTerms {
+export interface RunAllTerms {
   /** The bench's command, which each step runs in a process of its own. */
   readonly program: string;
-  readonly steps: readonly SessionStep[];
+  readonly steps: readonly BenchStep[];
   /** Folder of what is found; says what was done before too. */
   readonly out: string;
   /** Files besides what lies in `out` that belong to the results. */
@@ -34,8 +34,8 @@ export interface SessionTerms {
   progress(line: string): void;
 }
 
-const STATE = 'session.json';
-const LOG = 'session.log';
+const STATE = 'steps.json';
+const LOG = 'steps.log';
 /** What counts of `out`; the pages are made of it again by `--tell`. */
 const RESULTS = ['check.json', 'findings.json', 'soak.json', join('default', 'findings.json'), STATE, LOG];
 const COPY_EVERY_MS = 5_000;
@@ -45,11 +45,11 @@ const ROUNDING = 0.1;
 const GRACE_MS = 30_000;
 
 /**
- * Check, bench and soak one after the other, each with what is left of the time. A step that has ended is not begun again by a later session with the same folder,
- * so that a session may be cut into several.
+ * Check, bench and soak one after the other, each with what is left of the time. A step that has ended is not begun again by a later call with the same folder,
+ * so that all of it may be cut into several.
  * @returns how those ended that have
  */
-export async function runSession(terms: SessionTerms): Promise<readonly EndedStep[]> {
+export async function runAll(terms: RunAllTerms): Promise<readonly EndedStep[]> {
   const { out, steps, minutes, progress } = terms;
   const endAt = performance.now() + 60_000 * minutes;
   await mkdir(out, { recursive: true });
@@ -84,9 +84,9 @@ async function readEnded(out: string): Promise<EndedStep[]> {
 
 /** @returns undefined when it had to be ended */
 async function runStep(
-  { name, args, least }: SessionStep,
+  { name, args, least }: BenchStep,
   minutes: number,
-  { program, progress }: SessionTerms,
+  { program, progress }: RunAllTerms,
   log: WriteStream,
 ): Promise<EndedStep | undefined> {
   const whole = Math.max(1, Math.floor(minutes), least);
@@ -131,7 +131,7 @@ function endLate(child: ChildProcess, afterMs: number): { isLate: boolean } {
 }
 
 /** What is there; what is missing is to come. */
-async function copyResults({ out, beside, copyTo }: SessionTerms): Promise<void> {
+async function copyResults({ out, beside, copyTo }: RunAllTerms): Promise<void> {
   if (copyTo === undefined) return;
   const files = [
     ...RESULTS.map((name) => [join(out, name), join(copyTo, name)] as const),
@@ -144,7 +144,7 @@ async function copyResults({ out, beside, copyTo }: SessionTerms): Promise<void>
 }
 
 /** Of a machine with a GPU, the shape of the paper first, then that of the release in the repository. */
-export function usualSteps(out: string, common: readonly string[], smoke: boolean): SessionStep[] {
+export function usualSteps(out: string, common: readonly string[], smoke: boolean): BenchStep[] {
   const shape = ['--layers', '4', '--width', '128', '--heads', '4', '--n', '256', '--k', '200', '--batch', '8'];
   const own = ['--out', out, ...common];
   return [

@@ -19,6 +19,7 @@ export async function openDeviceEngine(settings: DeviceCellSettings, logger: Log
     libraryDirectory: settings.onnxruntimeDir,
     lanes: settings.lanes,
     threads: settings.inferenceThreads,
+    spin: settings.spin === 'yes',
     onLost: endOnLostDevice,
   });
   logger.info({ provider: engine.device, why: engine.reason, lanes: engine.lanes }, 'execution provider');

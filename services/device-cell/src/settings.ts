@@ -1,4 +1,4 @@
-import { integer, parsed, type SettingValues, text } from '@onepass/config';
+import { choice, integer, parsed, type SettingValues, text } from '@onepass/config';
 import { encoderRoleSettings, userEncoderSettings } from '@onepass/user-encoder';
 import { parseAttention } from './device-graphs.js';
 
@@ -35,6 +35,12 @@ export const deviceCellSettings = {
     minimum: 1,
     maximum: MOST_LANES,
   }),
+  spin: choice(
+    'ONEPASS_DEVICE_SPIN',
+    'yes: lanes that wait for a GPU spin, which wakes them sooner and takes a core for each',
+    ['no', 'yes'],
+    { default: 'no' },
+  ),
   batch: integer('ONEPASS_DEVICE_BATCH', 'most people, and most slates of candidates, of one run on the device', {
     default: 8,
     minimum: 1,
@@ -45,11 +51,15 @@ export const deviceCellSettings = {
     'candidates that a page usually has: runs of their size are made ready at start',
     { default: 200, minimum: 1, maximum: 10_000 },
   ),
-  preparedRuns: integer('ONEPASS_DEVICE_RUNS', 'sizes of runs that are kept ready on the device, at most', {
-    default: 512,
-    minimum: 16,
-    maximum: 65_536,
-  }),
+  preparedRuns: integer(
+    'ONEPASS_DEVICE_RUNS',
+    'sizes of runs that are kept ready on the device, at most; three quarters of so many are captured, once',
+    {
+      default: 512,
+      minimum: 16,
+      maximum: 65_536,
+    },
+  ),
   preparedMiB: integer('ONEPASS_DEVICE_RUNS_MIB', 'memory of the device for inputs and outputs of these, in MiB', {
     default: 4_096,
     minimum: 16,

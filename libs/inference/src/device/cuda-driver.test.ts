@@ -141,6 +141,20 @@ test.skipIf(!hasCompiler)('who finds no memory is told, and nothing stays taken'
   delete process.env.FAKE_CUDA_BYTES;
 });
 
+test.skipIf(!hasCompiler)(
+  'a device that is lost while a run is prepared is no want of memory, nor anything that a setting mends',
+  async () => {
+    const told: OnepassError[] = [];
+    const { engine, fake } = await openFakeCudaEngine(directory, { lanes: 1, onLost: (error) => told.push(error) });
+    const graph = await engine.load(poolGraph);
+    const prepared = graph.prepare({ n: 1, g: 2, r: 8 }, {}, () => fake.fail(719));
+    await expect(prepared).rejects.toMatchObject({ kind: 'unavailable', message: 'the device cuda:0 is lost' });
+    expect(told).toHaveLength(1);
+    fake.fail(0);
+    await engine.close();
+  },
+);
+
 test.skipIf(!hasCompiler)('a lost device is told once, and every run after it fails', async () => {
   const told: OnepassError[] = [];
   const { engine, fake } = await openFakeCudaEngine(directory, { lanes: 2, onLost: (error) => told.push(error) });

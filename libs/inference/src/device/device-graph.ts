@@ -87,6 +87,7 @@ export class OnnxDeviceGraph implements DeviceGraph {
   #cannotPrepare(dimensions: Dimensions, error: unknown): OnepassError {
     if (error instanceof OnepassError && error.kind !== 'startup') return error;
     const fault = this.#host.faults.noticed(error);
+    if (fault.kind === 'lost') return this.#host.faults.runError(this.#name, fault);
     const what = `graph ${this.#name} cannot be prepared for ${describeDimensions(dimensions)} in ${this.#host.lanes.length} lanes`;
     const device = this.#host.driver.name;
     return startupError(

@@ -402,17 +402,24 @@ test('sizes that there was no memory for are not tried for a while: each try wou
   device = toyDevice({ bytes: bytes + 300 });
   trunk = await open({ now: () => now });
   const [small, large] = [allocate(ANN), allocate(BEA)];
-  const row = rowsOf(1);
-  await append(small, row);
+  const pass = () => append(small, rowsOf(1), {}, 0);
+  await pass();
   const tooLarge = () => append(large, rowsOf(13)).catch((error) => error.kind);
   expect(await tooLarge()).toBe('unavailable');
   expect(trunk.stats().prepared).toMatchObject({ kept: 0, dropped: 1 });
-  await append(small, rowsOf(1));
+  await pass();
   expect(await tooLarge()).toBe('unavailable');
   expect(trunk.stats().prepared).toMatchObject({ kept: 1, dropped: 1 });
-  now = 60_000;
-  expect(await tooLarge()).toBe('unavailable');
-  expect(trunk.stats().prepared).toMatchObject({ kept: 0, dropped: 2 });
+  for (const [wait, dropped] of [
+    [1_000, 2],
+    [1_000, 2],
+    [1_000, 3],
+  ] as const) {
+    now += wait;
+    await pass();
+    expect(await tooLarge()).toBe('unavailable');
+    expect(trunk.stats().prepared).toMatchObject({ dropped });
+  }
 });
 
 test('forgetting who had the pages before, at any moment of an encode, takes nothing of what it writes', async () => {

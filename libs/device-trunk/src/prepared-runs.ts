@@ -57,11 +57,6 @@ export class PreparedRuns<S> {
     return { kept: this.#kept.size, bytes: this.bytes, made, captured, dropped };
   }
 
-  get isInUse(): boolean {
-    for (const { uses } of this.#kept.values()) if (uses > 0) return true;
-    return false;
-  }
-
   /** Sizes that a run is ready for. */
   *ready(): Generator<S> {
     for (const { sizes } of this.#kept.values()) yield sizes;

@@ -13,10 +13,19 @@ import { fillEncode, fillRank } from './run-inputs.js';
 
 export type RunSizes = EncodeSizes | RankSizes;
 
-/** For how long sizes that the device had no memory for are not tried again: each try gives back what is ready, and stops all lanes. */
-const RETRY_MS = 60_000;
-/** The same where others were in use, whose memory may be had soon. */
-const RETRY_SOON_MS = 1_000;
+/**
+ * For how long sizes that the device had no memory for are not tried again, since each try gives back what is ready, and stops all lanes: at first, and at most; twice as
+ * long after each try that fails.
+ */
+const RETRY_MS = { first: 1_000, most: 60_000 };
+
+/** What there was no memory for. */
+interface TooLarge {
+  readonly sizes: RunSizes;
+  readonly error: unknown;
+  readonly until: number;
+  readonly waitMs: number;
+}
 
 /** `encode b=8 g=36 m=1`: names a bucket, in the log too. */
 export function keyOf(sizes: RunSizes): string {
@@ -45,8 +54,7 @@ export class TrunkRuns {
   readonly #pools: DevicePools;
   readonly #prepared: PreparedRuns<RunSizes>;
   readonly #now: () => number;
-  /** Sizes that there was no memory for, and until when that is believed. */
-  readonly #tooLarge = new Map<string, { readonly sizes: RunSizes; readonly until: number; readonly error: unknown }>();
+  readonly #tooLarge = new Map<string, TooLarge>();
 
   constructor(
     model: DeviceModel,
@@ -84,12 +92,16 @@ export class TrunkRuns {
     const refusal = ready === undefined ? this.#refusal(sizes) : undefined;
     if (refusal !== undefined) throw refusal;
     const chosen = ready ?? sizes;
+    const key = keyOf(chosen);
     try {
-      return await this.#prepared.use(keyOf(chosen), chosen);
+      const use = await this.#prepared.use(key, chosen);
+      this.#tooLarge.delete(key);
+      return use;
     } catch (error) {
       if (isOutOfMemory(error)) {
-        const until = this.#now() + (this.#prepared.isInUse ? RETRY_SOON_MS : RETRY_MS);
-        this.#tooLarge.set(keyOf(chosen), { sizes: chosen, until, error });
+        const before = this.#tooLarge.get(key)?.waitMs;
+        const waitMs = before === undefined ? RETRY_MS.first : Math.min(2 * before, RETRY_MS.most);
+        this.#tooLarge.set(key, { sizes: chosen, error, waitMs, until: this.#now() + waitMs });
       }
       throw error;
     }
@@ -108,10 +120,8 @@ export class TrunkRuns {
 
   /** Why a run of these sizes is not tried. */
   #refusal(sizes: RunSizes): unknown {
-    for (const [key, failed] of this.#tooLarge) {
-      if (failed.until <= this.#now()) this.#tooLarge.delete(key);
-      else if (covers(sizes, failed.sizes)) return failed.error;
-    }
+    for (const failed of this.#tooLarge.values())
+      if (failed.until > this.#now() && covers(sizes, failed.sizes)) return failed.error;
     return undefined;
   }
 

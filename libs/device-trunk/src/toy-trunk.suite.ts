@@ -158,7 +158,7 @@ const encode: Play = async (inputs, { hidden, key_pool_out_0: keys, value_pool_o
 /** Writes the pools through its inputs. */
 const paged: Play = (inputs, { hidden }, ...rest) => {
   const { key_pool_0: keys, value_pool_0: values } = inputs;
-  return encode(inputs, { hidden, key_pool_out_0: keys, value_pool_out_0: values } as Numbers, ...rest);
+  return encode(inputs, { hidden, key_pool_out_0: keys, value_pool_out_0: values } as unknown as Numbers, ...rest);
 };
 
 const PREFILL = { ...ENCODE, inputs: ENCODE.inputs.filter(({ name }) => name !== 'lengths' && name !== 'pages') };

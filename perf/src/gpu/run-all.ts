@@ -150,7 +150,7 @@ export function usualSteps(out: string, common: readonly string[], smoke: boolea
   return [
     { name: 'check', args: ['--check', ...own], least: 1, most: 6 },
     { name: 'bench', args: own, least: smoke ? 1 : 6, most: 12 },
-    { name: 'soak', args: ['--soak', smoke ? '200' : '100000', ...own], least: smoke ? 1 : 3, most: 10 },
+    { name: 'soak', args: ['--soak', smoke ? '200' : '100000', ...own], least: smoke ? 1 : 5, most: 10 },
     {
       name: 'default',
       args: [...(smoke ? [] : shape), '--out', join(out, 'default'), ...common],

@@ -180,8 +180,8 @@ class DeviceGraph(ModelGraph):
     def places(self, rows: str, pieces: NDArray[np.int64]) -> str:
         """Where ScatterND puts these pieces of rows [n] that are cut into pieces: [n, pieces, 2]. A thread of CUDA's kernel
         copies what one index says, one number after the other: whole rows would be too much for it."""
-        row = self.g("Mul", self.cut(rows, -1, 1, 1), self.g.integers(1, 0))
-        return self.g("Add", row, self.g.constant(np.stack([0 * pieces, pieces], 1)))
+        is_row, piece = self.g.constant(np.array([True, False])), self.g.constant(np.stack([pieces, pieces], 1))
+        return self.g("Where", is_row, self.cut(rows, -1, 1, 1), piece)
 
     def put(self, x: str, cells: str, places: str, new: str, width: int) -> str:
         """x of rows of `width` with the pieces new [n, pieces, P] at `places`, as pieces [r, width / P, P]. In x's own memory:

@@ -265,6 +265,7 @@ test('memory that was given back is not touched: whoever comes to it late is tol
   const [graph, slow] = [await engine.load(fixture('pool.onnx')), await engine.load(fixture('slow.onnx'))];
   const busy = await slow.prepare({}, {});
   const pool = await engine.allocate(8 * 8);
+  const bound = await graph.prepare({ n: 1, g: 1, r: 8 }, { pool, pool_out: pool });
   const data = new Float32Array(4);
   const runs = Array.from({ length: engine.lanes }, () =>
     busy.run(
@@ -277,6 +278,7 @@ test('memory that was given back is not touched: whoever comes to it late is tol
     engine.read(pool, 0, data),
     engine.clear([{ buffer: pool, from: 0, to: 8 }]),
     graph.prepare({ n: 1, g: 1, r: 8 }, { pool, pool_out: pool }),
+    bound.run(...poolStep([[1, 1]], [2], [2])),
   ];
   pool.close();
   for (const outcome of await Promise.allSettled(late))

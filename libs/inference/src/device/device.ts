@@ -10,7 +10,7 @@ export interface DeviceBuffer {
   readonly bytes: number;
   /** Address on the device. */
   readonly address: bigint;
-  /** A second call does nothing. No run that is bound to it may come after. */
+  /** A second call does nothing. Not while a run that is bound to it is under way; one that comes after is refused. */
   close(): void;
 }
 

@@ -5,7 +5,7 @@ import type { Address } from '../onnxruntime.js';
 import { abortReason } from '../run-queue.js';
 import { graphDefect } from '../tensors.js';
 import { micros, TimedQueue } from '../timed-queue.js';
-import type { DeviceRunTiming, HostArrays, PreparedRun, Resident } from './device.js';
+import type { DeviceBuffer, DeviceRunTiming, HostArrays, PreparedRun, Resident } from './device.js';
 import type { DeviceHost, Lane } from './device-host.js';
 import { MOST_HOST_BYTES, type Pair } from './driver.js';
 import type { Script } from './lane-thread.js';
@@ -167,6 +167,7 @@ export class OnnxPreparedRun implements PreparedRun {
   readonly #host: DeviceHost;
   readonly #graph: string;
   readonly #lanes: readonly PreparedLane[];
+  readonly #resident: ReadonlySet<DeviceBuffer>;
   readonly #queue: TimedQueue;
   readonly #onClose: () => void;
   #open = true;
@@ -176,6 +177,7 @@ export class OnnxPreparedRun implements PreparedRun {
     this.#graph = binding.graph;
     this.isCaptured = binding.capture !== undefined && binding.capture !== NOT_CAPTURED;
     this.#lanes = lanes;
+    this.#resident = new Set(Object.values(binding.resident));
     this.#queue = new TimedQueue(host.queue);
     this.#onClose = onClose;
     this.bytes = lanes.reduce((sum, lane) => sum + lane.bytes, 0);
@@ -190,6 +192,7 @@ export class OnnxPreparedRun implements PreparedRun {
       this.#host.requireDevice();
       // Its buffers are gone: to touch them would end the process.
       if (!this.#open) throw graphDefect(`graph ${this.#graph}: this prepared run is closed`);
+      this.#host.requireOpen(this.#resident);
       const lane = this.#lanes[index]!;
       const began = performance.now();
       fill(lane.inputs);

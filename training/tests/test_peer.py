@@ -12,7 +12,7 @@ import torch
 
 from onepass_training.device.sizes import Sizes, synthetic_state
 from onepass_training.peer import ahead
-from onepass_training.peer.attention import ATTENTION, Pass
+from onepass_training.peer.attention import Pass
 from onepass_training.peer.cases import KINDS, Case, Prepared
 from onepass_training.peer.serve import Peer
 from onepass_training.peer.shape import layout_of, made_up_model, made_up_numbers
@@ -83,8 +83,10 @@ def test_the_peer_gives_what_the_model_s_own_trunk_gives_for_each_person_alone(t
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_flex_attention_sees_what_the_plain_mask_sees(trunk, inputs):
-    plain, flex = passes(trunk, inputs), passes(trunk, inputs, "flex")
-    assert all((one - other).abs().max() < EQUAL for one, other in zip(plain, flex, strict=True))
+    plain = passes(trunk, inputs)
+    for attention in ("flex", "flex contiguous"):
+        flex = passes(trunk, inputs, attention)
+        assert all((one - other).abs().max() < EQUAL for one, other in zip(plain, flex, strict=True))
 
 
 def test_half_precision_changes_little(inputs):
@@ -121,7 +123,7 @@ def test_in_the_last_layer_only_rows_that_are_read_look_at_keys():
 
 @pytest.mark.parametrize("kind", ["encode", "append", "rank", "recompute"])
 def test_a_prepared_case_is_timed_and_has_the_batch_s_outputs(trunk, kind):
-    case = Case(kind, batch=2, n=8, k=4, rows=2, slates=2, attention=next(iter(ATTENTION)))
+    case = Case(kind, batch=2, n=8, k=4, rows=2, slates=2, attention="sdpa")
     prepared = Prepared(trunk, case, seed=1)
     times = prepared.time(3)
     assert all(len(micros) == 3 and min(micros) > 0 for micros in times.values())
@@ -203,6 +205,6 @@ def test_passes_are_prepared_ahead(capsys):
     shape = {"n": 12, "layers": 1, "width": 16, "heads": 2, "k": 5, "batch": 2}
     assert ahead.main([f"--{name}={value}" for name, value in shape.items()] + ["--dtype=float32"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    passes = ["rank, B=2", "recompute, B=2", "encode, B=2", "append, B=2", "rank, B=1"]
+    passes = [f"{kind}, sdpa, B={batch}" for kind, batch in [*((kind, 2) for kind in ahead.PASSES), ("rank", 1)]]
     assert [line.split(":")[0] for line in lines[1:]] == passes
     assert all(line.endswith(" s") for line in lines[1:])

@@ -74,7 +74,7 @@ export function peerCases({ n, k, batch }: Pick<BenchShape, 'n' | 'k' | 'batch'>
   const isCaptured = peer.cuda !== null;
   const of = (kind: PeerCase['kind'], size: number, graphs: boolean): PeerCase => ({
     ...{ kind, batch: size, n, k, rows: 1, ...PAGE, graphs },
-    ...{ attention: peer.attention, compiled: peer.compiles },
+    ...{ attention: peer.attention[0]!, compiled: peer.compiles },
   });
   return [
     ...(['rank', 'recompute', 'encode', 'append'] as const).map((kind) => of(kind, batch, isCaptured)),

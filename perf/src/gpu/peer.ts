@@ -13,8 +13,8 @@ export interface PeerDescription {
   /** CUDA of PyTorch; null where it finds no GPU. */
   readonly cuda: string | null;
   readonly device: string;
-  /** The fastest that it can compile. */
-  readonly attention: string;
+  /** That it has, what is expected to be the fastest first. */
+  readonly attention: readonly string[];
   readonly compiles: boolean;
 }
 

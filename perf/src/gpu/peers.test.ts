@@ -18,7 +18,7 @@ const MODEL = {
 /** Answers as the peer does where there is a GPU: an append never compiles, a recompute ends the process, a compiled encode is wrong. */
 const COMPILER = `#!${process.execPath}
 const answers = {
-  hello: () => ({ torch: '2.11', cuda: '13.0', device: 'Some GPU', attention: 'flex', compiles: true }),
+  hello: () => ({ torch: '2.11', cuda: '13.0', device: 'Some GPU', attention: ['flex', 'sdpa'], compiles: true }),
   model: () => ({}),
   prepare: ({ kind, attention }) => {
     if (kind === 'append') return undefined;
@@ -96,7 +96,17 @@ test('closing ends what is still getting ready', async () => {
   const { peers } = open({
     python: compiler,
     cases: ({ attention, compiles }) => [
-      { ...PAGE, kind: 'append', batch: 2, n: 20, k: 7, rows: 1, attention, compiled: compiles, graphs: true },
+      {
+        ...PAGE,
+        kind: 'append',
+        batch: 2,
+        n: 20,
+        k: 7,
+        rows: 1,
+        attention: attention[0]!,
+        compiled: compiles,
+        graphs: true,
+      },
     ],
   });
   await peers.close();

@@ -108,7 +108,7 @@ export class Peers {
     try {
       await this.#getReady(peer, () => peer.model(device, model));
       for (const asked of cases) {
-        const made = await this.#prepare(peer, asked);
+        const made = await this.#prepare(peer, asked, described.attention);
         if (made === undefined) continue;
         if (described.cuda !== null && !this.#copies) {
           this.#copies = true;
@@ -122,12 +122,11 @@ export class Peers {
     }
   }
 
-  /** With PyTorch's own attention where the compiled one cannot be had or is wrong. @throws what ended its process */
-  async #prepare(peer: Peer, asked: PeerCase): Promise<ReadyCase | undefined> {
+  /** With the next attention where one cannot be had or is wrong. @throws what ended its process */
+  async #prepare(peer: Peer, asked: PeerCase, attentions: readonly string[]): Promise<ReadyCase | undefined> {
     const { note, progress } = this.#terms;
     if (asked.compiled) progress(`PyTorch compiles ${asked.kind}, B=${asked.batch}`);
-    const others = asked.attention === 'sdpa' ? [asked] : [asked, { ...asked, attention: 'sdpa' }];
-    for (const other of others) {
+    for (const other of attentions.map((attention) => ({ ...asked, attention }))) {
       const began = performance.now();
       try {
         const made = await this.#getReady(peer, () => peer.prepare(other));

@@ -34,17 +34,20 @@ def ahead(arguments: argparse.Namespace) -> None:
     print(f"PyTorch {peer['torch']} on {peer['device']}", flush=True)
     cases = [(kind, arguments.batch) for kind in PASSES] + ([("rank", 1)] if arguments.batch > 1 else [])
     for kind, batch in cases:
-        began = time.monotonic()
-        case = Case(kind, batch, arguments.n, arguments.k, attention=peer["attention"], compiled=peer["compiles"],
-                    graphs=peer["cuda"] is not None)  # fmt: skip
-        try:
-            Prepared(trunk, case, SEED)
-            said = f"{time.monotonic() - began:.1f} s"
-        except Exception as error:
-            said = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
-        # Else all passes together would be too many versions of one function.
-        torch.compiler.reset()
-        print(f"{kind}, B={batch}: {said}", flush=True)
+        for attention in peer["attention"]:
+            began = time.monotonic()
+            case = Case(kind, batch, arguments.n, arguments.k, attention=attention, compiled=peer["compiles"],
+                        graphs=peer["cuda"] is not None)  # fmt: skip
+            try:
+                Prepared(trunk, case, SEED)
+                failure = None
+            except Exception as error:
+                failure = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            # Else all passes together would be too many versions of one function.
+            torch.compiler.reset()
+            print(f"{kind}, {attention}, B={batch}: {failure or f'{time.monotonic() - began:.1f} s'}", flush=True)
+            if failure is None:
+                break
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -95,4 +95,13 @@ def flex_attention(of: Pass, device: torch.device) -> Attend:
     return lambda q, k, v: flex(q, k, v, block_mask=mask, scale=1.0)
 
 
-ATTENTION: dict[str, Callable[[Pass, torch.device], Attend]] = {"sdpa": plain_attention, "flex": flex_attention}
+def contiguous_flex_attention(of: Pass, device: torch.device) -> Attend:
+    """The same over copies of keys and values: compiled for a CPU, PyTorch 2.15 computes another thing over transposed ones."""
+    attend = flex_attention(of, device)
+    return lambda q, k, v: attend(q, k.contiguous(), v.contiguous())
+
+
+ATTENTION: dict[str, Callable[[Pass, torch.device], Attend]] = {
+    "flex": flex_attention, "flex contiguous": contiguous_flex_attention, "sdpa": plain_attention,
+}  # fmt: skip
+"""What is expected to be the fastest first; where one cannot be had, or is wrong, the next takes its place."""

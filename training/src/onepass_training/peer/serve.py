@@ -23,6 +23,7 @@ from typing import Any, TextIO
 import torch
 
 from ..device.sizes import Sizes
+from .attention import ATTENTION
 from .cases import Case, Prepared, time_copies
 from .shape import DTYPES, made_up_model
 from .trunk import PeerTrunk
@@ -98,13 +99,13 @@ class Peer:
 
 
 def described() -> dict[str, Any]:
-    """Versions and device, and which attention can be had compiled."""
+    """Versions and device, and which attention there is, the best first."""
     cuda = torch.cuda.is_available()
     return {
         "torch": torch.__version__,
         "cuda": torch.version.cuda if cuda else None,
         "device": torch.cuda.get_device_name() if cuda else "cpu",
-        "attention": "flex" if cuda and _has_flex() else "sdpa",
+        "attention": list(ATTENTION) if cuda and _has_flex() else ["sdpa"],
         "compiles": cuda,
     }
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -208,3 +210,26 @@ def test_passes_are_prepared_ahead(capsys):
     passes = [f"{kind}, sdpa, B={batch}" for kind, batch in [*((kind, 2) for kind in ahead.PASSES), ("rank", 1)]]
     assert [line.split(":")[0] for line in lines[1:]] == passes
     assert all(line.endswith(" s") for line in lines[1:])
+
+
+STARTS_A_PEER = """
+import subprocess, sys
+peer = subprocess.Popen([sys.executable, "-m", "onepass_training.peer"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+peer.stdin.write(b'{"do": "hello"}\\n')
+peer.stdin.flush()
+peer.stdout.readline()
+print(peer.pid, flush=True)
+input()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a signal of Linux")
+def test_a_process_that_stands_still_ends_with_the_one_that_started_it():
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+    with subprocess.Popen([sys.executable, "-c", STARTS_A_PEER], stdin=-1, stdout=-1, text=True, env=environment) as starter:
+        peer = os.pidfd_open(int(starter.stdout.readline()))
+        signal.pidfd_send_signal(peer, signal.SIGSTOP)
+        starter.kill()
+    ended, _, _ = select.select([peer], [], [], 60)
+    os.close(peer)
+    assert ended

@@ -79,11 +79,14 @@ export class CheckDesk {
     return new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
   }
 
-  /** What `make` gave the first time. */
+  /** What `make` gave the first time that it did. */
   once<T>(name: string, make: () => Promise<T>): Promise<T> {
-    const known = this.#kept.get(name) ?? make();
-    this.#kept.set(name, known);
-    return known as Promise<T>;
+    const known = this.#kept.get(name);
+    if (known !== undefined) return known as Promise<T>;
+    const made = make();
+    this.#kept.set(name, made);
+    made.catch(() => this.#kept.delete(name));
+    return made;
   }
 
   /** Runs a task of this program in a process of its own. @param env beside this process's */

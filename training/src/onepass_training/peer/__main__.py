@@ -1,5 +1,10 @@
 """python -m onepass_training.peer."""
 
-from .serve import main
+from .parent import end_with_parent
+
+# Before PyTorch is imported, which takes seconds.
+end_with_parent()
+
+from .serve import main  # noqa: E402
 
 main()

@@ -11,10 +11,8 @@
 An answer is {"ok": ...} or {"error": "one sentence"}. The process ends when its input does.
 """
 
-import ctypes
 import gc
 import json
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, fields
@@ -27,9 +25,6 @@ from .attention import ATTENTION
 from .cases import Case, Prepared, time_copies
 from .shape import DTYPES, made_up_model
 from .trunk import PeerTrunk
-
-PR_SET_PDEATHSIG = 1
-"""<sys/prctl.h>"""
 
 
 class Peer:
@@ -120,16 +115,9 @@ def serve(requests: TextIO, answers: TextIO) -> None:
 
 def main() -> None:
     """On standard input and output; what libraries print goes to standard error, answers stay alone."""
-    _end_with_parent()
     answers, sys.stdout = sys.stdout, sys.stderr
     torch.set_num_threads(1)
     serve(sys.stdin, answers)
-
-
-def _end_with_parent() -> None:
-    """Whoever asked may be killed while this process compiles or stands still: it would hold the device's memory for ever."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _has_flex() -> bool:

@@ -63,11 +63,6 @@ export class TrunkBed {
     this.#people = new BedPeople(graphs.description, sizes);
   }
 
-  /** Gives the pools back; what is prepared must be closed before. */
-  close(): void {
-    for (const pool of this.pools.values()) pool.close();
-  }
-
   get pageTokens(): number {
     return this.#graphs.description.pageTokens;
   }

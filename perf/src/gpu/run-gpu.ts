@@ -77,17 +77,8 @@ async function check({ options, python, endAt }: Run): Promise<number> {
 async function onDevice(run: Run): Promise<number> {
   const { options } = run;
   const soFar = new SoFar();
-  const engine = await createDeviceEngine({
-    device: options.device,
-    // Two where memory is looked at: lanes have buffers of their own.
-    lanes: options.soak === undefined ? 1 : 2,
-    threads: 1,
-    libraryDirectory: options.libraries,
-    onLost: (error: OnepassError) => {
-      soFar.tell();
-      endOnLostDevice(error);
-    },
-  });
+  // Two lanes where memory is looked at: each has buffers of its own.
+  const engine = await openEngine(options, options.soak === undefined ? 1 : 2, soFar);
   const stopped = soFar.tellWhenStopped();
   try {
     const machine = await describeGpuMachine(engine);
@@ -101,6 +92,14 @@ async function onDevice(run: Run): Promise<number> {
     await engine.close();
   }
   return 0;
+}
+
+function openEngine({ device, libraries }: GpuOptions, lanes: number, soFar: SoFar): Promise<DeviceEngine> {
+  const onLost = (error: OnepassError) => {
+    soFar.tell();
+    endOnLostDevice(error);
+  };
+  return createDeviceEngine({ device, lanes, threads: 1, libraryDirectory: libraries, onLost });
 }
 
 interface DeviceRun extends Run {
@@ -135,7 +134,10 @@ async function soak(run: DeviceRun & { readonly runs: number }): Promise<void> {
   const { options, engine, machine, shape, endAt, runs } = run;
   const graphs = await graphsOf(run)(shape.dtype);
   const known = options.smoke ? undefined : await readFindings(options.out).catch(() => undefined);
-  const attention = await attentionFor({ engine, graphs, shape, machine, known, smoke: options.smoke, progress });
+  const attention = await attentionFor({
+    ...{ graphs, shape, machine, known, smoke: options.smoke, progress },
+    open: () => openEngine(options, 1, run.soFar),
+  });
   progress(`attention: ${describeAttention(attention)}`);
   const where = { date: new Date().toISOString().slice(0, 10), where: describeWhere(machine), shape };
   const keep = async (found: SoakFindings) => {

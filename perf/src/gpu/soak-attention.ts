@@ -4,14 +4,15 @@ import { TrunkBed } from './bed.js';
 import { PAGE, stagesOf } from './bench-cases.js';
 import { fastest } from './figures.js';
 import type { GpuFindings } from './findings.js';
-import type { MeasuredCase } from './gpu-case.js';
+import type { GpuCase, MeasuredCase, ReadyCase } from './gpu-case.js';
 import type { GpuMachine } from './gpu-machine.js';
 import { type DeviceGraphs, PAGED } from './graphs.js';
 import type { BenchShape } from './options.js';
 import { FULL_ROUND, Rounds, SMOKE_ROUND } from './rounds.js';
 
 export interface AttentionTerms {
-  readonly engine: DeviceEngine;
+  /** One of its own, which takes along what trying has taken. */
+  open(): Promise<DeviceEngine>;
   readonly graphs: DeviceGraphs;
   readonly shape: BenchShape;
   readonly machine: GpuMachine;
@@ -53,24 +54,25 @@ const sameShape = (one: BenchShape, other: BenchShape) =>
   Object.entries(one).every(([name, value]) => value === other[name as keyof BenchShape]);
 
 /** The passes of the trunk at the whole batch, some rounds of each. */
-async function tryAll({ engine, graphs, shape, smoke, progress }: AttentionTerms): Promise<MeasuredCase[]> {
-  const { rank, prefill = {}, gather } = graphs.description.graphs;
-  const ranks = Object.keys(rank);
-  const bed = await TrunkBed.open(engine, graphs, { ...shape, ...PAGE });
-  const { on } = await bed.capture(gather);
-  const [stage] = stagesOf(shape, { rank: ranks, encode: ranks, prefill: Object.keys(prefill) }, on);
-  const wanted = stage!.cases.filter(
-    ({ timed, captured }) => timed !== 'recompute' && timed !== 'encode' && captured === on,
-  );
-  const ready = [];
-  for (const asked of wanted) {
-    const made = await bed.prepare(asked).catch(() => undefined);
-    if (made !== undefined) ready.push(made);
+async function tryAll({ open, graphs, shape, smoke, progress }: AttentionTerms): Promise<readonly MeasuredCase[]> {
+  const engine = await open();
+  try {
+    const { rank, prefill = {}, gather } = graphs.description.graphs;
+    const ranks = Object.keys(rank);
+    const bed = await TrunkBed.open(engine, graphs, { ...shape, ...PAGE });
+    const { on } = await bed.capture(gather);
+    const [stage] = stagesOf(shape, { rank: ranks, encode: ranks, prefill: Object.keys(prefill) }, on);
+    const isOfTrunk = ({ timed, captured }: GpuCase) => !['recompute', 'encode'].includes(timed) && captured === on;
+    const ready: ReadyCase[] = [];
+    for (const asked of stage!.cases.filter(isOfTrunk)) {
+      const made = await bed.prepare(asked).catch(() => undefined);
+      if (made !== undefined) ready.push(made);
+    }
+    const effort = smoke ? SMOKE_ROUND : FULL_ROUND;
+    const rounds = new Rounds({ effort, progress, failed: () => {}, onRound: async () => {} });
+    await rounds.measure('attention', ready, smoke ? 1 : ROUNDS);
+    return rounds.measured;
+  } finally {
+    await engine.close();
   }
-  const effort = smoke ? SMOKE_ROUND : FULL_ROUND;
-  const rounds = new Rounds({ effort, progress, failed: () => {}, onRound: async () => {} });
-  await rounds.measure('attention', ready, smoke ? 1 : ROUNDS);
-  for (const one of ready) one.close();
-  bed.close();
-  return rounds.measured;
 }

@@ -53,6 +53,8 @@ export interface SoakFindings {
   readonly shared: number;
   /** Of the work of all runs. */
   readonly padding: number;
+  /** Sizes of runs that were prepared. */
+  readonly prepared: number;
   /** Asks whose KV was given to somebody else meanwhile, or had no room. */
   readonly missed: number;
   /** Probabilities that were no numbers from 0 to 1. */
@@ -98,9 +100,19 @@ export async function soak(terms: SoakTerms): Promise<SoakFindings> {
     samples.push({ runs: trunk.stats().runs, resident: process.memoryUsage().rss, device });
   };
   const found = (): SoakFindings => {
-    const { runs: done, asked, padding } = trunk.stats();
+    const { runs: done, asked, padding, prepared } = trunk.stats();
     const seconds = (performance.now() - began) / 1000;
-    return { attention: terms.attention, runs: done, people, asked, seconds, ...counts, padding, samples };
+    return {
+      attention: terms.attention,
+      runs: done,
+      people,
+      asked,
+      seconds,
+      ...counts,
+      padding,
+      prepared: prepared.made,
+      samples,
+    };
   };
   const callers = Math.min(people, CALLERS * USUAL_BUCKETS.people);
   const caller = async (index: number) => {
@@ -137,10 +149,10 @@ export async function soak(terms: SoakTerms): Promise<SoakFindings> {
   }
 }
 
-/** By how much memory is larger at the end than after a fifth of the runs, when every size of run has come: medians over a tenth of the samples each. */
+/** By how much memory is larger at the end than after half of the runs, when every size of run has come: medians over a tenth of the samples each. */
 export function growthOf(samples: readonly MemorySample[]): number {
   const tenth = Math.max(1, Math.floor(samples.length / 10));
-  const [early, late] = [samples.slice(2 * tenth, 3 * tenth), samples.slice(-tenth)];
+  const [early, late] = [samples.slice(5 * tenth, 6 * tenth), samples.slice(-tenth)];
   const growth = (of: 'resident' | 'device') => {
     const [before, after] = [median(early.map((one) => one[of])), median(late.map((one) => one[of]))];
     return before > 0 ? after / before - 1 : Number.NEGATIVE_INFINITY;

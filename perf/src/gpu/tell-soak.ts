@@ -15,7 +15,7 @@ export interface SoakWhere {
 
 /** What the soak found, as text. */
 export function tellSoak(found: SoakFindings, { date, where, shape }: SoakWhere): string[] {
-  const { runs, people, asked, seconds, shared, padding, missed, wrong, samples, attention } = found;
+  const { runs, people, asked, seconds, shared, prepared, padding, missed, wrong, samples, attention } = found;
   const mib = (bytes = Number.NaN) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
   const [first, last] = [samples[0], samples.at(-1)];
   return [
@@ -28,12 +28,13 @@ export function tellSoak(found: SoakFindings, { date, where, shape }: SoakWhere)
         ['people', String(people)],
         ['asks of single people', `${asked}, at most ${shared} in one run`],
         ['seconds', seconds.toFixed(0)],
+        ['sizes of runs that were prepared', String(prepared)],
         ['padding, share of the work', padding.toFixed(3)],
         ['asks that missed: their KV gave way, or there was no room', String(missed)],
         ['numbers that are no probability', String(wrong)],
         ['memory of the process, at first and at last', `${mib(first?.resident)}, ${mib(last?.resident)}`],
         ['memory of the device', last?.device === 0 ? 'is the process' : `${mib(first?.device)}, ${mib(last?.device)}`],
-        ['growth since a fifth of the runs (gpu_soak_growth)', growthOf(samples).toFixed(4)],
+        ['growth since half of the runs (gpu_soak_growth)', growthOf(samples).toFixed(4)],
       ],
     ),
   ];

@@ -16,7 +16,13 @@ const samples = (of: (i: number) => Partial<MemorySample>): MemorySample[] =>
 
 test('growth is of whichever memory grows more, once everything has been seen', () => {
   expect(growthOf(samples((i) => ({ resident: i < 20 ? 10 * i : 1000 })))).toBe(0);
-  expect(growthOf(samples((i) => ({ resident: 1000 + i })))).toBeCloseTo(1094.5 / 1054.5 - 1);
+  expect(growthOf(samples((i) => ({ resident: 1000 + i })))).toBeCloseTo(1094.5 / 1024.5 - 1);
+  expect(
+    growthOf(
+      samples((i) => ({ resident: 1000 + i })),
+      5,
+    ),
+  ).toBeCloseTo(1094.5 / 1054.5 - 1);
   expect(growthOf(samples((i) => ({ device: i < 60 ? 100 : 150 })))).toBeCloseTo(0.5);
 });
 

@@ -149,10 +149,10 @@ export async function soak(terms: SoakTerms): Promise<SoakFindings> {
   }
 }
 
-/** By how much memory is larger at the end than after half of the runs, when every size of run has come: medians over a tenth of the samples each. */
-export function growthOf(samples: readonly MemorySample[]): number {
+/** By how much memory is larger at the end than after so many tenths of the runs: medians over a tenth of the samples each. */
+export function growthOf(samples: readonly MemorySample[], since: 2 | 5 = 2): number {
   const tenth = Math.max(1, Math.floor(samples.length / 10));
-  const [early, late] = [samples.slice(5 * tenth, 6 * tenth), samples.slice(-tenth)];
+  const [early, late] = [samples.slice(since * tenth, (since + 1) * tenth), samples.slice(-tenth)];
   const growth = (of: 'resident' | 'device') => {
     const [before, after] = [median(early.map((one) => one[of])), median(late.map((one) => one[of]))];
     return before > 0 ? after / before - 1 : Number.NEGATIVE_INFINITY;

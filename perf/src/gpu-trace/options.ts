@@ -1,4 +1,5 @@
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { startupError } from '@onepass/errors';
 import { readCommandLine } from '@onepass/local';
 import { type GpuOptions, parseGpuOptions } from '../gpu/options.js';
@@ -19,6 +20,8 @@ export interface TraceOptions extends Pick<GpuOptions, 'shape' | 'python'> {
   readonly kernels: boolean;
 }
 
+const PROVIDER = 'libonnxruntime_providers_cuda.so';
+
 /** @throws OnepassError `startup` naming the option that is wrong */
 export function parseTraceOptions(args: readonly string[], env: NodeJS.ProcessEnv = {}): 'help' | TraceOptions {
   const flag = { type: 'boolean', default: false } as const;
@@ -31,6 +34,8 @@ export function parseTraceOptions(args: readonly string[], env: NodeJS.ProcessEn
   if (values.help) return 'help';
   const { kernels, libraries = env.ONEPASS_ONNXRUNTIME_DIR, help: _, ...rest } = values;
   if (!libraries) throw startupError('--libraries: where are the libraries of ONNX Runtime with CUDA?');
+  if (!existsSync(join(libraries, PROVIDER)))
+    throw startupError(`--libraries: "${libraries}" has no ${PROVIDER}: node scripts/gpu-libraries.mjs fetches it`);
   const given = Object.entries(rest).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const parsed = parseGpuOptions(given);
   if (parsed === 'help') return parsed;

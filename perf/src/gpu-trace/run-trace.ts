@@ -64,14 +64,19 @@ export async function traceCases(
       env,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+    const ended = new Promise<string>((resolve) =>
+      child.once('close', (code, signal) => resolve(signal ?? (code === 0 ? '' : `exit code ${code}`))),
+    );
     const traced: TracedCase[] = [];
     for await (const line of createInterface({ input: child.stdout })) {
       traced.push(JSON.parse(line) as TracedCase);
       progress(traced.at(-1)!.what);
     }
-    const code = await ended;
-    if (code !== 0) throw startupError(`tracing ended with exit code ${code}`);
+    const end = await ended;
+    if (end !== '')
+      throw startupError(
+        `tracing ended by ${end}: is --libraries ${ask.libraries} whole? (node scripts/gpu-libraries.mjs)`,
+      );
     return traced;
   } finally {
     rmSync(directory, { recursive: true, force: true });

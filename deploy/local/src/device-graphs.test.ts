@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SMOKE_RELEASE } from '@onepass/testing';
@@ -7,7 +7,8 @@ import { ensureDeviceGraphs } from './device-graphs.js';
 import { repositoryRoot } from './mesh.js';
 
 const training = join(repositoryRoot, 'training');
-const of = { releaseDir: SMOKE_RELEASE, dtype: 'float32' } as const;
+const interpreter = join(training, '.venv', 'bin', 'python');
+const of = { releaseDir: SMOKE_RELEASE, dtype: 'float32', python: async () => interpreter } as const;
 
 /** A checkout with nothing made yet. */
 let root: string;
@@ -16,36 +17,33 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-test.skipIf(!existsSync(join(training, '.venv', 'bin', 'python')))(
-  'are made once for a release, and of its weights',
-  async () => {
-    symlinkSync(training, join(root, 'training'));
-    const made: string[] = [];
-    const options = { ...of, root, onMake: (directory: string) => made.push(directory) };
-    const directory = await ensureDeviceGraphs(options);
-    const { id } = JSON.parse(readFileSync(join(SMOKE_RELEASE, 'manifest.json'), 'utf8'));
-    expect(directory).toBe(join(root, '.onepass', 'device-graphs', `${id}-float32`));
-    expect(JSON.parse(readFileSync(join(directory, 'device.json'), 'utf8'))).toMatchObject({
-      releaseId: id,
-      dtype: 'float32',
-    });
-    expect(await ensureDeviceGraphs(options)).toBe(directory);
-    expect(made).toEqual([directory]);
-    expect(await ensureDeviceGraphs({ ...options, dtype: 'float16' })).not.toBe(directory);
-  },
-);
+test.skipIf(!existsSync(interpreter))('are made once for a release, and of its weights', async () => {
+  symlinkSync(training, join(root, 'training'));
+  const made: string[] = [];
+  const options = { ...of, root, onMake: (directory: string) => made.push(directory) };
+  const directory = await ensureDeviceGraphs(options);
+  const { id } = JSON.parse(readFileSync(join(SMOKE_RELEASE, 'manifest.json'), 'utf8'));
+  expect(directory).toBe(join(root, '.onepass', 'device-graphs', `${id}-float32`));
+  expect(JSON.parse(readFileSync(join(directory, 'device.json'), 'utf8'))).toMatchObject({
+    releaseId: id,
+    dtype: 'float32',
+  });
+  expect(await ensureDeviceGraphs(options)).toBe(directory);
+  expect(made).toEqual([directory]);
+  expect(await ensureDeviceGraphs({ ...options, dtype: 'float16' })).not.toBe(directory);
+});
 
 test('what is in the way is one sentence', async () => {
-  await expect(ensureDeviceGraphs({ ...of, root })).rejects.toThrow(
-    /^--device-cell wants device graphs of release r-\w+: give them by --device-graphs DIR, or make/,
+  const none = () => Promise.reject(new Error('training needs Python: none was found'));
+  await expect(ensureDeviceGraphs({ ...of, root, python: none })).rejects.toThrow(
+    /^--device-cell wants device graphs of release r-\w+, which Python makes, and training needs Python: none was found; .*apt-get install/,
   );
   await expect(ensureDeviceGraphs({ ...of, root, releaseDir: root })).rejects.toThrow(
     `${join(root, 'manifest.json')} cannot be read`,
   );
-  const python = join(root, 'training', '.venv', 'bin', 'python');
-  mkdirSync(join(python, '..'), { recursive: true });
-  writeFileSync(python, '#!/bin/sh\necho "there is no numpy" >&2\nexit 1\n', { mode: 0o755 });
-  await expect(ensureDeviceGraphs({ ...of, root })).rejects.toThrow(
+  const broken = join(root, 'python');
+  writeFileSync(broken, '#!/bin/sh\necho "there is no numpy" >&2\nexit 1\n', { mode: 0o755 });
+  await expect(ensureDeviceGraphs({ ...of, root, python: async () => broken })).rejects.toThrow(
     `device graphs of ${SMOKE_RELEASE} cannot be made: there is no numpy`,
   );
 });

@@ -10,6 +10,8 @@ export interface DeviceGraphsOptions {
   readonly releaseDir: string;
   /** Of weights and KV. */
   readonly dtype: 'float32' | 'float16';
+  /** Makes training's Python environment ready, which takes minutes the first time. Answers its interpreter. */
+  readonly python: () => Promise<string>;
   /** Told before they are made, which takes seconds. */
   readonly onMake?: (directory: string) => void;
 }
@@ -19,20 +21,26 @@ export interface DeviceGraphsOptions {
  * @returns their directory
  * @throws OnepassError `startup`: one sentence saying why there are none, and what to do
  */
-export async function ensureDeviceGraphs({ root, releaseDir, dtype, onMake }: DeviceGraphsOptions): Promise<string> {
+export async function ensureDeviceGraphs({
+  root,
+  releaseDir,
+  dtype,
+  python,
+  onMake,
+}: DeviceGraphsOptions): Promise<string> {
   const id = releaseIdOf(releaseDir);
   const directory = join(root, '.onepass', 'device-graphs', `${id}-${dtype}`);
   if (existsSync(join(directory, 'device.json'))) return directory;
-  const python = join(root, 'training', '.venv', 'bin', 'python');
-  if (!existsSync(python)) {
+  const interpreter = await python().catch((error: Error) => {
     throw startupError(
-      `--device-cell wants device graphs of release ${id}: give them by --device-graphs DIR, or make the Python environment training/.venv, by which they are made (docs/training.md)`,
+      `--device-cell wants device graphs of release ${id}, which Python makes, and ${error.message}; on Debian and Ubuntu "sudo apt-get install python3-venv" gives one, and --device-graphs DIR takes graphs that were made elsewhere`,
+      error,
     );
-  }
+  });
   onMake?.(directory);
   const args = ['--release', releaseDir, '--dtype', dtype, '--out', directory];
   try {
-    await promisify(execFile)(python, ['-m', 'onepass_training.device', 'device-graphs', ...args], {
+    await promisify(execFile)(interpreter, ['-m', 'onepass_training.device', 'device-graphs', ...args], {
       env: { ...process.env, PYTHONPATH: join(root, 'training', 'src') },
     });
   } catch (error) {

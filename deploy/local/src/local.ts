@@ -8,6 +8,7 @@ import type { Screen } from './demo/screen.js';
 import { ensureDeviceGraphs } from './device-graphs.js';
 import { Mesh, repositoryRoot } from './mesh.js';
 import { HELP, type LocalOptions, parseOptions } from './options.js';
+import { ensurePythonOf } from './python.js';
 import type { SupervisorEvent } from './supervisor.js';
 
 const INTERRUPTED = 130;
@@ -53,7 +54,8 @@ function deviceGraphsOf({ deviceCell, deviceGraphs, releaseDir }: LocalOptions):
   if (!deviceCell || deviceGraphs !== undefined) return Promise.resolve(deviceGraphs);
   const dtype = process.env.ONEPASS_EXECUTION_PROVIDER?.startsWith('cuda:') ? 'float16' : 'float32';
   const onMake = (directory: string) => progress('device graphs', `are made in ${directory}`);
-  return ensureDeviceGraphs({ root: repositoryRoot, releaseDir, dtype, onMake });
+  const python = () => ensurePythonOf('training');
+  return ensureDeviceGraphs({ root: repositoryRoot, releaseDir, dtype, python, onMake });
 }
 
 /** The demo, and how to call the mesh. */

@@ -35,7 +35,8 @@ Starts gateway, user-encoder, retrieval and ranking, shows what they do, and sta
   --cells N       cells, each a user-encoder and a ranking that share KV; a person's pages go to one of them (default 1). The gateway
                   watches the file "cells" in the data directory: edit it to drain a cell or to take it back
   --device-cell   user-encoder and ranking in one process, over one trunk whose KV stays on a device: the one that
-                  ONEPASS_EXECUTION_PROVIDER names, a GPU or the CPU. The device graphs that this takes are made at the first start
+                  ONEPASS_EXECUTION_PROVIDER names, a GPU or the CPU. The device graphs that this takes are made at the first start,
+                  by Python >= 3.11: where training/.venv is not there yet it is installed first, which takes minutes and 6 GB of disk
   --device-graphs DIR  take these device graphs of the release (docs/device-graphs.md); implies --device-cell
   --release DIR   the release to serve (default releases/default)
   --data DIR      where histories and logs are kept (default .onepass/data)

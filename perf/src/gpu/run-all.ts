@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { copyFile, mkdir, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { fileTrouble } from './out-folder.js';
 import { writeWhole } from './write-whole.js';
 
 /** One run of the bench. */
@@ -55,6 +56,7 @@ export async function runAll(terms: RunAllTerms): Promise<readonly EndedStep[]> 
   await mkdir(out, { recursive: true });
   const ended = await readEnded(out);
   const log = createWriteStream(join(out, LOG), { flags: 'a' });
+  log.on('error', (error) => progress(`${LOG} goes no further: ${fileTrouble(error)}`));
   const copying = setInterval(() => void copyResults(terms), COPY_EVERY_MS);
   try {
     for (const step of steps) {
@@ -138,8 +140,9 @@ async function copyResults({ out, beside, copyTo }: RunAllTerms): Promise<void> 
     ...beside.map((path) => [path, join(copyTo, basename(path))] as const),
   ];
   for (const [from, to] of files) {
-    await mkdir(dirname(to), { recursive: true });
-    await copyFile(from, to).catch(() => {});
+    await mkdir(dirname(to), { recursive: true })
+      .then(() => copyFile(from, to))
+      .catch(() => {});
   }
 }
 

@@ -12,6 +12,7 @@ import { describeGpuMachine, describeWhere, type GpuMachine } from './gpu-machin
 import { type DeviceGraphs, attentionFor as kindsFor, makeDeviceGraphs } from './graphs.js';
 import { measureTimes } from './measure-times.js';
 import { type BenchShape, type Dtype, type GpuOptions, HELP, parseGpuOptions, shapeFor } from './options.js';
+import { makeOutFolder } from './out-folder.js';
 import { runAll, usualSteps } from './run-all.js';
 import { growthOf, type SoakFindings, soakOf } from './soak.js';
 import { attentionFor, describeAttention } from './soak-attention.js';
@@ -32,9 +33,12 @@ export function runBenchGpu(args: readonly string[]): Promise<number> {
       return 0;
     }
     if (options.tell !== undefined) {
-      console.log(await publishFindings(options.out, await readFindings(options.tell)));
+      const found = await readFindings(options.tell);
+      await makeOutFolder(options.out, '--out');
+      console.log(await publishFindings(options.out, found));
       return 0;
     }
+    if (keepsFindings(options)) await makeOutFolder(options.out, '--out');
     if (options.all) return all(options);
     const python = options.python ?? (await ensurePythonOf('training'));
     const endAt = options.minutes === undefined ? undefined : began + 60_000 * options.minutes;
@@ -42,6 +46,9 @@ export function runBenchGpu(args: readonly string[]): Promise<number> {
     return options.check ? check(run) : onDevice(run);
   });
 }
+
+/** A smoke run of bench or soak keeps nothing. */
+const keepsFindings = ({ smoke, check, all }: GpuOptions) => !smoke || check || all;
 
 interface Run {
   readonly options: GpuOptions;
@@ -56,8 +63,10 @@ const ALL_MINUTES = 25;
 async function all({ device, libraries, python, smoke, out, minutes = ALL_MINUTES }: GpuOptions): Promise<number> {
   const given = { ...(!smoke && { device }), libraries, python };
   const common = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value]));
+  const copyTo = process.env.OUT || undefined;
+  if (copyTo !== undefined) await makeOutFolder(copyTo, 'OUT');
   const ended = await runAll({
-    ...{ program: process.argv[1]!, out, minutes, progress, copyTo: process.env.OUT || undefined },
+    ...{ program: process.argv[1]!, out, minutes, progress, copyTo },
     steps: usualSteps(out, smoke ? [...common, '--smoke'] : common, smoke),
     beside: [join(REPORT_FOLDER, 'summary.json')],
   });

@@ -40,6 +40,14 @@ test('a check that does not end fails, and the others go on', async () => {
   ]);
 });
 
+test('a report that cannot be kept ends the checks', async () => {
+  const onReport = async ({ name }: CheckReport) => {
+    if (name === 'bad') throw new Error('no space');
+  };
+  const terms = { program: program.path, order: ORDER, limitMs: 60_000, names: ['good', 'bad', 'endless'], onReport };
+  await expect(runChecks(terms)).rejects.toThrow('no space');
+});
+
 test('without time nothing begins, and that is no failure', async () => {
   const endAt = performance.now();
   expect(await run(['good', 'bad'], { endAt })).toEqual(['left out: no time was left', 'left out: no time was left']);

@@ -76,6 +76,8 @@ class Worker<O> {
     const name = this.#left.shift()!;
     this.#watch();
     this.#reports = this.#reports.then(() => this.#report(name, message));
+    // `done` throws it; until then nothing more is checked that nobody can keep.
+    this.#reports.catch(() => this.#end('its report could not be kept'));
   }
 
   #watch(): void {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { batchesUpTo, HELP, parseGpuOptions, shapeFor } from './options.js';
 
@@ -41,9 +42,29 @@ test.each([
   [['--check', '--soak', '5'], '--check and --soak are runs of their own: give one of them'],
   [['--all', '--tell', 'x'], '--all and --tell are runs of their own'],
   [['--minutes', '0.5'], '--minutes must be a whole number'],
+  [['--tell', 'x', '--layers', '3'], '--tell has no use for --layers'],
+  [['--tell', 'x', '--smoke'], '--tell has no use for --smoke'],
+  [['--all', '--n', '40'], '--all has no use for --n'],
+  [['--check', '--rounds', '3'], '--check has no use for --rounds'],
+  [['--soak', '5', '--rounds', '3'], '--soak has no use for --rounds'],
+  [['--smoke', '--out', 'x'], '--smoke keeps no findings'],
+  [['--smoke', '--soak', '5', '--out', 'x'], '--smoke keeps no findings'],
   [['--colour'], "Unknown option '--colour'"],
 ])('%s is refused in a sentence', (args, says) => {
   expect(() => parseGpuOptions(args)).toThrow(says);
+});
+
+test('what says where and with what is no conflict', () => {
+  const machine = ['--python', 'p', '--libraries', 'l', '--out', 'x'];
+  for (const run of [
+    ['--tell', 'y'],
+    ['--all'],
+    ['--check'],
+    ['--soak', '5'],
+    ['--check', '--smoke'],
+    ['--all', '--smoke'],
+  ])
+    expect(parseGpuOptions([...run, ...machine])).toMatchObject({ out: resolve('x') });
 });
 
 test('width and heads must fit', () => {

@@ -107,6 +107,7 @@ export function parseGpuOptions(args: readonly string[], env: NodeJS.ProcessEnv 
   const people = whole('people', 10_000_000);
   const soak = whole('soak', 1_000_000_000);
   if (people !== undefined && soak === undefined) throw startupError('--people is of a soak: give --soak RUNS too');
+  refuseIdle(values, runs[0]);
   if (values.smoke && values.device !== undefined && values.device !== 'cpu') {
     throw startupError(`--smoke runs on the CPU, not on --device ${values.device}`);
   }
@@ -164,6 +165,24 @@ function parse(args: readonly string[]) {
       },
     },
   }).values;
+}
+
+const OF_SHAPE = ['layers', 'width', 'heads', 'n', 'k', 'batch', 'dtype'] as const;
+
+/** Options that a run has no use for. `--python` and `--libraries` say what a machine has: a pack gives them to every run. */
+const IDLE = {
+  tell: ['device', ...OF_SHAPE, 'rounds', 'minutes', 'smoke'],
+  all: [...OF_SHAPE, 'rounds'],
+  check: ['rounds'],
+  soak: ['rounds'],
+} as const;
+
+/** @throws OnepassError `startup` naming the two options */
+function refuseIdle(values: ReturnType<typeof parse>, run: keyof typeof IDLE | undefined): void {
+  const idle = run && IDLE[run].find((name) => values[name]);
+  if (idle !== undefined) throw startupError(`--${run} has no use for --${idle}`);
+  if (values.smoke && values.out !== undefined && run !== 'check' && run !== 'all')
+    throw startupError('--smoke keeps no findings: it has no use for --out but with --check or --all');
 }
 
 function numberOf(

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parseGpuOptions } from './options.js';
 import { type BenchStep, runAll, usualSteps } from './run-all.js';
 
 /** Stands for the bench: writes down that it ran, and ends as it is told. */
@@ -48,6 +49,11 @@ test('steps that have ended are not begun again, those without time are left for
   expect((await readdir(copyTo)).sort()).toEqual(['check.json', 'default', 'program.mjs', 'steps.json', 'steps.log']);
   expect(await readFile(join(copyTo, 'check.json'), 'utf8')).toBe('bench');
   expect(await readFile(join(copyTo, 'steps.log'), 'utf8')).toMatch(/this is check\n(.*\n)*this is bench\n/);
+});
+
+test.each([false, true])('the bench takes what its steps are given, smoke: %s', (smoke) => {
+  for (const { args } of usualSteps('/out', smoke ? ['--smoke'] : ['--device', 'cuda:0'], smoke))
+    expect(parseGpuOptions([...args, '--minutes', '6'])).toMatchObject({ smoke, minutes: 6 });
 });
 
 test('all is a check, the bench, the soak and the other shape, which has a folder of its own', () => {

@@ -149,14 +149,15 @@ async function copyResults({ out, beside, copyTo }: RunAllTerms): Promise<void> 
 /** Of a machine with a GPU, the shape of the paper first, then that of the release in the repository. */
 export function usualSteps(out: string, common: readonly string[], smoke: boolean): BenchStep[] {
   const shape = ['--layers', '4', '--width', '128', '--heads', '4', '--n', '256', '--k', '200', '--batch', '8'];
-  const own = ['--out', out, ...common];
+  // A smoke run of bench or soak keeps nothing.
+  const kept = (folder: string) => (smoke ? common : ['--out', folder, ...common]);
   return [
-    { name: 'check', args: ['--check', ...own], least: 1, most: 6 },
-    { name: 'bench', args: own, least: smoke ? 1 : 6, most: 12 },
-    { name: 'soak', args: ['--soak', smoke ? '200' : '100000', ...own], least: smoke ? 1 : 5, most: 10 },
+    { name: 'check', args: ['--check', '--out', out, ...common], least: 1, most: 6 },
+    { name: 'bench', args: kept(out), least: smoke ? 1 : 6, most: 12 },
+    { name: 'soak', args: ['--soak', smoke ? '200' : '100000', ...kept(out)], least: smoke ? 1 : 5, most: 10 },
     {
       name: 'default',
-      args: [...(smoke ? [] : shape), '--out', join(out, 'default'), ...common],
+      args: [...(smoke ? [] : shape), ...kept(join(out, 'default'))],
       least: smoke ? 1 : 2,
       most: 5,
     },

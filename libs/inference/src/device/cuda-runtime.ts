@@ -8,7 +8,8 @@ import type { Step } from './step.js';
 type Code = number;
 type Cells = BigUint64Array | Int32Array;
 
-const NAMES = ['libcudart.so.13', 'libcudart.so.12'];
+/** Of CUDA 13, which ONNX Runtime's CUDA build is made for. */
+const NAME = 'libcudart.so.13';
 export const HOST_TO_DEVICE = 1;
 export const DEVICE_TO_HOST = 2;
 /** How threads wait for the device, of cudaSetDeviceFlags: they spin, or they sleep. */
@@ -54,13 +55,11 @@ export interface CudaRuntime {
 
 /** @param directory looked into before the system's. @throws Error, a clause of a sentence */
 export function loadCudaRuntime(directory: string): CudaRuntime {
-  for (const name of NAMES) {
-    const beside = join(directory, name);
-    const libraryPath = existsSync(beside) ? beside : name;
-    const library = tryLoad(libraryPath);
-    if (library !== undefined) return bind(library, libraryPath);
-  }
-  throw new Error(`neither ${NAMES.join(' nor ')} can be loaded, from "${directory}" or where the system looks`);
+  const beside = join(directory, NAME);
+  const libraryPath = existsSync(beside) ? beside : NAME;
+  const library = tryLoad(libraryPath);
+  if (library !== undefined) return bind(library, libraryPath);
+  throw new Error(`${NAME} (CUDA 13) cannot be loaded, from "${directory}" or where the system looks`);
 }
 
 function tryLoad(libraryPath: string): LibraryHandle | undefined {

@@ -8,6 +8,7 @@ import { mergeIntoSummary, REPORT_FOLDER } from '../summary.js';
 import { runCheck, tellCounts } from './check/run-check.js';
 import type { GpuFindings } from './findings.js';
 import { keepFindings, publishFindings, readFindings } from './findings-file.js';
+import { checkedPython } from './given-python.js';
 import { describeGpuMachine, describeWhere, type GpuMachine } from './gpu-machine.js';
 import { type DeviceGraphs, attentionFor as kindsFor, makeDeviceGraphs } from './graphs.js';
 import { measureTimes } from './measure-times.js';
@@ -39,8 +40,8 @@ export function runBenchGpu(args: readonly string[]): Promise<number> {
       return 0;
     }
     if (keepsFindings(options)) await makeOutFolder(options.out, '--out');
+    const python = await (options.python === undefined ? ensurePythonOf('training') : checkedPython(options.python));
     if (options.all) return all(options);
-    const python = options.python ?? (await ensurePythonOf('training'));
     const endAt = options.minutes === undefined ? undefined : began + 60_000 * options.minutes;
     const run: Run = { options, python, endAt };
     return options.check ? check(run) : onDevice(run);

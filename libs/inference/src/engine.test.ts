@@ -55,7 +55,7 @@ test('says what the graph takes, and why it runs where it runs', () => {
   expect(attend.outputs).toEqual(['mixed', 'keys']);
   expect(engine.provider).toBe('cpu');
   expect(engine.providerReason).toMatch(
-    /^cpu, as cuda:0 is not to be had: .*libonnxruntime_providers_cuda\.so" does not exist$/,
+    /^cpu, as cuda:0 is not to be had: .*libonnxruntime_providers_cuda\.so" does not exist; for a GPU ONEPASS_ONNXRUNTIME_DIR must name .*$/,
   );
 });
 
@@ -216,7 +216,7 @@ test('a graph that is missing, damaged, without its weights or of another type i
 
 test('a provider the library lacks, and too few threads of libuv, are one sentence', () => {
   expect(() => createEngine({ provider: 'cuda:0', inFlight: 1, threads: 1 })).toThrow(
-    /^device cuda:0 is not to be had: .*libonnxruntime_providers_cuda\.so" does not exist$/,
+    /^device cuda:0 is not to be had: .*libonnxruntime_providers_cuda\.so" does not exist; for a GPU ONEPASS_ONNXRUNTIME_DIR must name .*$/,
   );
   expect(() => createEngine({ provider: 'cpu', inFlight: 4, threads: 1 })).toThrow(
     "ONEPASS_INFERENCE_IN_FLIGHT is 4 and UV_THREADPOOL_SIZE 4: of libuv's threads one must be left",

@@ -34,7 +34,10 @@ function refused(device: `cuda:${number}`, why: RegExp): void {
 
 test('what is missing for a GPU is one sentence each, and `auto` takes the CPU', () => {
   expect(chooseDevice('cpu', runtime)).toEqual({ name: 'cpu', reason: 'cpu as set' });
-  refused('cuda:0', /".*libonnxruntime_providers_cuda\.so" does not exist/);
+  refused(
+    'cuda:0',
+    /".*libonnxruntime_providers_cuda\.so" does not exist; for a GPU ONEPASS_ONNXRUNTIME_DIR must name a folder .*/,
+  );
   writeFileSync(join(directory, 'libonnxruntime_providers_cuda.so'), 'no library');
   refused('cuda:0', /libcudart\.so\.13 \(CUDA 13\) cannot be loaded, from ".*" or where the system looks/);
   if (!compileFakeCuda(directory)) return;

@@ -11,6 +11,9 @@ export type DeviceChoice =
   | { readonly name: 'cpu'; readonly reason: string; readonly index?: undefined }
   | { readonly name: `cuda:${number}`; readonly reason: string; readonly index: number; readonly cuda: CudaRuntime };
 
+const CUDA_BUILD =
+  "for a GPU ONEPASS_ONNXRUNTIME_DIR must name a folder with ONNX Runtime's CUDA build (node scripts/gpu-libraries.mjs makes one, docs/gpu.md)";
+
 /**
  * A CUDA device where it is asked for and can be used; under `auto` the first one or, when it cannot be had, the CPU. The library that npm ships lists
  * CUDA but lacks the provider's own library beside it (it is in the Python wheel onnxruntime-gpu).
@@ -38,8 +41,8 @@ function providerLibrary({ libraryPath }: OnnxRuntime): string {
 function openCuda(runtime: OnnxRuntime, index: number): CudaRuntime {
   const provider = providerLibrary(runtime);
   if (!runtime.availableProviders.includes('CUDAExecutionProvider'))
-    throw new Error(`"${runtime.libraryPath}" is built without it`);
-  if (!existsSync(provider)) throw new Error(`"${provider}" does not exist`);
+    throw new Error(`"${runtime.libraryPath}" is built without it; ${CUDA_BUILD}`);
+  if (!existsSync(provider)) throw new Error(`"${provider}" does not exist; ${CUDA_BUILD}`);
   const cuda = loadCudaRuntime(dirname(runtime.libraryPath));
   const count = new Int32Array(32);
   const code = cuda.deviceCount(count);

@@ -334,7 +334,7 @@ test.runIf(onCpu && !libraryDirectory)(
     await expect(createDeviceEngine(cuda)).rejects.toMatchObject({
       kind: 'startup',
       message: expect.stringMatching(
-        /^device cuda:0 is not to be had: .*libonnxruntime_providers_cuda\.so" does not exist$/,
+        /^device cuda:0 is not to be had: .*libonnxruntime_providers_cuda\.so" does not exist; for a GPU ONEPASS_ONNXRUNTIME_DIR must name .*$/,
       ),
     });
     await expect(engine.load('/nowhere/rank.onnx')).rejects.toMatchObject({

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SMOKE_RELEASE } from '@onepass/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { ensureDeviceGraphs } from './device-graphs.js';
+import { ensureDeviceGraphs, precisionOf } from './device-graphs.js';
 import { repositoryRoot } from './mesh.js';
 
 const training = join(repositoryRoot, 'training');
@@ -30,7 +30,9 @@ test.skipIf(!existsSync(interpreter))('are made once for a release, and of its w
   });
   expect(await ensureDeviceGraphs(options)).toBe(directory);
   expect(made).toEqual([directory]);
-  expect(await ensureDeviceGraphs({ ...options, dtype: 'float16' })).not.toBe(directory);
+  expect(precisionOf(directory)).toBe('float32');
+  expect(precisionOf(await ensureDeviceGraphs({ ...options, dtype: 'float16' }))).toBe('float16');
+  expect(precisionOf(root)).toBeUndefined();
 });
 
 test('what is in the way is one sentence', async () => {

@@ -50,6 +50,15 @@ export async function ensureDeviceGraphs({
   return directory;
 }
 
+/** Of weights and KV, as device.json says it; undefined where that cannot be read, for which the device cell has the sentence. */
+export function precisionOf(directory: string): string | undefined {
+  try {
+    return JSON.parse(readFileSync(join(directory, 'device.json'), 'utf8')).dtype;
+  } catch {
+    return undefined;
+  }
+}
+
 function releaseIdOf(releaseDir: string): string {
   const path = join(releaseDir, 'manifest.json');
   try {

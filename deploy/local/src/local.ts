@@ -5,11 +5,12 @@ import { runCommand } from './command.js';
 import { callItLines, exampleOf } from './demo/call-it.js';
 import { runDemo } from './demo/demo.js';
 import type { Screen } from './demo/screen.js';
-import { ensureDeviceGraphs } from './device-graphs.js';
+import { ensureDeviceGraphs, precisionOf } from './device-graphs.js';
 import { Mesh, repositoryRoot } from './mesh.js';
 import { HELP, type LocalOptions, parseOptions } from './options.js';
 import { ensurePythonOf } from './python.js';
 import type { SupervisorEvent } from './supervisor.js';
+import { whichDevice } from './which-device.js';
 
 const INTERRUPTED = 130;
 
@@ -49,13 +50,18 @@ async function serve(options: LocalOptions, since: number): Promise<number> {
   }
 }
 
-/** Undefined where no cell is to be on a device. What a GPU is named for runs in half floats; under `auto` it may be a CPU. */
-function deviceGraphsOf({ deviceCell, deviceGraphs, releaseDir }: LocalOptions): Promise<string | undefined> {
-  if (!deviceCell || deviceGraphs !== undefined) return Promise.resolve(deviceGraphs);
-  const dtype = process.env.ONEPASS_EXECUTION_PROVIDER?.startsWith('cuda:') ? 'float16' : 'float32';
+/** Undefined where no cell is to be on a device. The device is asked for first: what it is decides of which precision graphs are made. */
+async function deviceGraphsOf({ deviceCell, deviceGraphs, releaseDir }: LocalOptions): Promise<string | undefined> {
+  if (!deviceCell) return undefined;
+  const device = await whichDevice();
+  progress('device', device.reason);
+  const dtype = device.name === 'cpu' ? 'float32' : 'float16';
   const onMake = (directory: string) => progress('device graphs', `are made in ${directory}`);
   const python = () => ensurePythonOf('training');
-  return ensureDeviceGraphs({ root: repositoryRoot, releaseDir, dtype, python, onMake });
+  const directory =
+    deviceGraphs ?? (await ensureDeviceGraphs({ root: repositoryRoot, releaseDir, dtype, python, onMake }));
+  progress('device graphs', `${precisionOf(directory) ?? 'cannot be read'}, ${directory}`);
+  return directory;
 }
 
 /** The demo, and how to call the mesh. */

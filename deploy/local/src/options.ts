@@ -36,7 +36,7 @@ Starts gateway, user-encoder, retrieval and ranking, shows what they do, and sta
                   watches the file "cells" in the data directory: edit it to drain a cell or to take it back
   --device-cell   user-encoder and ranking in one process, over one trunk whose KV stays on a device: the one that
                   ONEPASS_EXECUTION_PROVIDER names, a GPU or the CPU. The device graphs that this takes are made at the first start,
-                  by Python >= 3.11: where training/.venv is not there yet it is installed first, which takes minutes and 6 GB of disk
+                  in float16 for a GPU, by Python >= 3.11: where training/.venv is not there yet it is installed first, which takes minutes and 6 GB of disk
   --device-graphs DIR  take these device graphs of the release (docs/device-graphs.md); implies --device-cell
   --release DIR   the release to serve (default releases/default)
   --data DIR      where histories and logs are kept (default .onepass/data)

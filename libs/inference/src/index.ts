@@ -1,6 +1,6 @@
 export { BufferPool, type RunBuffer } from './buffers.js';
 export * from './device/device.js';
-export { createDeviceEngine, type DeviceEngineOptions } from './device/device-engine.js';
+export { createDeviceEngine, type DeviceEngineOptions, findDevice } from './device/device-engine.js';
 export { compileFakeCuda } from './device/fake-cuda.js';
 export * from './device/fake-device-engine.js';
 export { DeviceFault, isOutOfMemory } from './device/faults.js';

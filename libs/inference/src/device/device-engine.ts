@@ -46,6 +46,18 @@ export async function createDeviceEngine(options: DeviceEngineOptions): Promise<
   return openEngine(runtime, makeDriver(runtime, choice, options), choice.reason, options);
 }
 
+/**
+ * On what `createDeviceEngine` would run, and why; nothing is opened.
+ * @throws OnepassError `startup`, one sentence
+ */
+export function findDevice({
+  device,
+  libraryDirectory,
+}: Pick<DeviceEngineOptions, 'device' | 'libraryDirectory'>): Pick<DeviceChoice, 'name' | 'reason'> {
+  const { name, reason } = chooseDevice(device, loadOnnxRuntime(libraryDirectory));
+  return { name, reason };
+}
+
 /** @throws OnepassError `startup` */
 function makeDriver(
   runtime: OnnxRuntime,

@@ -41,7 +41,7 @@ export interface GpuOptions {
   readonly soak: number | undefined;
   /** Of the soak. */
   readonly people: number;
-  /** Interpreter with PyTorch and onnx in place of training's own environment. */
+  /** Interpreter with numpy, onnx and, to compare with, PyTorch, in place of training's own environment. */
   readonly python: string | undefined;
   /** Folder of ONNX Runtime's libraries in place of those of the npm package, which know the CPU only. */
   readonly libraries: string | undefined;
@@ -50,8 +50,11 @@ export interface GpuOptions {
 export const HELP = `npm run bench:gpu -- [options]
 
 Measures the device engine on this machine's GPU, or where there is none on its CPU: encoding, appending, ranking on held KV and recomputing, with every kind of attention that the
-device graphs have, with and without CUDA graphs, by batches, beside the same trunk in PyTorch. Needs neither Go nor internet; weights are made up. Results: a table, and
-perf/report/gpu/. Figures of a CUDA device also go to perf/report/summary.json. More: docs/gpu.md.
+device graphs have, with and without CUDA graphs, by batches, beside the same trunk in PyTorch. Weights are made up. Results: a table, and perf/report/gpu/.
+Figures of a CUDA device also go to perf/report/summary.json. More: docs/gpu.md.
+
+It needs no Go, but Python >= 3.11: on a fresh clone the first run installs training's environment, PyTorch among it, from the internet, which takes minutes and 6 GB of disk.
+Later runs need no internet. --python takes an interpreter that is there instead, and installs none.
 
   --device D     auto (a GPU where one works, else the CPU), cpu, or cuda:0; default auto
   --layers N     layers of the trunk; default 12 on a GPU, 4 on a CPU
@@ -69,10 +72,10 @@ perf/report/gpu/. Figures of a CUDA device also go to perf/report/summary.json. 
   --tell PATH    runs nothing: the tables and the page of findings that were kept (a folder, or its findings.json)
   --soak RUNS    in place of times: so many runs for --people people, and what memory does meanwhile
   --people N     of the soak; default 10000
-  --python PATH  an interpreter that has PyTorch and onnx, in place of the environment of training/
+  --python PATH  an interpreter that has numpy, onnx and, to compare with, PyTorch, in place of the environment of training/
   --libraries D  folder of ONNX Runtime's libraries with CUDA; default ONEPASS_ONNXRUNTIME_DIR, else the npm package's
   --out DIR      folder of what was found; default perf/report/gpu
-  --smoke        a tiny shape on the CPU, in seconds: shows that it works; its figures are not kept
+  --smoke        a tiny shape on the CPU, in seconds once Python is set up: shows that it works; its figures are not kept
   --help         this text`;
 
 /** What is measured where the options say nothing: the shape of UniPinRec's Table 2, and on a CPU that of the release in the repository. */

@@ -21,7 +21,7 @@ const INTERRUPTED = 130;
  */
 export function runLocal(args: readonly string[], since: number): Promise<number> {
   return runCommand(async () => {
-    const options = parseOptions(args, repositoryRoot);
+    const options = parseOptions(args, repositoryRoot, process.env);
     if (options !== 'help') return serve(options, since);
     console.log(HELP);
     return 0;

@@ -32,6 +32,15 @@ test('device graphs that are given are for a device cell', () => {
   expect(parse('--device-graphs', '/graphs')).toMatchObject({ deviceCell: true, deviceGraphs: '/graphs' });
 });
 
+test('device graphs may be set in the environment, for a device cell alone; the option wins', () => {
+  const set = (args: string[], directory = '/set') =>
+    parseOptions(args, '/checkout', { ONEPASS_DEVICE_GRAPHS: directory });
+  expect(set(['--device-cell'])).toMatchObject({ deviceGraphs: '/set' });
+  expect(set(['--device-graphs', '/graphs'])).toMatchObject({ deviceGraphs: '/graphs' });
+  expect(set([])).toMatchObject({ deviceCell: false, deviceGraphs: undefined });
+  expect(set(['--device-cell'], '')).toMatchObject({ deviceGraphs: undefined });
+});
+
 test('help wins', () => {
   expect(parse('--help', '--port', 'x')).toBe('help');
 });
@@ -42,6 +51,7 @@ test.each([
   [['--port', '1e3.5'], '--port must be a whole number'],
   [['--cells', '0'], '--cells must be a whole number from 1 to 16, not "0"'],
   [['--cells', 'two'], '--cells must be a whole number from 1 to 16'],
+  [['--device-graphs', ''], '--device-graphs must name a directory'],
   [['--data', 'd', '--ephemeral'], '--data and --ephemeral exclude each other'],
   [['--relaese', 'r'], "Unknown option '--relaese'"],
   [['stray'], "Unexpected argument 'stray'"],

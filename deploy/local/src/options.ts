@@ -12,7 +12,7 @@ export interface LocalOptions {
   readonly cells: number;
   /** Whether both roles of a cell are one process, over a device. */
   readonly deviceCell: boolean;
-  /** Directory of device graphs of the release; undefined = made for it where there is Python. */
+  /** Directory of device graphs of the release, by the option or by ONEPASS_DEVICE_GRAPHS; undefined = made for it where there is Python. */
   readonly deviceGraphs: string | undefined;
   /** Directory of durable state; undefined = a temporary one, removed at the end. */
   readonly dataDir: string | undefined;
@@ -37,7 +37,7 @@ Starts gateway, user-encoder, retrieval and ranking, shows what they do, and sta
   --device-cell   user-encoder and ranking in one process, over one trunk whose KV stays on a device: the one that
                   ONEPASS_EXECUTION_PROVIDER names, a GPU or the CPU. The device graphs that this takes are made at the first start,
                   in float16 for a GPU, by Python >= 3.11: where training/.venv is not there yet it is installed first, which takes minutes and 6 GB of disk
-  --device-graphs DIR  take these device graphs of the release (docs/device-graphs.md); implies --device-cell
+  --device-graphs DIR  take these device graphs of the release (docs/device-graphs.md); implies --device-cell. Absent: of ONEPASS_DEVICE_GRAPHS, where that is set
   --release DIR   the release to serve (default releases/default)
   --data DIR      where histories and logs are kept (default .onepass/data)
   --ephemeral     keep nothing: a temporary data directory, removed at the end
@@ -49,22 +49,30 @@ Settings of the services (ONEPASS_LOG_LEVEL, ONEPASS_INFERENCE_IN_FLIGHT, ...) a
 
 /**
  * @param root the repository's directory, where the defaults lie; given paths are relative to the working directory.
+ * @param env for what an option and a setting of the services both say
  * @throws OnepassError `startup` naming the option that is wrong.
  */
-export function parseOptions(args: readonly string[], root: string): LocalOptions | 'help' {
+export function parseOptions(
+  args: readonly string[],
+  root: string,
+  env: Readonly<Record<string, string | undefined>> = {},
+): LocalOptions | 'help' {
   const values = parse(args);
   if (values.help) return 'help';
   if (values.data !== undefined && (values.ephemeral || values.smoke)) {
     throw startupError(`--data and --${values.smoke ? 'smoke' : 'ephemeral'} exclude each other`);
   }
   const cells = numberFrom1('--cells', values.cells ?? '1', MOST_CELLS);
+  const deviceCell = values['device-cell'] || values['device-graphs'] !== undefined;
+  const deviceGraphs = values['device-graphs'] ?? (deviceCell ? env.ONEPASS_DEVICE_GRAPHS || undefined : undefined);
+  if (deviceGraphs?.trim() === '') throw startupError('--device-graphs must name a directory of device graphs');
   const keepsNothing = values.ephemeral || values.smoke;
   return {
     port: values.port === undefined && values.smoke ? undefined : parsePort(values.port, cells),
     releaseDir: values.release === undefined ? resolve(root, 'releases/default') : resolve(values.release),
     cells,
-    deviceCell: values['device-cell'] || values['device-graphs'] !== undefined,
-    deviceGraphs: values['device-graphs'] === undefined ? undefined : resolve(values['device-graphs']),
+    deviceCell,
+    deviceGraphs: deviceGraphs === undefined ? undefined : resolve(deviceGraphs),
     dataDir: keepsNothing ? undefined : resolve(values.data ?? resolve(root, '.onepass/data')),
     demo: !values['no-demo'],
     smoke: values.smoke,

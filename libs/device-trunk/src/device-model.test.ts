@@ -17,6 +17,7 @@ test('says what the graphs are like, and where each is', async () => {
 
 test.each([
   ['{', /device.json" is not JSON/],
+  ['null', /device.json" does not describe device graphs: Invalid input/],
   ['{"formatVersion":2}', /device.json" does not describe device graphs: formatVersion: /],
 ])('%s is one sentence that names the file', async (text, sentence) => {
   const directory = await mkdtemp(join(tmpdir(), 'onepass-device-model-'));

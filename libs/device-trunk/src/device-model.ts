@@ -51,7 +51,8 @@ export async function readDeviceModel(directory: string): Promise<DeviceModel> {
   const parsed = description.safeParse(content);
   if (parsed.success) return { ...parsed.data, directory };
   const [issue] = parsed.error.issues;
-  throw startupError(`"${path}" does not describe device graphs: ${issue!.path.join('.')}: ${issue!.message}`);
+  const where = issue!.path.length === 0 ? '' : `${issue!.path.join('.')}: `;
+  throw startupError(`"${path}" does not describe device graphs: ${where}${issue!.message}`);
 }
 
 /** Path of one graph. @throws OnepassError `startup` naming the ways to compute attention that there are */

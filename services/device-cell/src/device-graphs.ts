@@ -59,12 +59,21 @@ export function attentionOf(
   wanted: WantedAttention,
 ): TrunkAttention & { readonly prefill: string } {
   const of = (graph: Graph) => {
+    requireWanted(model, graph, wanted[graph]);
     const name = wanted[graph] ?? PREFERRED.find((one) => model.graphs[graph]?.[one] !== undefined) ?? 'plain';
     requireChecked(model, graphPath(model, graph, name));
     return name;
   };
   requireChecked(model, `${model.directory}/${model.weights}`);
   return { prefill: of('prefill'), encode: of('encode'), rank: of('rank') };
+}
+
+function requireWanted({ directory, graphs }: DeviceModel, graph: Graph, name: string | undefined): void {
+  const known = Object.keys(graphs[graph] ?? {});
+  if (name !== undefined && !known.includes(name))
+    throw startupError(
+      `ONEPASS_DEVICE_ATTENTION: ${directory} has no ${graph} graph with attention "${name}": ${known.join(', ') || 'none'}`,
+    );
 }
 
 function requireChecked({ directory, files }: DeviceModel, path: string): void {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type DeviceModel, DeviceTrunk, pageBytes, pagesOf, USUAL_BUCKETS } from '@onepass/device-trunk';
+import { startupError } from '@onepass/errors';
 import { createDeviceEngine, type DeviceEngine, endOnLostDevice } from '@onepass/inference';
 import type { Release } from '@onepass/release';
 import type { Logger, Measurements } from '@onepass/telemetry';
@@ -11,6 +12,7 @@ import { usualRuns } from './warm-up.js';
 const MAX_QUEUED = 256;
 /** Page 0 is zeros, page 1 takes the rows of padding (docs/device-graphs.md). */
 const NOBODYS_PAGES = 2;
+const MIB = 2 ** 20;
 
 /** @throws OnepassError `startup`: a device that is not to be had */
 export async function openDeviceEngine(settings: DeviceCellSettings, logger: Logger): Promise<DeviceEngine> {
@@ -49,7 +51,7 @@ export async function openTrunk(
     candidates: release.manifest.model.maxCandidates,
     usualCandidates: settings.candidates,
     buckets: { ...USUAL_BUCKETS, people: batch, slates: batch },
-    prepared: { most: settings.preparedRuns, bytes: settings.preparedMiB * 2 ** 20 },
+    prepared: { most: settings.preparedRuns, bytes: settings.preparedMiB * MIB },
     maxQueued: MAX_QUEUED,
   });
   try {
@@ -69,13 +71,22 @@ export async function openTrunk(
   }
 }
 
-/** Of whole histories in every slot, unless less is set. */
-function kvBytes({ kvSlots, kvMiB }: DeviceCellSettings, model: DeviceModel): number {
-  const { layers, width, window, contextRows, pageTokens, dtype } = model;
+/**
+ * Bytes of KV: of whole histories in every slot, unless less is set.
+ * @throws OnepassError `startup` when what is set has no room for one
+ */
+export function kvBytes(
+  { kvSlots, kvMiB }: Pick<DeviceCellSettings, 'kvSlots' | 'kvMiB'>,
+  { layers, width, window, contextRows, pageTokens, dtype }: DeviceModel,
+): number {
   const capacity = window + contextRows;
   const shape = { kv: { layers, width, capacity }, element: dtype, pageTokens };
-  const whole = (NOBODYS_PAGES + kvSlots * pagesOf(shape, capacity)) * pageBytes(shape);
-  return kvMiB === 0 ? whole : Math.min(whole, kvMiB * 2 ** 20);
+  const of = (slots: number) => (NOBODYS_PAGES + slots * pagesOf(shape, capacity)) * pageBytes(shape);
+  if (kvMiB === 0) return of(kvSlots);
+  const least = Math.ceil(of(1) / MIB);
+  if (kvMiB < least)
+    throw startupError(`ONEPASS_KV_MIB: ${kvMiB} MiB have no room for one full history, which takes ${least}`);
+  return Math.min(of(kvSlots), kvMiB * MIB);
 }
 
 /** Told by the role that writes the KV. */

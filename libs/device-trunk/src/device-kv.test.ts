@@ -139,6 +139,26 @@ test('memory that is not to be had is one sentence: what was wanted, what is fre
   );
 });
 
+test('what is no number is found in half floats too, infinite or NaN, and only among the tokens that are meant', async () => {
+  kv = await openKv(
+    new FakeDeviceEngine({}),
+    { slots: 2, restMs: 10, now: () => now },
+    { shape: { ...shape, element: 'float16' } },
+  );
+  const state = allocate(ANN, 8);
+  // The largest there is, and zeros; then infinity, of token 5.
+  const values = [new Uint16Array(16).fill(0xfbff)];
+  const keys = [new Uint16Array(16)];
+  for (const bad of [0x7c00, 0xfc00, 0x7e01]) {
+    keys[0]![5 * 2 + 1] = bad;
+    await kv.write(state, 0, { keys, values });
+    const among = (from: number, to: number) => kv.areNumbers(state, from, to, () => {});
+    expect([await among(0, 8), await among(3, 6), await among(0, 5), await among(6, 8), await among(5, 5)]).toEqual([
+      ...[false, false, true, true, true],
+    ]);
+  }
+});
+
 test('half floats take half the memory', () => {
   expect(slotBytes({ ...shape, element: 'float16' })).toBe(slotBytes(shape) / 2);
 });

@@ -1,3 +1,4 @@
+import { allFiniteF16 } from '@onepass/embeddings';
 import type { DeviceEngine } from '@onepass/inference';
 import {
   type CheckedPool,
@@ -15,6 +16,7 @@ import {
 import { DevicePools, type PagedShape, pageBytes, pagesOf, rowBytes } from './device-pools.js';
 import { PADDING_PAGE, PageTable, RESERVED_PAGES } from './page-table.js';
 import { type PageWrite, PageWrites } from './page-writes.js';
+import { areFinite } from './run-inputs.js';
 
 export interface DeviceKvOptions {
   readonly shape: PagedShape;
@@ -162,7 +164,7 @@ export class DeviceKv {
   }
 
   /** The first pages of a slot, so many as the tokens take. */
-  pagesFor({ slot }: SlotState, tokens: number): readonly number[] {
+  pagesFor({ slot }: Pick<SlotState, 'slot'>, tokens: number): readonly number[] {
     return this.#table.pagesOf(slot).slice(0, pagesOf(this.#options.shape, tokens));
   }
 
@@ -234,15 +236,9 @@ export class DeviceKv {
    * @throws OnepassError as `read` and `verify`
    */
   async copy(reference: KvReference): Promise<HostKv> {
-    const { kv, element, pageTokens } = this.#options.shape;
-    const blank = () =>
-      Array.from({ length: kv.layers }, () =>
-        element === 'float32'
-          ? new Float32Array(reference.length * kv.width)
-          : new Uint16Array(reference.length * kv.width),
-      );
+    const { kv, pageTokens } = this.#options.shape;
     const pages = this.read(reference);
-    const copied = { keys: blank(), values: blank() };
+    const copied = blankKv(this.#options.shape, reference.length);
     for (const [index, page] of pages.entries()) {
       const from = index * pageTokens * kv.width;
       const to = Math.min(reference.length, (index + 1) * pageTokens) * kv.width;
@@ -251,6 +247,26 @@ export class DeviceKv {
     }
     this.verify(reference);
     return copied;
+  }
+
+  /**
+   * Whether tokens `from` to `to` of a slot are numbers: page by page, up to the first of which that is not so.
+   * @param check throws when they are not the tenancy's that is meant: before and after each page is read
+   */
+  async areNumbers(slot: Pick<SlotState, 'slot'>, from: number, to: number, check: () => void): Promise<boolean> {
+    const { shape } = this.#options;
+    const pages = this.pagesFor(slot, to);
+    for (let token = from; token < to; ) {
+      const end = Math.min(to, this.#pageEnd(token));
+      const { keys, values } = blankKv(shape, end - token);
+      const row = pages[Math.floor(token / shape.pageTokens)]! * shape.pageTokens + (token % shape.pageTokens);
+      check();
+      await this.pools.read(row, keys, values);
+      check();
+      if (![...keys, ...values].every(hasNumbers)) return false;
+      token = end;
+    }
+    return true;
   }
 
   stats(): DeviceKvStats {
@@ -278,4 +294,17 @@ export class DeviceKv {
     const { pageTokens } = this.#options.shape;
     return (Math.floor(token / pageTokens) + 1) * pageTokens;
   }
+}
+
+/** Room in host memory for so many tokens. */
+function blankKv({ kv, element }: PagedShape, tokens: number): HostKv {
+  const size = tokens * kv.width;
+  const blank = () =>
+    Array.from({ length: kv.layers }, () => (element === 'float32' ? new Float32Array(size) : new Uint16Array(size)));
+  return { keys: blank(), values: blank() };
+}
+
+/** @param tensor float32s, or bits of float16s */
+function hasNumbers(tensor: Float32Array | Uint16Array): boolean {
+  return tensor instanceof Float32Array ? areFinite(tensor) : allFiniteF16(tensor);
 }

@@ -6,7 +6,7 @@ import type { BucketOptions } from './buckets.js';
 import { pageBytes } from './device-pools.js';
 import { DeviceTrunk, type DeviceTrunkOptions } from './device-trunk.js';
 import { hold, TOY, type ToyDevice, toyDevice, toyHidden, toyProbabilities } from './toy-trunk.suite.js';
-import type { EncodeResult, RankAsk } from './trunk-ask.js';
+import type { EncodeResult, RankAsk, RankResult } from './trunk-ask.js';
 
 const BUCKETS: BucketOptions = { people: 8, slates: 8, padding: 0.5, most: 2048 };
 const SHAPE = { kv: { layers: 1, width: 4, capacity: 16 }, element: 'float32', pageTokens: 4 } as const;
@@ -81,6 +81,9 @@ function expectNear(actual: Float32Array, expected: Float32Array): void {
   );
 }
 
+/** Finite, but sums of it are not. */
+const tooLarge = (count: number) => new Float32Array(count).fill(1e38);
+const hasNumber = (all: Float32Array) => all.some(Number.isFinite);
 const joined = (...parts: Float32Array[]) => Float32Array.from(parts.flatMap((part) => [...part]));
 /** The trunk has done its sums after it answered. */
 const calm = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -138,8 +141,8 @@ test('a pass of which nothing is kept is answered as any other, beside those tha
     expectNear((await trunk.rank({ ...asked, kv })).probabilities, toyProbabilities(rows, asked));
   }
   expect(trunk.kv.stats()).toMatchObject({ persons: 2, slots: { held: 2 } });
-  const failed = trunk.encode({ ...nothing, rows: new Float32Array(TOY.columns).fill(Number.NaN) });
-  await expect(failed).rejects.toMatchObject({ cause: { message: expect.stringMatching(/is not finite$/) } });
+  const large = await trunk.encode({ ...nothing, rows: tooLarge(5 * TOY.columns) });
+  expect(hasNumber(large.hidden)).toBe(false);
   for (const bad of [{ from: 1 }, { tokens: 1 }, { rows: rowsOf(16) }])
     await expect(trunk.encode({ ...nothing, rows: rowsOf(1), ...bad })).rejects.toMatchObject({ kind: 'internal' });
 });
@@ -243,7 +246,7 @@ describe('what is bad fails alone', () => {
     expect(results[1]).toMatchObject({
       reason: {
         kind: 'internal',
-        cause: { message: expect.stringMatching(/hidden state of an encode of 8 rows behind 0 is not finite/) },
+        cause: { message: 'K and V of 8 tokens behind 0 are not finite; the KV is retired' },
       },
     });
     for (const i of [0, 2])
@@ -270,6 +273,115 @@ describe('what is bad fails alone', () => {
     trunk.kv.release(state);
   });
 
+  test('no number for context rows that are too large: they are answered so, and the KV stays, new tokens beside them too', async () => {
+    const people = await Promise.all([ANN, BEA, CAT].map((person) => held(person, 6)));
+    const news = rowsOf(2);
+    const good = rowsOf(3);
+    const [alone, beside, other] = await Promise.all([
+      append(people[0]!.state, tooLarge(TOY.columns), {}, 0),
+      append(people[1]!.state, joined(news, tooLarge(TOY.columns)), {}, 2),
+      append(people[2]!.state, good),
+    ]);
+    expect(mostPeople()).toBeGreaterThan(1);
+    expect([alone, beside].map(({ hidden }) => hasNumber(hidden))).toEqual([false, false]);
+    expectNear(other!.hidden, toyHidden(joined(people[2]!.rows, good)));
+    const asked = slate(3);
+    for (const [kv, rows] of [
+      [people[0]!.kv, people[0]!.rows],
+      [alone!.reference, people[0]!.rows],
+      [beside!.reference, joined(people[1]!.rows, news)],
+    ] as const) {
+      expect(kv.length).toBe(rows.length / TOY.columns);
+      expectNear((await trunk.rank({ ...asked, kv })).probabilities, toyProbabilities(rows, asked));
+    }
+    const more = rowsOf(1);
+    expectNear((await append(people[1]!.state, more)).hidden, toyHidden(joined(people[1]!.rows, news, more)));
+  });
+
+  test('context rows that spoil the new tokens beside them: these are encoded without; tokens that have no numbers are retired still', async () => {
+    const people = await Promise.all([ANN, BEA].map((person) => held(person, 3)));
+    const news = rowsOf(2);
+    // As attention does that multiplies what it must not see by 0.
+    device.sabotage = (_, { rows }) => {
+      const all = rows as Float32Array | undefined;
+      if (all?.includes(Math.fround(1e38))) all.fill(Number.NaN);
+    };
+    const { hidden, reference } = await append(people[0]!.state, joined(news, tooLarge(TOY.columns)), {}, 2);
+    expect([hidden.length, hasNumber(hidden), reference.length]).toEqual([TOY.width, false, 5]);
+    const asked = slate(3);
+    expectNear(
+      (await trunk.rank({ ...asked, kv: reference })).probabilities,
+      toyProbabilities(joined(people[0]!.rows, news), asked),
+    );
+    const bad = joined(new Float32Array(TOY.columns).fill(Number.NaN), tooLarge(TOY.columns));
+    await expect(append(people[1]!.state, bad, {}, 1)).rejects.toMatchObject({
+      cause: { message: 'K and V of 1 tokens behind 3 are not finite; the KV is retired' },
+    });
+    expect(trunk.kv.lookup(BEA)).toBeUndefined();
+  });
+
+  test('no number of any candidate, since they or their contexts are too large: answered so, and the KV stays', async () => {
+    const people = await Promise.all([ANN, BEA].map((person) => held(person, 8)));
+    const good = slate(8);
+    const candidates = tooLarge(8 * TOY.embedding);
+    const context = tooLarge(TOY.columns);
+    const [first, second, ...others] = await Promise.all([
+      trunk.rank({ ...slate(8), candidates, kv: people[0]!.kv }),
+      trunk.rank({ ...slate(8), context, kv: people[0]!.kv }),
+      ...people.map(({ kv }) => trunk.rank({ ...good, kv })),
+    ]);
+    expect([first, second].map(({ probabilities }) => hasNumber(probabilities))).toEqual([false, false]);
+    for (const [i, { probabilities }] of others.entries())
+      expectNear(probabilities, toyProbabilities(people[i]!.rows, good));
+    expect(trunk.kv.lookup(ANN)).toBeDefined();
+    const empty = { ...people[0]!.kv, length: 0, generation: 0n, personKey: new Uint8Array(0) };
+    const nobody = await trunk.rank({ ...slate(8), candidates, kv: empty });
+    expect(hasNumber(nobody.probabilities)).toBe(false);
+  });
+
+  test('KV without numbers is found page by page; that it ends meanwhile is a miss, and nothing of others goes', async () => {
+    const state = allocate(ANN);
+    const keys = [new Float32Array(15 * 4).fill(1)];
+    const values = [new Float32Array(15 * 4).fill(1)];
+    values[0]![5 * 4] = Number.NaN;
+    await trunk.kv.write(state, 0, { keys, values });
+    trunk.kv.publish(state, { length: 15, sequence: 15, hash: 0n });
+    const kv = trunk.kv.reference(state);
+    const { engine } = device;
+    let reads = 0;
+    const read = engine.read.bind(engine);
+    engine.read = (...copy) => {
+      reads++;
+      return read(...copy);
+    };
+    const bea = await held(BEA, 8);
+    const good = slate(2);
+    const [bad, other] = await Promise.allSettled([
+      trunk.rank({ ...slate(2), kv }),
+      trunk.rank({ ...good, kv: bea.kv }),
+    ]);
+    expect(bad).toMatchObject({
+      reason: { cause: { message: 'K and V of a past of 15 tokens are not finite; the KV is retired' } },
+    });
+    expect(reads).toBe(4);
+    expect(other.status).toBe('fulfilled');
+    expect(trunk.kv.lookup(ANN)).toBeUndefined();
+    engine.read = async (...copy) => {
+      trunk.kv.retire(BEA);
+      await read(...copy);
+    };
+    const ended = trunk.rank({ ...slate(8), candidates: tooLarge(8 * TOY.embedding), kv: bea.kv });
+    await expect(ended).rejects.toMatchObject({ kind: 'kv_miss' });
+    const cat = allocate(CAT);
+    engine.read = async (...copy) => {
+      trunk.kv.retire(CAT);
+      await read(...copy);
+    };
+    const encoded = append(cat, joined(rowsOf(4), tooLarge(TOY.columns)), {}, 4);
+    await expect(encoded).rejects.toMatchObject({ kind: 'kv_miss' });
+    expect(trunk.kv.lookup(CAT)).toBeUndefined();
+  });
+
   test('no number in one ranking: of what was asked with, it is only theirs; of the KV, it is retired', async () => {
     const people = await Promise.all([ANN, BEA].map((person) => held(person, 8)));
     const bad = slate(8);
@@ -280,9 +392,7 @@ describe('what is bad fails alone', () => {
       trunk.rank({ ...bad, kv: people[0]!.kv }),
       trunk.rank({ ...good[1]!, kv: people[1]!.kv }),
     ]);
-    expect(results[1]).toMatchObject({
-      reason: { kind: 'internal', cause: { message: expect.stringMatching(/nor is what was asked with/) } },
-    });
+    expect(hasNumber((results[1] as PromiseFulfilledResult<RankResult>).value.probabilities)).toBe(false);
     for (const [i, j] of [
       [0, 0],
       [2, 1],
@@ -292,11 +402,12 @@ describe('what is bad fails alone', () => {
         toyProbabilities(people[j]!.rows, good[j]!),
       );
     const [page] = trunk.kv.read(people[0]!.kv);
+    expect(trunk.kv.lookup(ANN)).toBeDefined();
     await trunk.kv.pools.write(page! * 4, [new Float32Array(4)], [new Float32Array(4).fill(Number.NaN)]);
     const poisoned = await Promise.allSettled(people.map(({ kv }, i) => trunk.rank({ ...good[i]!, kv })));
     expect(poisoned.map(({ status }) => status)).toEqual(['rejected', 'fulfilled']);
     expect(poisoned[0]).toMatchObject({
-      reason: { cause: { message: expect.stringMatching(/are not finite; the KV is retired/) } },
+      reason: { cause: { message: expect.stringMatching(/8 tokens are not finite; the KV is retired/) } },
     });
     expect(trunk.kv.lookup(ANN)).toBeUndefined();
     expect(trunk.kv.lookup(BEA)).toBeDefined();

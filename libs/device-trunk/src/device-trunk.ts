@@ -91,7 +91,7 @@ export class DeviceTrunk {
    * The new tokens' keys and values behind those that the slot holds, published; and the last row's hidden state. When it is rejected nothing was
    * published.
    * @throws OnepassError `kv_miss` when the slot is not what the rows were made for; `overloaded`; the signal's reason; `unavailable` when the device
-   * has no memory or is lost; `internal`, also when there was no finite result: then the person's KV is retired
+   * has no memory or is lost; `internal`, also when K or V are not finite: then the person's KV is retired
    */
   async encode(ask: EncodeAsk, terms: RunTerms = {}): Promise<EncodeResult> {
     const count = checkEncode(this.#options.model, this.buckets.shape, ask);
@@ -115,12 +115,27 @@ export class DeviceTrunk {
       () => this.#lanes.leave(work),
     );
     this.#lanes.admit(work, terms);
-    if (twin === undefined) return work.answer(terms.signal);
+    if (twin === undefined) return this.#answerOf(work, terms);
     this.#shared.set(twin, work);
     try {
       return await work.answer(terms.signal);
     } finally {
       if (this.#shared.get(twin) === work) this.#shared.delete(twin);
+    }
+  }
+
+  /**
+   * Rows of the request that overflow spoil the tokens before them too, where attention multiplies what it must not see by 0: then the tokens are encoded
+   * without them.
+   */
+  async #answerOf(work: EncodeWork, terms: RunTerms): Promise<EncodeResult> {
+    try {
+      return await work.answer(terms.signal);
+    } catch (error) {
+      const { ask, spoilt } = work;
+      if (spoilt === undefined) throw error;
+      const rows = ask.rows.subarray(0, ask.tokens * this.#options.model.columns);
+      return { ...(await this.encode({ ...ask, rows }, terms)), hidden: spoilt };
     }
   }
 

@@ -116,10 +116,20 @@ async function answer(
   timing: { queueMicros: number; runMicros: number; shared: number },
 ): Promise<void> {
   const { state, from, tokens, sequence, hash } = work.ask;
-  if (!areFinite(hidden)) {
-    const problem = `the hidden state of an encode of ${work.count} rows behind ${from} is not finite`;
-    if (state !== undefined) await kv.scrub(state);
-    work.fail(trunkDefect(state === undefined ? problem : `${problem}; its KV is retired`));
+  // The hidden state may lack numbers for what was asked with alone: only KV without them must go.
+  const isGood =
+    state === undefined ||
+    areFinite(hidden) ||
+    (await kv.areNumbers(state, from, from + tokens, () => requireCurrent(kv, work)));
+  if (!isGood) {
+    const problem = `K and V of ${tokens} tokens behind ${from} are not finite`;
+    if (tokens < work.count) {
+      work.spoilt = hidden;
+      work.fail(trunkDefect(`${problem} beside rows of the request`));
+    } else {
+      await kv.scrub(state);
+      work.fail(trunkDefect(`${problem}; the KV is retired`));
+    }
     return;
   }
   // Whoever has left was told that it failed: then nothing may have changed.

@@ -1,7 +1,7 @@
 import { answering, type BatchDeps, isStill, type Played, sumOfWork, waitedMicros } from './batch-run.js';
 import type { RankSizes } from './buckets.js';
 import type { DeviceKv } from './device-kv.js';
-import { areFinite, fillRank, hasFiniteRow, probabilitiesOf, type RankEntry } from './run-inputs.js';
+import { fillRank, hasFiniteRow, probabilitiesOf, type RankEntry } from './run-inputs.js';
 import type { RankWork } from './trunk-ask.js';
 import { trunkDefect } from './trunk-defect.js';
 
@@ -78,18 +78,16 @@ async function answer(
   { probabilities, actions }: { readonly probabilities: Float32Array; readonly actions: number },
   timing: { readonly runMicros: number; readonly shared: number },
 ): Promise<void> {
-  // Each candidate is on its own: numbers of one say that past and contexts have them too.
-  if (areFinite(probabilities) || hasFiniteRow(probabilities, actions)) {
-    const queueMicros = waitedMicros(work, timing.runMicros);
-    work.succeed({ probabilities, timing: { ...timing, queueMicros } });
+  const { kv: reference } = work.ask;
+  // Each candidate is on its own: numbers of one say that the past has them too. Without any, it may be for what was asked with alone.
+  const isGood =
+    hasFiniteRow(probabilities, actions) ||
+    (await kv.areNumbers(reference, 0, reference.length, () => kv.verify(reference)));
+  if (!isGood) {
+    await kv.scrub({ ...reference, personKey: Buffer.from(reference.personKey).toString('hex') });
+    work.fail(trunkDefect(`K and V of a past of ${reference.length} tokens are not finite; the KV is retired`));
     return;
   }
-  const { kv: reference, context, candidates, candidateRow, candidateCount } = work.ask;
-  const problem = `probabilities of ${candidateCount} candidates on ${reference.length} tokens are not finite`;
-  if (![context, candidates, candidateRow].every(areFinite)) {
-    work.fail(trunkDefect(`${problem}, nor is what was asked with`));
-  } else if (reference.length > 0) {
-    await kv.scrub({ ...reference, personKey: Buffer.from(reference.personKey).toString('hex') });
-    work.fail(trunkDefect(`${problem}; the KV is retired`));
-  } else work.fail(trunkDefect(problem));
+  const queueMicros = waitedMicros(work, timing.runMicros);
+  work.succeed({ probabilities, timing: { ...timing, queueMicros } });
 }

@@ -36,7 +36,7 @@ export interface TrunkTiming extends RunTiming {
 }
 
 export interface EncodeResult {
-  /** [W], of the last row, behind the final norm. */
+  /** [W], of the last row, behind the final norm. Not finite where what was asked with gives no numbers. */
   readonly hidden: Float32Array;
   /** To everything that is published of the slot now; of length 0 where nothing is kept. */
   readonly reference: KvReference;
@@ -44,7 +44,7 @@ export interface EncodeResult {
 }
 
 export interface RankResult {
-  /** [k x A]. Not finite where a candidate's own embedding gives no numbers; of one candidate at least all are. */
+  /** [k x A]. Not finite where a candidate's own embedding gives no numbers; nowhere, where the contexts give none. */
   readonly probabilities: Float32Array;
   readonly timing: TrunkTiming;
 }
@@ -177,6 +177,8 @@ export class EncodeWork extends Work<EncodeResult> implements AskedEncode {
   readonly person: string;
   readonly count: number;
   readonly work: number;
+  /** What the last row came to, where new tokens have no numbers beside rows of the request: they may have them alone. */
+  spoilt: Float32Array | undefined;
   readonly #sizes: () => EncodeSizes;
 
   /** @param sizes what a run of its own would have to have; asked for when its turn comes */

@@ -192,7 +192,10 @@ def test_the_process_answers_line_by_line():
     command = [sys.executable, "-m", "onepass_training.peer"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
     done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True, timeout=120, env=environment)
-    hello, made, prepared, timed, outputs, released, gone, copied = (json.loads(line) for line in done.stdout.splitlines())
+    here, hello, made, prepared, timed, outputs, released, gone, copied = (
+        json.loads(line) for line in done.stdout.splitlines()
+    )
+    assert here == {"here": True}
     assert hello["ok"]["torch"] == torch.__version__
     assert made["ok"]["parameters"] > 0
     assert prepared["ok"] == 0

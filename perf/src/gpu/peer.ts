@@ -55,6 +55,9 @@ export class Peer {
   readonly #child: ChildProcessWithoutNullStreams;
   #waiting: { resolve(answer: unknown): void; reject(error: Error): void } | undefined;
   readonly #said = new LastLine();
+  /** Whether it ends with this process, come what may. */
+  #isHere = false;
+  #isPaused = false;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(python: string) {
@@ -106,10 +109,13 @@ export class Peer {
 
   /** Stops whatever it does, until `resume`, so that it disturbs nobody who is timed. Only while nothing of it is. */
   pause(): void {
-    this.#child.kill('SIGSTOP');
+    this.#isPaused = true;
+    // Stopped before it has seen to it that it ends with this process, it would stay behind.
+    if (this.#isHere) this.#child.kill('SIGSTOP');
   }
 
   resume(): void {
+    this.#isPaused = false;
     this.#child.kill('SIGCONT');
   }
 
@@ -148,7 +154,12 @@ export class Peer {
   #gone: Error | undefined;
 
   #answered(line: string): void {
-    const { ok, error } = JSON.parse(line) as { ok?: unknown; error?: string };
+    const { here, ok, error } = JSON.parse(line) as { here?: true; ok?: unknown; error?: string };
+    if (here) {
+      this.#isHere = true;
+      if (this.#isPaused) this.pause();
+      return;
+    }
     const waiting = this.#waiting;
     this.#waiting = undefined;
     if (error === undefined) waiting?.resolve(ok);

@@ -4,6 +4,7 @@ from .parent import end_with_parent
 
 # Before PyTorch is imported, which takes seconds.
 end_with_parent()
+print('{"here": true}', flush=True)
 
 from .serve import main  # noqa: E402
 

@@ -9,6 +9,7 @@
     {"do": "release"}                                forgets all cases, and gives their memory back
 
 An answer is {"ok": ...} or {"error": "one sentence"}. The process ends when its input does.
+Before all answers comes {"here": true}: from then on it ends with whoever started it, even while it is stopped.
 """
 
 import gc

@@ -382,6 +382,27 @@ describe('what is bad fails alone', () => {
     expect(trunk.kv.lookup(CAT)).toBeUndefined();
   });
 
+  test('while KV is looked at, the others of the run have their answers', async () => {
+    const people = await Promise.all([ANN, BEA].map((person) => held(person, 6)));
+    const { engine } = device;
+    const read = engine.read.bind(engine);
+    let look = () => {};
+    const looked = new Promise<void>((resolve) => {
+      look = resolve;
+    });
+    engine.read = async (...copy) => {
+      await looked;
+      await read(...copy);
+    };
+    const large = append(people[0]!.state, joined(rowsOf(2), tooLarge(TOY.columns)), {}, 2);
+    const rows = rowsOf(3);
+    const { hidden, timing } = await append(people[1]!.state, rows);
+    expect(timing.shared).toBe(2);
+    expectNear(hidden, toyHidden(joined(people[1]!.rows, rows)));
+    look();
+    expect((await large).reference.length).toBe(8);
+  });
+
   test('no number in one ranking: of what was asked with, it is only theirs; of the KV, it is retired', async () => {
     const people = await Promise.all([ANN, BEA].map((person) => held(person, 8)));
     const bad = slate(8);

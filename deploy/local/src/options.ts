@@ -36,8 +36,10 @@ Starts gateway, user-encoder, retrieval and ranking, shows what they do, and sta
                   watches the file "cells" in the data directory: edit it to drain a cell or to take it back
   --device-cell   user-encoder and ranking in one process, over one trunk whose KV stays on a device: the one that
                   ONEPASS_EXECUTION_PROVIDER names, a GPU or the CPU. The device graphs that this takes are made at the first start,
-                  in float16 for a GPU, by Python >= 3.11: where training/.venv is not there yet it is installed first, which takes minutes and 6 GB of disk
-  --device-graphs DIR  take these device graphs of the release (docs/device-graphs.md); implies --device-cell. Absent: of ONEPASS_DEVICE_GRAPHS, where that is set
+                  in float16 for a GPU, by Python >= 3.11: where training/.venv is not there yet it is installed
+                  first, which takes minutes and 6 GB of disk
+  --device-graphs DIR  take these device graphs of the release (docs/device-graphs.md); implies --device-cell.
+                  Absent: those of ONEPASS_DEVICE_GRAPHS, where that is set
   --release DIR   the release to serve (default releases/default)
   --data DIR      where histories and logs are kept (default .onepass/data)
   --ephemeral     keep nothing: a temporary data directory, removed at the end

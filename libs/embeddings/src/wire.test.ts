@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { narrowF16, widenF16 } from './float16.js';
 import { quantiseI8 } from './int8.js';
-import { decodeEmbedding, decodeEmbeddings, encodeEmbedding, encodeEmbeddings } from './wire.js';
+import { decodeEmbedding, decodeEmbeddings, encodeEmbedding, encodeEmbeddings, LARGEST } from './wire.js';
 
 const { F32, F16, I8, UNSPECIFIED } = EmbeddingType;
 
@@ -97,6 +97,11 @@ describe('embeddings on the wire', () => {
     // Finite byte x finite scale can still leave float32.
     const huge = { ...quantised, scales: new Uint8Array(Float32Array.of(3e38, 1).buffer) };
     expect(fieldOf(() => decodeEmbeddings(huge, 'queries', 4))).toBe('queries.values');
+    for (const size of [LARGEST, -LARGEST]) {
+      expect(decodeEmbedding(encodeEmbedding(Float32Array.of(size), F32), 'e', 1)[0]).toBe(size);
+      const beyond = encodeEmbedding(Float32Array.of(size * 1.001), F32);
+      expect(() => decodeEmbedding(beyond, 'e', 1)).toThrow('e.values: row 0 holds a number beyond 65504');
+    }
     expect(fieldOf(() => decodeEmbedding({ ...good, scale: 0 }, 'e', 4))).toBe('e.values');
     expect(fieldOf(() => decodeEmbedding({ ...good, values: new Uint8Array(0), scale: 0 }, 'e', 4))).toBe('e.values');
   });

@@ -10,6 +10,12 @@ export interface EmbeddingRows {
   readonly values: Float32Array;
 }
 
+/**
+ * Largest size of an embedding's number: float16's. Those of items and queries are of unit length; what a model makes of much larger ones overflows, and keys
+ * and values that are no numbers would stay with a person.
+ */
+export const LARGEST = 65_504;
+
 /** What `encodeEmbeddings` makes: the fields of an EmbeddingBatch. */
 export type EmbeddingBatchFields = Pick<EmbeddingBatch, 'values' | 'type' | 'dimension' | 'scales'>;
 /** What `encodeEmbedding` makes: the fields of an Embedding. */
@@ -26,7 +32,7 @@ const NO_BYTES = new Uint8Array(0);
 /**
  * The numbers of a batch. Absent or empty = no rows, whatever the rest says.
  * @param field where the batch stands in the request, such as `queries`
- * @throws OnepassError `invalid_argument` naming `field` or a field of it: type, dimension, byte length, scales, not finite
+ * @throws OnepassError `invalid_argument` naming `field` or a field of it: type, dimension, byte length, scales, not finite, beyond `LARGEST`
  */
 export function decodeEmbeddings(
   batch: EmbeddingBatchFields | undefined,
@@ -38,7 +44,7 @@ export function decodeEmbeddings(
   const scales = batch.type === EmbeddingType.I8 ? decodeScales(batch.scales, `${field}.scales`, rows) : undefined;
   const values = decodeNumbers(batch.values, batch.type);
   if (scales) scaleRows(values, scales, dimension);
-  checkFinite(values, field, dimension);
+  checkSize(values, field, dimension);
   return { rows, dimension, values };
 }
 
@@ -53,7 +59,7 @@ export function decodeEmbedding(embedding: EmbeddingFields, field: string, dimen
     checkScale(embedding.scale, `${field}.scale`);
     scaleRows(values, Float32Array.of(embedding.scale), dimension);
   }
-  checkFinite(values, field, dimension);
+  checkSize(values, field, dimension);
   return values;
 }
 
@@ -108,11 +114,12 @@ function scaleRows(values: Float32Array, scales: Float32Array, dimension: number
   }
 }
 
-function checkFinite(values: Float32Array, field: string, dimension: number): void {
+function checkSize(values: Float32Array, field: string, dimension: number): void {
   for (let i = 0; i < values.length; i++) {
-    if (!Number.isFinite(values[i]!)) {
-      throw invalidArgument(`${field}.values`, `row ${Math.floor(i / dimension)} holds a number that is not finite`);
-    }
+    const size = Math.abs(values[i]!);
+    if (size <= LARGEST) continue;
+    const what = Number.isFinite(size) ? `beyond ${LARGEST}` : 'that is not finite';
+    throw invalidArgument(`${field}.values`, `row ${Math.floor(i / dimension)} holds a number ${what}`);
   }
 }
 

@@ -1,7 +1,6 @@
 import type { ExternalCandidate } from '@onepass/contracts';
 import { decodeEmbedding } from '@onepass/embeddings';
 import type { Violations } from '@onepass/pages';
-import { EMBEDDING_MAGNITUDE } from './limits.js';
 import type { ExternalItem } from './plan.js';
 
 const DEFAULT_SOURCE = 'external';
@@ -20,9 +19,6 @@ export function checkExternals(
     const embedding =
       candidate.embedding &&
       violations.attempt(() => decodeEmbedding(candidate.embedding!, `${field}.embedding`, dimension));
-    if (embedding?.some((number) => Math.abs(number) > EMBEDDING_MAGNITUDE)) {
-      violations.add(`${field}.embedding.values`, `holds a number beyond ${EMBEDDING_MAGNITUDE}`);
-    }
     const item = items.get(candidate.itemId) ?? { embedding: undefined, sources: [] };
     item.embedding ??= embedding;
     item.sources.push({ name: candidate.source || DEFAULT_SOURCE, rank });

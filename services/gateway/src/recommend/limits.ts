@@ -10,6 +10,3 @@ export const LIMITS = {
   filters: 32,
   filterValues: 1_000,
 } as const;
-
-/** Largest number that a float16 carries: embeddings of the caller travel beside the release's float16 rows. */
-export const EMBEDDING_MAGNITUDE = 65_504;

@@ -1,9 +1,20 @@
 import { startupError } from '@onepass/errors';
 import type { HostArray, HostArrays } from '@onepass/inference';
-import type { BedSizes } from './bed.js';
 import type { GpuCase } from './gpu-case.js';
 import { type DeviceGraphs, SEED } from './graphs.js';
 import { type MadeUpInputs, madeUpInputs } from './made-up.js';
+
+/** People and slates of a bed; each person holds n tokens. */
+export interface BedSizes {
+  /** The most people in one run. */
+  readonly batch: number;
+  readonly n: number;
+  readonly k: number;
+  readonly contexts: number;
+  readonly slates: number;
+  /** Of the pools, which are nobody's. */
+  readonly sparePages?: number;
+}
 
 /** Page of zeros, and the one that takes rows of padding. */
 export const OWN_PAGES = 2;

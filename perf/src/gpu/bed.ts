@@ -9,21 +9,9 @@ import type {
   PreparedRun,
   Resident,
 } from '@onepass/inference';
-import { BedPeople, OWN_PAGES } from './bed-people.js';
+import { BedPeople, type BedSizes, OWN_PAGES } from './bed-people.js';
 import type { GpuCase, ReadyCase, RunTimes } from './gpu-case.js';
 import type { DeviceGraphs } from './graphs.js';
-
-/** People and slates of a bed; each person holds n tokens. */
-export interface BedSizes {
-  /** The most people in one run. */
-  readonly batch: number;
-  readonly n: number;
-  readonly k: number;
-  readonly contexts: number;
-  readonly slates: number;
-  /** Of the pools, which are nobody's. */
-  readonly sparePages?: number;
-}
 
 /** A case that is bound to memory. */
 export interface BedCase extends ReadyCase {

@@ -8,8 +8,8 @@ import { type Release, requireProvider } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
 import type { UserEncoderSettings } from './settings.js';
 import { SharedTrunk } from './shared-trunk.js';
-import type { OpenTrunk, TrunkHost } from './start.js';
 import { startWarmTier } from './start-warm-tier.js';
+import type { OpenTrunk, TrunkHost } from './trunk-host.js';
 
 /**
  * The trunk of a user-encoder that has a process of its own: the release's encode graph over a KV pool made anew in shared memory.

@@ -4,8 +4,7 @@ import { openHistory } from '@onepass/history';
 import type { InferenceEngine } from '@onepass/inference';
 import type { KvSlots } from '@onepass/kv';
 import { loadRelease, openItems, type Release } from '@onepass/release';
-import type { Logger, Measurements } from '@onepass/telemetry';
-import type { Lease } from '@onepass/warm-tier';
+import type { Measurements } from '@onepass/telemetry';
 import { openSharedTrunk } from './open-shared-trunk.js';
 import { QueryTower } from './query-tower.js';
 import { RetrievalHead } from './retrieval-head.js';
@@ -17,8 +16,8 @@ import {
   type UserEncoderSettings,
   userEncoderSettings,
 } from './settings.js';
-import type { Trunk } from './trunk.js';
-import { UserEncoder, type WarmBelow } from './user-encoder.js';
+import type { OpenTrunk, TrunkHost } from './trunk-host.js';
+import { UserEncoder } from './user-encoder.js';
 
 /** The role as a program; main.ts runs it. */
 export const userEncoderProgram: RoleProgram = {
@@ -27,32 +26,6 @@ export const userEncoderProgram: RoleProgram = {
   help: describeSettings(userEncoderSettings),
   start: async (env) => startUserEncoder(readSettings(userEncoderSettings, env)),
 };
-
-/** What a trunk is opened for. */
-export interface TrunkHost {
-  readonly release: Release;
-  readonly model: ServedModel;
-  readonly logger: Logger;
-  readonly measurements: Measurements;
-  /** What is to be closed, the last one first, once nobody encodes any more. */
-  readonly closing: (() => Promise<void> | void)[];
-  /** The slot of a person as a warm tier is to write it. */
-  leaseOf(person: string): Lease | undefined;
-}
-
-/** The trunk of a user-encoder, and what it stands on. */
-export interface OpenTrunk {
-  readonly trunk: Trunk;
-  /** Runs the retrieval head and the query tower. */
-  readonly engine: InferenceEngine;
-  /** Memory of a slot whose history is full. */
-  readonly slotBytes: number;
-  /** Where the trunk runs. */
-  readonly provider: string;
-  /** Graph runs of this role, for its measurements. */
-  readonly load: Pick<InferenceEngine, 'queued' | 'running' | 'started'>;
-  readonly warm?: WarmBelow | undefined;
-}
 
 export interface ServedUserEncoder extends RunningRole {
   /** What health answers; not serving at first. */

@@ -3,7 +3,7 @@ import { PAGED } from '../graphs.js';
 import { DTYPES } from '../options.js';
 import { capturedAsNot, replays } from './captured.js';
 import { attentionsOf, GATHER, usualAttention } from './cases.js';
-import type { Check, CheckOutcome } from './check.js';
+import type { CheckOutcome } from './check.js';
 import type { CheckDesk } from './desk.js';
 import { fullDevice, goodEnd, lostDevice, tooMuchAsked } from './faults.js';
 import { fits } from './fits.js';
@@ -15,6 +15,12 @@ import { noCopyOfPools, writtenByTwo, writtenInPlace } from './pools.js';
 import { captures, device, opens } from './sessions.js';
 import { badAlone, togetherAsAlone } from './trunk.js';
 import { sleepOrSpin } from './wait.js';
+
+/** One thing that a device has to show. What it throws is its failure. */
+export interface Check {
+  readonly name: string;
+  run(desk: CheckDesk): Promise<CheckOutcome>;
+}
 
 /** What docs/decisions/022, 023 and 024 want a GPU to show first, what others stand on before what stands on it. */
 export function checksOf(model: DeviceModel): Check[] {

@@ -1,5 +1,3 @@
-import type { CheckDesk } from './desk.js';
-
 export type CheckState = 'ok' | 'failed' | 'left out';
 
 /** What one check found: for a failure, one clear sentence; for what was left out, why. */
@@ -13,12 +11,6 @@ export interface CheckOutcome {
 export interface CheckReport extends CheckOutcome {
   readonly name: string;
   readonly seconds: number;
-}
-
-/** One thing that a device has to show. What it throws is its failure. */
-export interface Check {
-  readonly name: string;
-  run(desk: CheckDesk): Promise<CheckOutcome>;
 }
 
 export const ok = (says: string, numbers?: CheckOutcome['numbers']): CheckOutcome => ({

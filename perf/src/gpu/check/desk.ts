@@ -7,7 +7,7 @@ import { PAGE } from '../bench-cases.js';
 import type { DeviceGraphs } from '../graphs.js';
 import type { BenchShape, DeviceChoice, Dtype } from '../options.js';
 import { forkTask, type TaskEnd } from './fork-task.js';
-import type { TaskName } from './tasks.js';
+import type { TaskName } from './task-name.js';
 
 /** Which device; crosses processes. */
 export interface DeviceTerms {

@@ -8,9 +8,9 @@ import { CheckDesk, type CheckTerms, type DeviceTerms, openEngine } from './desk
 import { fillDevice } from './faults.js';
 import { prepareAll } from './fits.js';
 import { runForKernels } from './kernels.js';
+import type { TaskName } from './task-name.js';
 import { timeWaits, type Waiting } from './wait.js';
 
-/** Parts of checks that want a process of their own: for a clean device, an environment, or their end. */
 const TASKS = {
   reference: writeReference,
   wait: (desk, args) => timeWaits(desk, args as { waiting: Waiting }),
@@ -19,12 +19,10 @@ const TASKS = {
   'full device': fillDevice,
   'illegal address': readNowhere,
   'open and close': openAndClose,
-} as const satisfies Record<string, (desk: CheckDesk, args: unknown) => Promise<unknown>>;
+} as const satisfies Record<TaskName, (desk: CheckDesk, args: unknown) => Promise<unknown>>;
 
 /** What can be asked before it is known what is checked. */
 export const DESCRIBE = 'describe';
-
-export type TaskName = keyof typeof TASKS;
 
 /** @returns what the check is told, when the device is closed again */
 export async function runTask(name: string, terms: CheckTerms, args: unknown): Promise<unknown> {

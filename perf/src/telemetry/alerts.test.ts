@@ -8,9 +8,9 @@ const specs = new Map(
   Object.entries<MetricSpec>(METRICS).map(([name, spec]) => [prometheusName(name, spec), spec] as const),
 );
 
-/** The metrics and the values of their labels that a text of PromQL names. */
+/** The metrics and the values of their labels that a text of PromQL names; what Python is asked to run is a module. */
 function problemsOf(text: string): string[] {
-  return [...text.matchAll(/\b((?:onepass|rpc|nodejs|process)_[a-z0-9_]+)(\{[^}]*\})?/g)].flatMap(
+  return [...text.matchAll(/(?<!-m )\b((?:onepass|rpc|nodejs|process)_[a-z0-9_]+)(\{[^}]*\})?/g)].flatMap(
     ([, name, braces]) => {
       const spec = specs.get(name as string) ?? specs.get((name as string).replace(/_(bucket|sum|count)$/, ''));
       if (spec === undefined) return isLabel(name as string) ? [] : [`the schema has no metric ${name}`];

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startupError } from '@onepass/errors';
 import { z } from 'zod';
+import type { PagedShape } from './device-pools.js';
 
 /** The file beside the graphs that says what they are like (docs/device-graphs.md). */
 export const DEVICE_DESCRIPTION = 'device.json';
@@ -53,6 +54,11 @@ export async function readDeviceModel(directory: string): Promise<DeviceModel> {
   const [issue] = parsed.error.issues;
   const where = issue!.path.length === 0 ? '' : `${issue!.path.join('.')}: `;
   throw startupError(`"${path}" does not describe device graphs: ${where}${issue!.message}`);
+}
+
+/** How KV of the model's people lies on the device: a whole window, and context rows behind it. */
+export function pagedShapeOf({ layers, width, window, contextRows, dtype, pageTokens }: DeviceModel): PagedShape {
+  return { kv: { layers, width, capacity: window + contextRows }, element: dtype, pageTokens };
 }
 
 /** Path of one graph. @throws OnepassError `startup` naming the ways to compute attention that there are */

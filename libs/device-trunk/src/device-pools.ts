@@ -36,6 +36,11 @@ export function slotBytes(shape: PagedShape): number {
   return pagesOf(shape, shape.kv.capacity) * pageBytes(shape);
 }
 
+/** Of pools with room for so many full histories, the pages that are nobody's with them. */
+export function poolsBytes(shape: PagedShape, histories: number): number {
+  return RESERVED_PAGES * pageBytes(shape) + histories * slotBytes(shape);
+}
+
 /** Keys and values of all people on the device: per layer one pool of rows for each, `key_pool_{l}` and `value_pool_{l}`, [pages x T, W]. */
 export class DevicePools {
   readonly pages: number;
@@ -59,7 +64,7 @@ export class DevicePools {
    */
   static async allocate(engine: DeviceEngine, shape: PagedShape, bytes: number): Promise<DevicePools> {
     const pages = Math.floor(bytes / pageBytes(shape));
-    const least = slotBytes(shape) + RESERVED_PAGES * pageBytes(shape);
+    const least = poolsBytes(shape, 1);
     if (!(bytes >= least))
       throw startupError(`KV of ${bytes} bytes on ${engine.device} has no room for one full history of ${least}`);
     const mostPages = Math.floor(MOST_NUMBERS / (shape.pageTokens * shape.kv.width));

@@ -1,7 +1,7 @@
 import type { DeviceEngine, RunTerms } from '@onepass/inference';
 import { type BucketOptions, Buckets, workOf } from './buckets.js';
 import { DeviceKv, type DeviceKvOptions } from './device-kv.js';
-import { type DeviceModel, graphPath } from './device-model.js';
+import { type DeviceModel, graphPath, pagedShapeOf } from './device-model.js';
 import { pagesOf } from './device-pools.js';
 import type { PreparedLimits } from './prepared-runs.js';
 import { type EncodeAsk, type EncodeResult, EncodeWork, type RankAsk, type RankResult, RankWork } from './trunk-ask.js';
@@ -66,14 +66,14 @@ export class DeviceTrunk {
   /** @throws OnepassError `startup`: a graph that does not load, or not so much memory on the device */
   static async open(options: DeviceTrunkOptions): Promise<DeviceTrunk> {
     const { engine, model, attention, candidates, usualCandidates } = options;
-    const { layers, width, pageTokens, window, contextRows } = model;
-    const capacity = window + contextRows;
+    const { width, pageTokens, contextRows } = model;
+    const shape = pagedShapeOf(model);
+    const { capacity } = shape.kv;
     const prefill =
       attention.prefill === undefined ? undefined : await engine.load(graphPath(model, 'prefill', attention.prefill));
     const encode = await engine.load(graphPath(model, 'encode', attention.encode));
     const rank = await engine.load(graphPath(model, 'rank', attention.rank));
     const now = options.now ?? (() => performance.now());
-    const shape = { kv: { layers, width, capacity }, element: model.dtype, pageTokens };
     const kv = await DeviceKv.create(engine, { ...options.kv, shape, now });
     const most = { capacity, contextRows, candidates, usualCandidates };
     const sizes = { width, pageTokens, ...most, prefill: prefill !== undefined };

@@ -3,8 +3,8 @@ import { setImmediate } from 'node:timers/promises';
 import { seededRandom } from '@onepass/contracts';
 import {
   DeviceTrunk,
-  pageBytes,
-  pagesOf,
+  pagedShapeOf,
+  poolsBytes,
   type TrunkAttention,
   type TrunkTiming,
   USUAL_BUCKETS,
@@ -173,9 +173,7 @@ async function openTrunk({ engine, graphs, shape, attention, people, kvBytes }: 
 
 /** Bytes of KV of so many whole windows, and the pages that are nobody's. */
 export function kvBytesOf({ description }: DeviceGraphs, people: number): number {
-  const { layers, width, window, contextRows, pageTokens, dtype } = description;
-  const shape = { kv: { layers, width, capacity: window + contextRows }, element: dtype, pageTokens };
-  return (2 + people * pagesOf(shape, window + contextRows)) * pageBytes(shape);
+  return poolsBytes(pagedShapeOf(description), people);
 }
 
 interface Visited {

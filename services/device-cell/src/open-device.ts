@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type DeviceModel, DeviceTrunk, pageBytes, pagesOf, USUAL_BUCKETS } from '@onepass/device-trunk';
+import { type DeviceModel, DeviceTrunk, pagedShapeOf, poolsBytes, USUAL_BUCKETS } from '@onepass/device-trunk';
 import { startupError } from '@onepass/errors';
 import { createDeviceEngine, type DeviceEngine, endOnLostDevice } from '@onepass/inference';
 import type { Release } from '@onepass/release';
@@ -10,8 +10,6 @@ import { usualRuns } from './warm-up.js';
 
 /** As many as the engine lets wait. */
 const MAX_QUEUED = 256;
-/** Page 0 is zeros, page 1 takes the rows of padding (docs/device-graphs.md). */
-const NOBODYS_PAGES = 2;
 const MIB = 2 ** 20;
 
 /** @throws OnepassError `startup`: a device that is not to be had */
@@ -75,18 +73,14 @@ export async function openTrunk(
  * Bytes of KV: of whole histories in every slot, unless less is set.
  * @throws OnepassError `startup` when what is set has no room for one
  */
-export function kvBytes(
-  { kvSlots, kvMiB }: Pick<DeviceCellSettings, 'kvSlots' | 'kvMiB'>,
-  { layers, width, window, contextRows, pageTokens, dtype }: DeviceModel,
-): number {
-  const capacity = window + contextRows;
-  const shape = { kv: { layers, width, capacity }, element: dtype, pageTokens };
-  const of = (slots: number) => (NOBODYS_PAGES + slots * pagesOf(shape, capacity)) * pageBytes(shape);
-  if (kvMiB === 0) return of(kvSlots);
-  const least = Math.ceil(of(1) / MIB);
+export function kvBytes({ kvSlots, kvMiB }: Pick<DeviceCellSettings, 'kvSlots' | 'kvMiB'>, model: DeviceModel): number {
+  const shape = pagedShapeOf(model);
+  const whole = poolsBytes(shape, kvSlots);
+  if (kvMiB === 0) return whole;
+  const least = Math.ceil(poolsBytes(shape, 1) / MIB);
   if (kvMiB < least)
     throw startupError(`ONEPASS_KV_MIB: ${kvMiB} MiB have no room for one full history, which takes ${least}`);
-  return Math.min(of(kvSlots), kvMiB * MIB);
+  return Math.min(whole, kvMiB * MIB);
 }
 
 /** Told by the role that writes the KV. */

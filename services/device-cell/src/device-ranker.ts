@@ -1,8 +1,7 @@
 import type { DeviceTrunk } from '@onepass/device-trunk';
-import { OnepassError } from '@onepass/errors';
 import type { DeviceName } from '@onepass/inference';
-import type { RankAsk, Ranker, RankRun, RankTerms } from '@onepass/ranking';
-import { type Measurements, NO_SPAN, type Span, tellGraphRun } from '@onepass/telemetry';
+import { checkingKv, type RankAsk, type Ranker, type RankRun, type RankTerms } from '@onepass/ranking';
+import { type Measurements, NO_SPAN, tellGraphRun } from '@onepass/telemetry';
 import { RoleLoad } from './role-load.js';
 
 /** Ranking's side of a trunk on a device: candidates of several people are scored in one run, over KV that the device has. */
@@ -21,21 +20,10 @@ export class DeviceRanker implements Ranker {
 
   async rank(ask: RankAsk, terms: RankTerms): Promise<RankRun> {
     const { span = NO_SPAN } = terms;
-    if (ask.kv.length > 0) this.#check(ask, span);
+    // The trunk does so too; here it is told of.
+    if (ask.kv.length > 0) checkingKv(ask.kv, span, () => this.#trunk.kv.read(ask.kv));
     const { probabilities, timing } = await this.load.during(() => this.#trunk.rank(ask, terms));
     tellGraphRun('rank', timing, { measurements: this.#measurements, span });
     return { probabilities, timing };
-  }
-
-  /** The trunk does so too; here it is told of. */
-  #check({ kv }: RankAsk, span: Span): void {
-    const check = span.child('check_kv', { attributes: { 'onepass.kv.tokens': kv.length } });
-    try {
-      this.#trunk.kv.read(kv);
-      check.end();
-    } catch (error) {
-      check.end(OnepassError.from(error).kind);
-      throw error;
-    }
   }
 }

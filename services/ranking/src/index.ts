@@ -1,3 +1,4 @@
+export { checkingKv } from './checking-kv.js';
 export type { RankAsk } from './rank-ask.js';
 export type { RankRun } from './rank-graph.js';
 export type * from './ranker.js';

@@ -1,8 +1,8 @@
-import { OnepassError } from '@onepass/errors';
 import type { InferenceEngine } from '@onepass/inference';
-import type { KvReference, KvTensors } from '@onepass/kv';
-import { type Measurements, NO_SPAN, type Span, tellGraphRun } from '@onepass/telemetry';
-import type { KvDoor, KvLease } from './kv-door.js';
+import type { KvTensors } from '@onepass/kv';
+import { type Measurements, NO_SPAN, tellGraphRun } from '@onepass/telemetry';
+import { checkingKv } from './checking-kv.js';
+import type { KvDoor } from './kv-door.js';
 import type { RankAsk } from './rank-ask.js';
 import { EMPTY_PAST, type RankGraph, type RankRun } from './rank-graph.js';
 import type { Ranker, RankTerms } from './ranker.js';
@@ -29,7 +29,7 @@ export class SharedRanker implements Ranker {
   async rank(ask: RankAsk, terms: RankTerms): Promise<RankRun> {
     const { span = NO_SPAN } = terms;
     if (ask.kv.length === 0) return this.#run(ask, EMPTY_PAST, terms);
-    const lease = leaseKv(this.#parts.kv, ask.kv, span);
+    const lease = checkingKv(ask.kv, span, () => this.#parts.kv.read(ask.kv));
     try {
       const run = await this.#run(ask, lease, terms);
       lease.check();
@@ -44,17 +44,5 @@ export class SharedRanker implements Ranker {
     const run = await graph.run(ask, past, terms);
     tellGraphRun('rank', run.timing, { measurements, span: terms.span ?? NO_SPAN });
     return run;
-  }
-}
-
-function leaseKv(kv: KvDoor, reference: KvReference, span: Span): KvLease {
-  const check = span.child('check_kv', { attributes: { 'onepass.kv.tokens': reference.length } });
-  try {
-    const lease = kv.read(reference);
-    check.end();
-    return lease;
-  } catch (error) {
-    check.end(OnepassError.from(error).kind);
-    throw error;
   }
 }

@@ -9,4 +9,5 @@ export * from './engine.js';
 export * from './fake-engine.js';
 export { createEngine, type EngineOptions } from './onnx-engine.js';
 export { abortReason, RunQueue, type RunQueueOptions, type WorkTerms } from './run-queue.js';
+export { createServiceEngine, type EngineSettings } from './service-engine.js';
 export type { ElementType, TensorSpec } from './tensors.js';

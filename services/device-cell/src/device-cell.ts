@@ -1,7 +1,7 @@
 import { describeSettings, readSettings } from '@onepass/config';
 import { openEdge, type RoleProgram, type RunningRole } from '@onepass/contracts';
 import { type DeviceTrunk, slotBytes } from '@onepass/device-trunk';
-import { createEngine, type DeviceEngine, endOnLostDevice } from '@onepass/inference';
+import { createServiceEngine, type DeviceEngine } from '@onepass/inference';
 import { type RankingRoleSettings, type ServedRanking, serveRanking } from '@onepass/ranking';
 import { loadRelease, type Release } from '@onepass/release';
 import { createLogger } from '@onepass/telemetry';
@@ -96,13 +96,7 @@ async function startEncoder(
   const edge = await openEdge('user-encoder', settings, release.id);
   return serveUserEncoder({ settings, release, edge }, async ({ model, measurements, closing }) => {
     // Head and query tower: small graphs that wait for nobody on the device.
-    const beside = createEngine({
-      provider: 'cpu',
-      libraryDirectory: settings.onnxruntimeDir,
-      onLost: endOnLostDevice,
-      inFlight: settings.inferenceInFlight,
-      threads: settings.inferenceThreads,
-    });
+    const beside = createServiceEngine({ ...settings, executionProvider: 'cpu' });
     closing.push(() => beside.close());
     const encoder = new DeviceEncoder(trunk, model);
     measureDevice(measurements, engine, trunk);

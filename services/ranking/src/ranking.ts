@@ -1,6 +1,6 @@
 import { describeSettings, readSettings } from '@onepass/config';
 import { boundedStage, type Edge, openEdge, type RoleProgram, type RunningRole, startServer } from '@onepass/contracts';
-import { createEngine, endOnLostDevice } from '@onepass/inference';
+import { createServiceEngine } from '@onepass/inference';
 import { loadRelease, type Release, requireProvider } from '@onepass/release';
 import type { Logger, Measurements } from '@onepass/telemetry';
 import { KvDoor } from './kv-door.js';
@@ -76,13 +76,7 @@ async function openSharedRanker(settings: RankingSettings, host: RankerHost): Pr
   const { release, served, logger, measurements, closing } = host;
   const kv = new KvDoor(settings.cellDir, served);
   closing.push(() => kv.close());
-  const engine = createEngine({
-    provider: settings.executionProvider,
-    libraryDirectory: settings.onnxruntimeDir,
-    onLost: endOnLostDevice,
-    inFlight: settings.inferenceInFlight,
-    threads: settings.inferenceThreads,
-  });
+  const engine = createServiceEngine(settings);
   closing.push(() => engine.close());
   requireProvider(release, engine.provider);
   const graph = await RankGraph.load(engine, release.path(release.manifest.graphs.rank), served);

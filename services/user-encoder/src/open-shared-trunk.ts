@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { startupError } from '@onepass/errors';
-import { createEngine, endOnLostDevice } from '@onepass/inference';
+import { createServiceEngine } from '@onepass/inference';
 import { KV_POOL_FILE, KvPoolWriter, kvBytes, kvShape, poolBytes } from '@onepass/kv';
 import { type Release, requireProvider } from '@onepass/release';
 import { createSharedMemory } from '@onepass/shared-memory';
@@ -18,13 +18,7 @@ import type { OpenTrunk, TrunkHost } from './trunk-host.js';
 export async function openSharedTrunk(settings: UserEncoderSettings, host: TrunkHost): Promise<OpenTrunk> {
   const { release, model, logger, measurements, closing, leaseOf } = host;
   const pool = makePool(release, settings, closing);
-  const engine = createEngine({
-    provider: settings.executionProvider,
-    libraryDirectory: settings.onnxruntimeDir,
-    onLost: endOnLostDevice,
-    inFlight: settings.inferenceInFlight,
-    threads: settings.inferenceThreads,
-  });
+  const engine = createServiceEngine(settings);
   closing.push(() => engine.close());
   logger.info({ provider: engine.provider, why: engine.providerReason }, 'execution provider');
   requireProvider(release, engine.provider);
